@@ -1,0 +1,77 @@
+# Everything that a person or CI runs. Each target makes what it needs: a virtual environment in .venv, the compiled core, the
+# programs of its dependency group, and, when run as root on Debian, system packages.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two pips at work in one environment undo each other.
+.NOTPARALLEL:
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+DONE := .venv/done
+NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h')
+
+# What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
+ARGS ?=
+
+.PHONY: help build demo test lint bench conformance docs wheel clean
+
+help:  ## say what can be made
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo '  PYTHON=python3.12 picks the interpreter for a new .venv; ARGS="..." is handed on to test, demo, bench and conformance'
+
+build: $(DONE)/core  ## make .venv and compile the core into it
+
+demo: $(DONE)/core  ## run three services and keep their lines up through injected faults, 30 s
+	@$(BIN)/python -m trunkline demo $(or $(ARGS),--seconds 30)
+
+test: $(DONE)/core $(DONE)/test  ## run the tests
+	@scripts/system $(BIN)/python browser
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DONE)/core $(DONE)/lint  ## check style, formatting, types and the stubs of the compiled modules
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lint
+
+bench: $(DONE)/core $(DONE)/bench build/bench/load build/bench/limit  ## measure the codec against wsproto and echo servers against each other
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+conformance: $(DONE)/core $(DONE)/test  ## run the Autobahn suite in both roles; WSTEST=... names its program
+	@$(BIN)/python scripts/conformance $(ARGS)
+
+docs: $(DONE)/core  ## write the diagrams and tables in docs/ anew from the code
+	@$(BIN)/python scripts/diagrams
+
+wheel: $(DONE)/venv  ## build a wheel into dist/
+	@echo '==> building a wheel into dist/'
+	@rm -rf build/lib* build/bdist*
+	@$(PIP) wheel --no-deps -w dist . && ls dist/*.whl
+
+clean:  ## remove everything that was made
+	rm -rf .venv build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf src/*.egg-info src/trunkline/*.so
+	find src tests benchmarks examples scripts -name __pycache__ -prune -exec rm -rf {} +
+
+$(DONE)/venv:
+	@scripts/system "$(PYTHON)" build
+	@echo '==> making .venv'
+	@"$(PYTHON)" -m venv .venv
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@mkdir -p $(DONE) && touch $@
+
+# Python sources are used where they are (an editable install), so only what is compiled asks for a new build.
+$(DONE)/core: $(DONE)/venv setup.py pyproject.toml $(NATIVE)
+	@echo '==> compiling the core (under a minute)'
+	@$(PIP) install -e .
+	@touch $@
+
+$(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: $(DONE)/venv pyproject.toml
+	@echo '==> installing the programs of the group $*'
+	@$(PIP) install --group $*
+	@touch $@
+
+build/bench/%: benchmarks/echo/%.c
+	@mkdir -p build/bench
+	@$(CC) -O2 -Wall -Wextra -o $@ $<
