@@ -21,14 +21,8 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine(packages: Sequence[str]) -> str:
     """One line that says what was measured on what."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
+    about = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(": ")[2] for line in about if line.startswith("model name")), platform.machine())
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     cores = len(os.sched_getaffinity(0))
     return f"{model}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}; {versions}"

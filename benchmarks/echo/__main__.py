@@ -1,8 +1,8 @@
-"""Measures echo servers side by side: `make bench`, or `python -m benchmarks.echo` once `make bench` has compiled load and limit.
+"""Measures echo servers side by side: `make bench`, or `python -m benchmarks.echo` once that has compiled its programs.
 
-Every server runs in a process of its own, pinned to the first core; the load is pinned to the second. Rounds are interleaved
-(each server once, then each again), so that what the machine does meanwhile falls on all alike. Reported are medians over the
-rounds; the server's CPU time comes from /proc and covers exactly the seconds that were measured.
+Every server runs in a process of its own, pinned to the first core; the load is pinned to the second. Rounds are
+interleaved (each server once, then each again), so that what the machine does meanwhile falls on all alike. Reported
+are medians over the rounds; the server's CPU time comes from /proc and covers exactly the seconds that were measured.
 """
 
 import argparse
@@ -64,9 +64,8 @@ def cpu_seconds(pid: int) -> float:
 @contextmanager
 def running(name: str, loop: str, core: int) -> Iterator[tuple[int, int]]:
     """A server, pinned to a core: gives its process id and its port."""
-    program = (
-        [str(PROGRAMS / "limit")] if name == LIMIT else [sys.executable, "-m", "benchmarks.echo.servers", name, loop]
-    )
+    python = [sys.executable, "-m", "benchmarks.echo.servers", name, loop]
+    program = [str(PROGRAMS / "limit")] if name == LIMIT else python
     pinned = ["taskset", "-c", str(core), *program]
     with subprocess.Popen(pinned, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
@@ -108,10 +107,8 @@ def report(load: Load, samples: dict[str, list[Sample]]) -> str:
     for name, runs in samples.items():
         rate = median(name, "rate")
         spread = (max(run.rate for run in runs) - min(run.rate for run in runs)) / rate
-        latency = f"{median(name, 'p50'):.0f} / {median(name, 'p99'):.0f}"
-        rows.append(
-            [name, f"{rate:,.0f}", f"{rate / base:.2f}", f"{median(name, 'cpu'):.2f}", latency, f"{spread:.0%}"]
-        )
+        cpu, latency = f"{median(name, 'cpu'):.2f}", f"{median(name, 'p50'):.0f} / {median(name, 'p99'):.0f}"
+        rows.append([name, f"{rate:,.0f}", f"{rate / base:.2f}", cpu, latency, f"{spread:.0%}"])
     header = ["server", "messages/s", "ratio", "CPU µs a message", "p50 / p99 µs", "spread"]
     return f"### Echo, {load}: connections, bytes, in flight\n\n{markdown(header, rows)}"
 
