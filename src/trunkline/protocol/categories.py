@@ -198,12 +198,17 @@ def judge_os_error(error: OSError, phase: Phase = "tcp") -> Verdict:
     if isinstance(error, ssl.SSLCertVerificationError):
         # An expired certificate is renewed one day, a wrong name stays wrong.
         return Verdict(ErrorCategory.TLS_CERTIFICATE, error.verify_code == _CERTIFICATE_EXPIRED)
+    if isinstance(error, ssl.SSLEOFError):
+        return ERRNOS[errno.ECONNRESET]
     if isinstance(error, ssl.SSLError):
         return Verdict(ErrorCategory.TLS_FAILED, True)
     if isinstance(error, TimeoutError):
         return Verdict(ErrorCategory.TIMEOUT, True)
     if error.errno in ERRNOS:
         return ERRNOS[error.errno]
+    if isinstance(error, ConnectionError):
+        # asyncio raises these without a number for an end of file.
+        return ERRNOS[errno.ECONNRESET]
     return Verdict(_PHASES.get(phase, ErrorCategory.NETWORK_ERROR), True)
 
 

@@ -1,0 +1,122 @@
+# The frame codec: bytes of the wire in, messages out, and back. No socket, no clock, no event loop.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "mask.h" nogil:
+    unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase)
+    int tl_mask_choose(const char *name)
+    const char *tl_mask_variant()
+
+cdef extern from "utf8.h" nogil:
+    ctypedef uint32_t tl_utf8
+    size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
+    size_t tl_ascii_span(const uint8_t *data, size_t n)
+
+cdef extern from "header.h" nogil:
+    enum: TL_HEADER_MAX
+    enum: TL_CONTROL_MAX
+    enum: TL_CONTINUATION
+    enum: TL_TEXT
+    enum: TL_BINARY
+    enum: TL_CLOSE
+    enum: TL_PING
+    enum: TL_PONG
+    enum: TL_RESERVED_BITS
+    enum: TL_RESERVED_OPCODE
+    enum: TL_FRAGMENTED_CONTROL
+    enum: TL_LONG_CONTROL
+    enum: TL_WRONG_MASK
+    enum: TL_LONG_FORM
+    enum: TL_HUGE_LENGTH
+    ctypedef struct tl_header:
+        uint64_t length
+        uint8_t key[4]
+        uint8_t opcode
+        uint8_t fin
+        uint8_t rsv
+        uint8_t masked
+    int tl_header_read(const uint8_t *data, size_t n, unsigned masked, unsigned rsv, tl_header *out)
+    size_t tl_header_write(uint8_t *out, unsigned first, uint64_t length, const uint8_t *key)
+
+
+cdef unsigned apply_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase) noexcept nogil
+
+
+cdef class Control:
+    """A control frame as it was received."""
+
+    cdef readonly int opcode      # CLOSE, PING or PONG
+    cdef readonly bytes payload   # as it came, unmasked
+    cdef readonly int code        # close: the close code, 1005 if there was none; otherwise 0
+    cdef readonly str reason      # close: the close reason; otherwise ""
+
+
+cdef class Fragment:
+    """A piece of a data message, for those who ask for pieces."""
+
+    cdef readonly int opcode             # TEXT or BINARY, also on continuations
+    cdef readonly object data            # str or bytes
+    cdef readonly bint frame_finished    # the frame ends with this piece
+    cdef readonly bint message_finished  # the message ends with this piece
+
+
+cdef class Fault:
+    """Why a decoder failed the connection."""
+
+    cdef readonly int code   # the close code to send: 1002, 1007, 1008 or 1009
+    cdef readonly str text   # what was seen, the limit, its parameter, the section
+
+
+cdef class Decoder:
+    """Frames of one direction into messages."""
+
+    # Settings
+    cdef readonly bint client              # we are the client: frames come unmasked
+    cdef readonly Py_ssize_t max_size      # bytes of a message; -1: no limit
+    cdef readonly Py_ssize_t max_fragments # frames of a message
+    cdef bint _pieces                      # emit Fragments as they come, assemble nothing
+
+    # Where the parser stands
+    cdef int _step                         # READ_HEADER, READ_PAYLOAD, or the end: CLOSED, DEAD
+    cdef readonly Fault fault              # set when DEAD
+    cdef uint8_t _head[TL_HEADER_MAX]      # the beginning of a header that is not all here
+    cdef unsigned _head_used               # bytes of it
+    cdef tl_header _frame                  # the frame under way
+    cdef uint64_t _left                    # bytes of its payload still to come
+    cdef unsigned _phase                   # position in its masking key
+
+    # The message under way
+    cdef int _opcode                       # TEXT or BINARY; 0 between two messages
+    cdef Py_ssize_t _fragments             # its frames so far
+    cdef PyObject *_body                   # owned: a bytes object being filled, or NULL; freed in __dealloc__
+    cdef Py_ssize_t _filled                # bytes of it that are set
+    cdef tl_utf8 _utf8                     # a text's state at its last byte
+
+    # The control frame under way
+    cdef uint8_t _control[TL_CONTROL_MAX]
+    cdef unsigned _control_used
+
+    # Counters
+    cdef readonly uint64_t bytes_received  # on the wire
+    cdef readonly uint64_t frames_received
+    cdef readonly uint64_t messages_received
+    cdef readonly uint64_t pings_received
+    cdef readonly uint64_t pongs_received
+    cdef readonly uint64_t errors          # 0, or 1 once it is dead
+
+    # Verbs
+    cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1  # gives the control frames in out
+    cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1          # bytes consumed
+    cdef int _begin(self) except -1
+    cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1
+    cdef int _finish(self, list out) except -1
+    cdef int _piece(self, const uint8_t *data, Py_ssize_t n, list out) except -1
+    cdef int _make_room(self, Py_ssize_t extra) except -1
+    cdef object _whole(self, const uint8_t *data, Py_ssize_t n)                         # one unfragmented message
+    cdef object _text(self, const uint8_t *data, Py_ssize_t n)                          # None after a fault
+    cdef int _end_message(self, list out) except -1
+    cdef Control _end_control(self)
+    cdef int _drop_body(self) except -1
+    cdef int _fail(self, int code, str text) except -1

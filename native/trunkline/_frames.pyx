@@ -1,0 +1,442 @@
+"""The frame codec of RFC 6455, sections 5 to 8: strict, incremental, in batches.
+
+Theory of operation. A `Decoder` is fed chunks as they are read and gives, in the order of the wire, every message (`str` or
+`bytes`) and every control frame (`Control`) that the chunk completes. A frame that lies whole in a chunk becomes a message with one
+copy, which unmasks it on the way; what a chunk leaves unfinished is kept by the decoder: at most a header (14 bytes), a control
+payload (125 bytes) or the body of one message, which grows as its bytes arrive and never past `max_size`. Text is checked as it
+comes, so that a bad byte fails the connection in the chunk that brings it. A decoder that has failed is dead: it parses nothing more,
+and `fault` says why. What was complete before the fault is still given.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.ref cimport Py_XDECREF
+from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
+    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t n) except NULL
+    char *BODY "PyBytes_AS_STRING"(PyObject *string) noexcept
+    Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
+    object PyUnicode_New(Py_ssize_t n, Py_UCS4 maximum)
+    void *PyUnicode_DATA(object text) noexcept
+    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
+    Py_ssize_t PY_SSIZE_T_MAX
+
+OPCODE_CONTINUATION, OPCODE_TEXT, OPCODE_BINARY = TL_CONTINUATION, TL_TEXT, TL_BINARY
+OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG = TL_CLOSE, TL_PING, TL_PONG
+
+cdef enum:
+    READ_HEADER
+    READ_PAYLOAD
+    CLOSED
+    DEAD
+
+cdef enum:
+    BODY_START = 65536  # a body begins with what its frame announces, but with no more bytes than this until they arrive
+
+
+def mask_variant():
+    """The name of the masking kernel in use: "avx2", "sse2", "neon" or "scalar"."""
+    return tl_mask_variant().decode()
+
+
+def use_mask_variant(name):
+    """Chooses the masking kernel by name (None: the widest this CPU has); ValueError if this CPU or build lacks it. For tests."""
+    cdef bytes wanted = b"" if name is None else name.encode()
+    if tl_mask_choose(NULL if name is None else PyBytes_AS_STRING(wanted)) < 0:
+        raise ValueError(f"no masking kernel {name!r} on this CPU or in this build")
+
+
+cdef unsigned apply_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase) noexcept nogil:
+    return tl_mask(dst, src, n, key, phase)
+
+
+def mask(data, bytes key, unsigned phase=0):
+    """`data` XOR `key` (four bytes), beginning at position `phase` of the key (RFC 6455 5.3)."""
+    if len(key) != 4:
+        raise ValueError(f"masking key has {len(key)} bytes, must have 4 (RFC 6455 5.3)")
+    cdef const uint8_t[::1] view = data
+    cdef Py_ssize_t n = view.shape[0]
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, n)
+    if n:
+        tl_mask(<uint8_t *>PyBytes_AS_STRING(out), &view[0], n, <const uint8_t *>PyBytes_AS_STRING(key), phase & 3)
+    return out
+
+
+def utf8_fault(data):
+    """The index of the first byte that cannot stand where it does in UTF-8; None if there is none.
+
+    A character cut off at the end is a fault too, at index len(data) (RFC 3629 4).
+    """
+    cdef const uint8_t[::1] view = data
+    cdef size_t n = view.shape[0]
+    cdef tl_utf8 state = 0
+    cdef size_t good = tl_utf8_feed(&state, &view[0], n) if n else 0
+    return good if good < n or state else None
+
+
+@cython.final
+cdef class Control:
+    def __repr__(self):
+        name = {TL_CLOSE: "close", TL_PING: "ping", TL_PONG: "pong"}[self.opcode]
+        return f"<{name} {self.code} {self.reason!r}>" if self.opcode == TL_CLOSE else f"<{name} {self.payload!r}>"
+
+
+@cython.final
+cdef class Fragment:
+    def __repr__(self):
+        return f"<fragment {self.data!r} frame_finished={self.frame_finished} message_finished={self.message_finished}>"
+
+
+@cython.final
+cdef class Fault:
+    def __repr__(self):
+        return f"<fault {self.code} {self.text!r}>"
+
+
+cdef bint is_close_code(int code) noexcept:
+    """Whether a peer may send this close code (RFC 6455 7.4, and the IANA registry up to 1014)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+cdef class Decoder:
+    """Turns the chunks of one direction into messages.
+
+    `client`: our role; a client expects unmasked frames, a server masked ones (5.1). `max_size`: bytes a message may have, None for no
+    limit; one byte more is a fault with code 1009 as soon as a header announces it. `max_fragments`: frames a message may have.
+    `pieces`: give `Fragment`s as they come in place of whole messages; max_size then bounds nothing that is kept.
+    """
+
+    def __cinit__(self, bint client, *, max_size=2**20, Py_ssize_t max_fragments=1024, bint pieces=False):
+        if max_size is not None and max_size < 0:
+            raise ValueError(f"max_size is {max_size}, must be 0 or more, or None for no limit")
+        if max_fragments < 1:
+            raise ValueError(f"max_fragments is {max_fragments}, must be 1 or more")
+        self.client = client
+        self.max_size = -1 if max_size is None else max_size
+        self.max_fragments = max_fragments
+        self._pieces = pieces
+
+    def __dealloc__(self):
+        Py_XDECREF(self._body)
+
+    @property
+    def closed(self):
+        """A close frame was received: whatever follows it is ignored (5.5.1)."""
+        return self._step == CLOSED
+
+    def feed(self, data):
+        """Takes a chunk (bytes-like); gives a list of what it completes: str, bytes (or Fragment) and Control, in order.
+
+        After a fault, and after a close frame, it gives nothing more. Never raises for what a peer sent: look at `fault`.
+        """
+        cdef list out = []
+        cdef Py_buffer view
+        if PyBytes_CheckExact(data):
+            self.parse(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), out)
+            return out
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.parse(<const uint8_t *>view.buf, view.len, out)
+        finally:
+            PyBuffer_Release(&view)
+        return out
+
+    cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        cdef Py_ssize_t i = 0, controls = 0
+        cdef Py_ssize_t length
+        cdef object message
+        self.bytes_received += <uint64_t>n
+        while i < n and self._step <= READ_PAYLOAD:
+            if self._step == READ_HEADER:
+                i += self._header(data + i, n - i)
+                if self._step != READ_PAYLOAD:
+                    break
+                if (self._left <= <uint64_t>(n - i) and self._frame.opcode != TL_CONTINUATION and self._frame.fin
+                        and self._frame.opcode < TL_CLOSE and not self._pieces):
+                    length = <Py_ssize_t>self._left
+                    message = self._whole(data + i, length)
+                    if message is None:
+                        break
+                    out.append(message)
+                    self.messages_received += 1
+                    self._opcode = 0
+                    self._step = READ_HEADER
+                    i += length
+                    continue
+            length = n - i if self._left > <uint64_t>(n - i) else <Py_ssize_t>self._left
+            self._payload(data + i, length, out)
+            i += length
+            if self._left == 0 and self._step == READ_PAYLOAD:
+                controls += self._frame.opcode >= TL_CLOSE
+                self._finish(out)
+        return controls
+
+    cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1:
+        """Reads a header, or keeps its beginning; gives the bytes consumed and moves to READ_PAYLOAD or DEAD."""
+        cdef unsigned kept = self._head_used
+        cdef size_t take
+        cdef int used
+        if kept:
+            take = min(<size_t>n, <size_t>(TL_HEADER_MAX - kept))
+            memcpy(self._head + kept, data, take)
+            used = tl_header_read(self._head, kept + take, not self.client, 0, &self._frame)
+        else:
+            take = min(<size_t>n, <size_t>TL_HEADER_MAX)
+            used = tl_header_read(data, <size_t>n, not self.client, 0, &self._frame)
+        if used < 0:
+            self._fail(1002, refusal(used, &self._frame, self.client))
+            return n
+        if used == 0:
+            # Fewer than 14 bytes do not always make a header; 14 always do, so that this never fills up.
+            if not kept:
+                memcpy(self._head, data, take)
+            self._head_used = kept + <unsigned>take
+            return <Py_ssize_t>take
+        self._head_used = 0
+        self._begin()
+        return <Py_ssize_t>used - <Py_ssize_t>kept
+
+    cdef int _begin(self) except -1:
+        """The header is whole: judges the frame against the message under way."""
+        cdef tl_header *frame = &self._frame
+        cdef uint64_t room
+        self.frames_received += 1
+        self._left = frame.length
+        self._phase = 0
+        self._step = READ_PAYLOAD
+        if frame.opcode >= TL_CLOSE:
+            self._control_used = 0
+            return 0
+        if frame.opcode == TL_CONTINUATION:
+            if not self._opcode:
+                return self._fail(1002, "continuation frame with no message to continue (RFC 6455 5.4)")
+        elif self._opcode:
+            return self._fail(1002, f"{'text' if frame.opcode == TL_TEXT else 'binary'} frame inside a fragmented message, "
+                                    "only continuations may follow (RFC 6455 5.4)")
+        else:
+            self._opcode = frame.opcode
+            self._fragments = 0
+            self._filled = 0
+            self._utf8 = 0
+        self._fragments += 1
+        if self._fragments > self.max_fragments:
+            return self._fail(1008, f"message in {self._fragments} fragments, max_fragments {self.max_fragments} (RFC 6455 10.4)")
+        if not self._pieces:
+            room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
+            if frame.length > room:
+                return self._fail(1009, f"message of {self._filled + frame.length} bytes or more, max_size "
+                                        f"{self.max_size if self.max_size >= 0 else 'None'} (RFC 6455 7.4.1)")
+        return 0
+
+    cdef object _whole(self, const uint8_t *data, Py_ssize_t n):
+        """A message that lies whole in the chunk; None after a fault."""
+        cdef bytes out
+        if self._frame.opcode == TL_TEXT:
+            return self._text(data, n)
+        if not self._frame.masked:
+            return PyBytes_FromStringAndSize(<const char *>data, n)
+        out = PyBytes_FromStringAndSize(NULL, n)
+        if n:  # the empty bytes object is shared
+            tl_mask(<uint8_t *>PyBytes_AS_STRING(out), data, n, self._frame.key, 0)
+        return out
+
+    cdef object _text(self, const uint8_t *data, Py_ssize_t n):
+        cdef object ascii
+        cdef uint8_t *plain
+        cdef tl_utf8 state = 0
+        cdef size_t bad
+        if n == 0:
+            return ""
+        if not self._frame.masked:
+            plain = <uint8_t *>data  # only read below
+        else:
+            # Most text is ASCII: unmask it straight into the str. It is seen by nobody unless it is.
+            ascii = PyUnicode_New(n, 127)
+            plain = <uint8_t *>PyUnicode_DATA(ascii)
+            tl_mask(plain, data, n, self._frame.key, 0)
+            if tl_ascii_span(plain, n) == <size_t>n:
+                return ascii
+        try:
+            return PyUnicode_DecodeUTF8(<const char *>plain, n, NULL)
+        except UnicodeDecodeError:
+            bad = tl_utf8_feed(&state, plain, n)
+            self._fail(1007, f"text is not UTF-8 at byte {bad} (RFC 6455 8.1)")
+            return None
+
+    cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        """Takes the next n bytes of the frame's payload, n <= _left."""
+        cdef uint8_t *room
+        cdef size_t good
+        if n == 0:
+            return 0
+        self._left -= <uint64_t>n
+        if self._frame.opcode >= TL_CLOSE:
+            room = self._control + self._control_used
+            self._control_used += <unsigned>n
+        elif self._pieces:
+            return self._piece(data, n, out)
+        else:
+            self._make_room(n)
+            room = <uint8_t *>BODY(self._body) + self._filled
+            self._filled += n
+        if self._frame.masked:
+            self._phase = tl_mask(room, data, n, self._frame.key, self._phase)
+        else:
+            memcpy(room, data, n)
+        if self._opcode == TL_TEXT and self._frame.opcode < TL_CLOSE:
+            good = tl_utf8_feed(&self._utf8, room, n)
+            if good < <size_t>n:
+                self._fail(1007, f"text is not UTF-8 at byte {self._filled - n + <Py_ssize_t>good} (RFC 6455 8.1)")
+        return 0
+
+    cdef int _make_room(self, Py_ssize_t extra) except -1:
+        """Grows the body for extra bytes: to what the frame announces if that is little, else in step with what has arrived."""
+        cdef Py_ssize_t need = self._filled + extra  # <= max_size, checked in _begin
+        cdef Py_ssize_t size = BODY_SIZE(self._body) if self._body != NULL else 0
+        cdef Py_ssize_t announced
+        if need <= size:
+            return 0
+        announced = need + <Py_ssize_t>self._left
+        size = max(need, min(announced, max(2 * size, BODY_START)) if size <= PY_SSIZE_T_MAX // 2 else announced)
+        if self._body == NULL:
+            self._body = PyBytes_New(NULL, size)
+        else:
+            _PyBytes_Resize(&self._body, size)  # on failure it frees the body and sets it to NULL
+        return 0
+
+    cdef int _finish(self, list out) except -1:
+        """The frame's payload is all here."""
+        cdef Control control
+        self._step = READ_HEADER
+        if self._frame.opcode >= TL_CLOSE:
+            control = self._end_control()
+            if control is not None:
+                out.append(control)
+        elif self._frame.fin:
+            self._end_message(out)
+        elif self._pieces and self._frame.length == 0:
+            self._piece(NULL, 0, out)
+        return 0
+
+    cdef int _end_message(self, list out) except -1:
+        cdef object message
+        if self._opcode == TL_TEXT and self._utf8:
+            return self._fail(1007, f"text ends inside a character, after {self._filled} bytes (RFC 6455 8.1)")
+        if self._pieces:
+            if self._frame.length == 0:
+                self._piece(NULL, 0, out)
+        else:
+            if self._body == NULL:
+                message = "" if self._opcode == TL_TEXT else b""
+            elif self._opcode == TL_TEXT:
+                message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)
+            else:
+                if BODY_SIZE(self._body) != self._filled:
+                    _PyBytes_Resize(&self._body, self._filled)
+                message = <object>self._body
+            self._drop_body()
+            out.append(message)
+        self.messages_received += 1
+        self._opcode = 0
+        return 0
+
+    cdef int _piece(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        """Gives the next n bytes of the payload as a Fragment. The bytes of a character not yet whole wait in the body (3 at most)."""
+        cdef Fragment fragment = Fragment.__new__(Fragment)
+        cdef Py_ssize_t kept = self._filled if self._opcode == TL_TEXT else 0
+        cdef Py_ssize_t start, good
+        cdef bytes plain = PyBytes_FromStringAndSize(NULL, kept + n)
+        cdef uint8_t *room = <uint8_t *>PyBytes_AS_STRING(plain)
+        if kept:
+            memcpy(room, BODY(self._body), kept)
+        if n and self._frame.masked:
+            self._phase = tl_mask(room + kept, data, n, self._frame.key, self._phase)
+        elif n:
+            memcpy(room + kept, data, n)
+        fragment.opcode = self._opcode
+        fragment.frame_finished = self._left == 0
+        fragment.message_finished = self._left == 0 and self._frame.fin
+        fragment.data = plain
+        if self._opcode == TL_TEXT:
+            good = <Py_ssize_t>tl_utf8_feed(&self._utf8, room + kept, n)
+            if good < n or (fragment.message_finished and self._utf8):
+                return self._fail(1007, f"text is not UTF-8 at byte {good} of a fragment (RFC 6455 8.1)")
+            n += kept
+            start = n
+            if self._utf8:  # back to the first byte of the character that is not whole
+                start -= 1
+                while (room[start] & 0xC0) == 0x80:
+                    start -= 1
+            fragment.data = PyUnicode_DecodeUTF8(<const char *>room, start, NULL)
+            self._drop_body()
+            self._filled = n - start
+            if self._filled:
+                self._body = PyBytes_New(<const char *>room + start, self._filled)
+        out.append(fragment)
+        return 0
+
+    cdef Control _end_control(self):
+        """The control frame that has ended; None after a fault."""
+        cdef Control control = Control.__new__(Control)
+        cdef uint8_t *payload = self._control
+        cdef Py_ssize_t n = self._control_used
+        control.opcode = self._frame.opcode
+        control.payload = PyBytes_FromStringAndSize(<const char *>payload, n)
+        control.reason = ""
+        self.pings_received += control.opcode == TL_PING
+        self.pongs_received += control.opcode == TL_PONG
+        if control.opcode != TL_CLOSE:
+            return control
+        if n == 1:
+            self._fail(1002, "close frame with 1 byte of payload, a close code takes 2 (RFC 6455 5.5.1)")
+            return None
+        control.code = (payload[0] << 8 | payload[1]) if n else 1005
+        if n and not is_close_code(control.code):
+            self._fail(1002, f"close code {control.code} may not be sent (RFC 6455 7.4)")
+            return None
+        try:
+            control.reason = PyUnicode_DecodeUTF8(<const char *>payload + 2, n - 2, NULL) if n > 2 else ""
+        except UnicodeDecodeError as error:
+            self._fail(1007, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
+            return None
+        self._step = CLOSED
+        self._drop_body()
+        return control
+
+    cdef int _drop_body(self) except -1:
+        cdef PyObject *body = self._body
+        self._body = NULL
+        Py_XDECREF(body)
+        return 0
+
+    cdef int _fail(self, int code, str text) except -1:
+        self.fault = Fault.__new__(Fault)
+        self.fault.code = code
+        self.fault.text = text
+        self._step = DEAD
+        self.errors += 1
+        self._drop_body()
+        return 0
+
+
+cdef str refusal(int why, tl_header *frame, bint client):
+    """The words for a header that tl_header_read refused."""
+    if why == TL_RESERVED_BITS:
+        return f"reserved bits {frame.rsv:03b} set, no extension was granted them (RFC 6455 5.2)"
+    if why == TL_RESERVED_OPCODE:
+        return f"opcode {frame.opcode} is reserved (RFC 6455 5.2)"
+    if why == TL_FRAGMENTED_CONTROL:
+        return f"control frame with opcode {frame.opcode} without FIN, control frames are never fragmented (RFC 6455 5.5)"
+    if why == TL_LONG_CONTROL:
+        return f"control frame with opcode {frame.opcode} over {TL_CONTROL_MAX} bytes (RFC 6455 5.5)"
+    if why == TL_WRONG_MASK:
+        return "masked frame from a server (RFC 6455 5.1)" if client else "unmasked frame from a client (RFC 6455 5.1)"
+    if why == TL_HUGE_LENGTH:
+        return f"frame length {frame.length} has its most significant bit set (RFC 6455 5.2)"
+    return f"frame length {frame.length} is not in its shortest form (RFC 6455 5.2)"
+
+
+tl_mask_choose(NULL)

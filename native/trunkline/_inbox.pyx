@@ -1,0 +1,175 @@
+"""Where messages wait for the application, and the awaitables that give them.
+
+Theory of operation. A read puts all its messages into the `Inbox` and wakes the task that waits, once. What that task awaits is a
+`Receipt`: no coroutine, and a future only where it has to wait. A receipt takes its message at the moment it gives it, so that a task that
+is cancelled while it waits has taken nothing.
+"""
+
+from collections.abc import Coroutine
+
+cimport cython
+from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
+
+cdef extern from "Python.h":
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+
+cdef enum:
+    INBOX_BYTES = 2 * 1024 * 1024  # bytes of messages (of text: characters) at which reading pauses
+
+
+cdef Py_ssize_t size_of(object message) noexcept:
+    return PyBytes_GET_SIZE(message) if PyBytes_CheckExact(message) else PyUnicode_GET_LENGTH(message)
+
+
+@cython.final
+cdef class Inbox:
+    """Messages of one connection in the order they came, and the one task that may wait for the next."""
+
+    def __cinit__(self, owner, loop, high, low):
+        self._owner = owner
+        self._loop = loop
+        self._messages = []
+        self._high = -1 if high is None else high
+        self._low = -1 if low is None else low
+
+    cdef int put(self, object message) except -1:
+        self._messages.append(message)
+        self._size += size_of(message)
+        return 0
+
+    cdef int wake(self) except -1:
+        """Tells the task that waits, if there is one, to look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        return 0
+
+    cdef Py_ssize_t count(self) noexcept:
+        return len(self._messages) - self._taken
+
+    cdef bint is_over(self) noexcept:
+        """Whether it holds more than it should and nobody is about to take from it."""
+        return self._waiter is None and self._high >= 0 and (self.count() > self._high or self._size > INBOX_BYTES)
+
+    cdef object take(self, int mode):
+        """A message, or the list of all there are; None if there is none."""
+        cdef Py_ssize_t count = self.count()
+        cdef object taken
+        if count == 0:
+            return None
+        if mode == NEXT_BATCH or count == 1:
+            taken = self._messages[self._taken:] if self._taken else self._messages
+            if mode != NEXT_BATCH:
+                taken = taken[0]
+            self._messages = []
+            self._taken = 0
+            self._size = 0
+        else:
+            taken = self._messages[self._taken]
+            self._messages[self._taken] = None
+            self._taken += 1
+            self._size -= size_of(taken)
+        if self.paused and self.count() <= self._low and self._size <= INBOX_BYTES // 4:
+            self._owner._resume_reading()
+        return taken
+
+    cdef Receipt receipt(self, int mode):
+        cdef Receipt made = Receipt.__new__(Receipt)
+        made._inbox = self
+        made._mode = mode
+        return made
+
+
+@cython.final
+cdef class Batches:
+    """The asynchronous iterator behind `ws.batches()`."""
+
+    def __init__(self, Inbox inbox not None):
+        self._inbox = inbox
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        return self._inbox.receipt(NEXT_BATCH)
+
+
+@cython.final
+@cython.freelist(32)
+cdef class Receipt:
+    """The awaitable of a message. It takes nothing until it is awaited, and gives at once what is already there.
+
+    It has a coroutine's methods, so that asyncio.create_task() and wait_for() take it.
+    """
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef Inbox inbox = self._inbox
+        cdef object taken
+        self._let_go()
+        taken = inbox.take(self._mode)
+        if taken is not None:
+            raise StopIteration(taken)
+        if inbox.ended:
+            raise inbox._owner._conclusion(self._mode != MESSAGE)
+        if inbox._waiter is not None and not inbox._waiter.done():
+            raise inbox._owner._busy()
+        self._future = inbox._waiter = inbox._loop.create_future()
+        self._future._asyncio_future_blocking = True  # what `yield from future` would set
+        return self._future
+
+    def send(self, value):
+        """As a coroutine's send."""
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        """As a coroutine's throw: the message, if one came, stays in the inbox."""
+        self._let_go()
+        if value is None:
+            raise kind
+        raise value if isinstance(value, BaseException) else kind(value)
+
+    def close(self):
+        """As a coroutine's close."""
+        self._let_go()
+
+    cdef int _let_go(self) except -1:
+        if self._future is not None:
+            if self._inbox._waiter is self._future:
+                self._inbox._waiter = None
+            self._future = None
+        return 0
+
+
+@cython.final
+cdef class Done:
+    """The awaitable of a send that had no need to wait."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def send(self, value):
+        """As a coroutine's send."""
+        raise StopIteration
+
+    def throw(self, kind, value=None, traceback=None):
+        """As a coroutine's throw."""
+        raise kind if value is None else value
+
+    def close(self):
+        """As a coroutine's close."""
+
+
+DONE = Done()
+Coroutine.register(Receipt)
+Coroutine.register(Done)

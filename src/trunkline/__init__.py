@@ -1,0 +1,79 @@
+"""trunkline: the WebSocket line for high-volume Python services.
+
+    async with trunkline.connect("wss://host/path") as ws:
+        await ws.send("text")
+        async for message in ws:
+            ...
+
+The floors, from below: compiled frames (`_frames`, `_batch`, `_inbox`, `_link`), the sans-IO protocol (`trunkline.protocol`), client and server
+(`trunkline.net`), managed connections (`trunkline.manager`). What applications need of them is here.
+"""
+
+try:
+    from trunkline import _batch, _frames, _inbox, _link
+except ImportError as error:
+    raise ImportError(
+        f"trunkline's compiled core is missing or does not load ({error}); build it with a C compiler: "
+        "pip install --force-reinstall --no-binary trunkline trunkline, or in a checkout: pip install -e ."
+    ) from error
+
+from trunkline.net.broadcast import Broadcast, broadcast
+from trunkline.net.connect import connect
+from trunkline.net.http import Headers, Request, Response
+from trunkline.net.listener import Close, Listener
+from trunkline.net.serve import Server, serve
+from trunkline.net.settings import Settings
+from trunkline.net.stats import Stats
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.categories import ErrorCategory
+from trunkline.protocol.errors import (
+    ConnectError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    DecodeError,
+    HandshakeError,
+    InvalidURI,
+    LocalProtocolError,
+    MessageTooBig,
+    OpenTimeout,
+    ProxyError,
+    RemoteProtocolError,
+    SlowConsumer,
+    TrunklineError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Broadcast",
+    "Close",
+    "ConnectError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DecodeError",
+    "ErrorCategory",
+    "HandshakeError",
+    "Headers",
+    "InvalidURI",
+    "Listener",
+    "LocalProtocolError",
+    "MessageTooBig",
+    "OpenTimeout",
+    "ProxyError",
+    "RemoteProtocolError",
+    "Request",
+    "Response",
+    "Server",
+    "Settings",
+    "SlowConsumer",
+    "Stats",
+    "TrunklineError",
+    "WebSocket",
+    "broadcast",
+    "connect",
+    "serve",
+]
+
+del _batch, _frames, _inbox, _link

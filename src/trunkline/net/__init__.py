@@ -1,0 +1,1 @@
+"""asyncio on top of the protocol: client, server, flow control, keepalive."""

@@ -1,0 +1,64 @@
+"""Sending a message in fragments (RFC 6455 5.4), from an iterable whose items are its parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Final
+
+from trunkline._frames import OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_TEXT
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from trunkline.net.websocket import WebSocket
+
+__all__ = ["Parts", "is_parts", "send_fragments"]
+
+FIN: Final = 0x80
+
+if TYPE_CHECKING:
+    Parts = Iterable[str | Buffer] | AsyncIterable[str | Buffer]
+
+
+def is_parts(message: object) -> bool:
+    """Whether a message is given in parts: iterable, and neither text nor bytes nor a mapping."""
+    if isinstance(message, (str, bytes, bytearray, memoryview)) or hasattr(message, "keys"):
+        return False
+    try:
+        memoryview(message)  # type: ignore[arg-type]
+    except TypeError:
+        return isinstance(message, (Iterable, AsyncIterable))
+    return False
+
+
+async def _each(parts: Parts) -> AsyncIterator[str | Buffer]:
+    if isinstance(parts, AsyncIterable):
+        async for part in parts:
+            yield part
+    else:
+        for part in parts:
+            yield part
+
+
+async def send_fragments(ws: WebSocket, parts: Parts) -> None:
+    """Sends the parts as the fragments of one message; no parts, no message.
+
+    TypeError if they are not all text or all binary. If it ends early, by an error or a cancellation, with a fragment sent,
+    the connection is failed with 1011: nothing else could follow an open message.
+    """
+    opcode: int | None = None
+    try:
+        async for part in _each(parts):
+            kind = OPCODE_TEXT if isinstance(part, str) else OPCODE_BINARY
+            data = part.encode() if isinstance(part, str) else bytes(part)
+            if opcode is not None and kind != opcode:
+                raise TypeError("the parts of a message are all str or all bytes-like, not both (RFC 6455 5.4)")
+            await ws.wait_writable()
+            ws._send_frame(kind if opcode is None else OPCODE_CONTINUATION, data)
+            opcode = kind
+    except BaseException:
+        if opcode is not None:
+            ws.fail(1011, "a fragmented message was not finished")
+        raise
+    if opcode is not None:
+        ws._send_frame(FIN | OPCODE_CONTINUATION, b"")

@@ -1,0 +1,89 @@
+"""The two HTTP messages of an opening handshake, as applications see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+__all__ = ["Headers", "HeadersLike", "Request", "Response", "as_fields", "header_pairs"]
+
+HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+class Headers(Sequence[tuple[str, str]]):
+    """Header fields in order, with names that compare without case (RFC 9110 5.1). Iterating gives (name, value) pairs."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: HeadersLike = ()) -> None:
+        self._pairs = tuple(header_pairs(pairs))
+
+    def get_all(self, name: str) -> list[str]:
+        """The values of every field with this name, in order."""
+        wanted = name.lower()
+        return [value for key, value in self._pairs if key.lower() == wanted]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value of the field; of several, joined by commas (RFC 9110 5.3); `default` if there is none."""
+        values = self.get_all(name)
+        return ", ".join(values) if values else default
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.get_all(name)) or name in self._pairs
+
+    @overload
+    def __getitem__(self, key: str) -> str: ...
+    @overload
+    def __getitem__(self, key: int) -> tuple[str, str]: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[tuple[str, str], ...]: ...
+    def __getitem__(self, key: str | int | slice) -> str | tuple[str, str] | tuple[tuple[str, str], ...]:
+        if not isinstance(key, str):
+            return self._pairs[key]
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __repr__(self) -> str:
+        # Names only: values hold cookies and tokens.
+        return f"<Headers {', '.join(name for name, _ in self._pairs)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The request of an opening handshake. path: the target, with its query."""
+
+    path: str
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer to an opening handshake. A server's `process_request` returns one to refuse it."""
+
+    status: int
+    headers: HeadersLike = ()
+    body: bytes = b""
+
+
+def header_pairs(headers: HeadersLike) -> Iterable[tuple[str, str]]:
+    """Name and value pairs of a mapping or of an iterable of pairs."""
+    return headers.items() if isinstance(headers, Mapping) else headers
+
+
+def as_fields(headers: HeadersLike) -> list[tuple[bytes, bytes]]:
+    """The pairs as wsproto takes them. Values are ISO 8859-1, as HTTP has them; what cannot be written is refused by h11."""
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in header_pairs(headers)]
+
+
+def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Header fields as they were received."""
+    return Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in fields])

@@ -1,0 +1,132 @@
+"""Pings: the keepalive that notices a line that is dead, and the round-trip times.
+
+Theory of operation. Every `ping_interval` a ping goes out. If no byte at all has come `ping_timeout` later, the line is dead: any byte
+is a sign of life, not the pong alone, since a pong may stand behind megabytes of data. A timer that fires after the loop has stalled
+may run before the bytes that came meanwhile are read, so a missed deadline is looked at once more a moment later. While we ourselves have
+paused reading, silence proves nothing and no verdict is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from trunkline.net.settings import Settings
+
+__all__ = ["Keepalive", "Pinged"]
+
+SECOND_LOOK: Final = 0.1  # seconds between a missed deadline and the verdict
+MAX_PENDING: Final = 64  # pings of the keepalive and of callers that wait for their pong; the oldest is given up
+
+
+class Pinged(Protocol):
+    """What a Keepalive needs of its connection."""
+
+    def send_ping(self, payload: bytes) -> None:
+        """Sends a ping frame."""
+
+    def bytes_seen(self) -> int:
+        """How many bytes have been received so far."""
+
+    def is_deaf(self) -> bool:
+        """Whether we have paused reading."""
+
+    def declare_dead(self) -> None:
+        """No byte came in time."""
+
+
+class Keepalive:
+    """The pings of one connection."""
+
+    __slots__ = ("_loop", "_pending", "_pinged", "_seen", "_settings", "_timer", "latency")
+
+    def __init__(self, pinged: Pinged, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self._pinged = pinged
+        self._settings = settings
+        self._loop = loop
+        self._pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen = 0
+        self.latency: float | None = None  # seconds: the last round trip
+
+    def start(self) -> None:
+        """Begins to send pings, if there is an interval."""
+        if self._settings.ping_interval is not None:
+            self._after(self._settings.ping_interval, self._tick)
+
+    def stop(self, make_error: Callable[[], BaseException]) -> None:
+        """No more pings; whoever waits for a pong gets what `make_error` gives."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        pending, self._pending = self._pending, None
+        for _, waiter in (pending or {}).values():
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(make_error())
+
+    def ping(self, payload: bytes | None, waiter: asyncio.Future[float] | None) -> None:
+        """Sends a ping, whose round-trip time the waiter gets.
+
+        payload: None for an unpredictable one, which no peer can answer in advance. ValueError if a ping with it is under way.
+        """
+        if self._pending is None:
+            self._pending = OrderedDict()
+        if payload is None:
+            payload = os.urandom(8)
+        elif payload in self._pending:
+            raise ValueError(f"a ping with the payload {payload!r} is under way already")
+        if len(self._pending) >= MAX_PENDING:
+            self._abandon_oldest(self._pending)
+        self._pending[payload] = (self._settings.clock(), waiter)
+        self._pinged.send_ping(payload)
+
+    def pong(self, payload: bytes) -> None:
+        """A pong came. It answers its ping and all before it (RFC 6455 5.5.3); one that nobody asked for is ignored."""
+        pending = self._pending
+        if not pending or payload not in pending:
+            return
+        now = self._settings.clock()
+        while True:
+            answered, (sent, waiter) = pending.popitem(last=False)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(now - sent)
+            if answered == payload:
+                self.latency = now - sent
+                return
+
+    def _abandon_oldest(self, pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]]) -> None:
+        _, (_, waiter) = pending.popitem(last=False)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(TimeoutError(f"more than {MAX_PENDING} pings wait for a pong; this one was given up"))
+
+    def _after(self, delay: float, then: Callable[[], None]) -> None:
+        self._timer = self._loop.call_later(delay, then)
+
+    def _tick(self) -> None:
+        interval, timeout = self._settings.ping_interval, self._settings.ping_timeout
+        assert interval is not None
+        self._seen = self._pinged.bytes_seen()
+        self.ping(None, None)
+        if timeout is None:
+            self._after(interval, self._tick)
+        else:
+            self._after(timeout, self._judge)
+
+    def _judge(self) -> None:
+        if self._is_alive():
+            interval, timeout = self._settings.ping_interval or 0, self._settings.ping_timeout or 0
+            self._after(max(0.0, interval - timeout), self._tick)
+        else:
+            self._after(SECOND_LOOK, self._sentence)
+
+    def _sentence(self) -> None:
+        if self._is_alive():
+            self._judge()
+        else:
+            self._pinged.declare_dead()
+
+    def _is_alive(self) -> bool:
+        return self._pinged.is_deaf() or self._pinged.bytes_seen() != self._seen

@@ -1,0 +1,280 @@
+"""The opening handshake of both sides, between a transport and `trunkline.protocol.Handshake`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import urllib.parse
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from wsproto.connection import ConnectionState, ConnectionType
+from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData
+from wsproto.events import Request as RequestEvent
+from wsproto.utilities import RemoteProtocolError
+
+from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, from_fields
+from trunkline.protocol.errors import HandshakeError, LocalProtocolError
+from trunkline.protocol.handshake import MAX_HEAD, Handshake
+
+if TYPE_CHECKING:
+    from trunkline.net.listener import Listener
+    from trunkline.net.websocket import WebSocket
+
+__all__ = ["Acceptance", "ClientOpening", "ServerOpening"]
+
+MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept for HandshakeError
+ProcessRequest = Callable[["WebSocket", Request], Response | None | Awaitable[Response | None]]
+
+
+class ClientOpening:
+    """Sends the request; `opened` is done when the answer is judged: the listener's turn comes first, then connect's."""
+
+    def __init__(self, event: RequestEvent, listener: Listener | None, loop: asyncio.AbstractEventLoop) -> None:
+        self._event = event
+        self._listener = listener
+        self._handshake = Handshake(ConnectionType.CLIENT)
+        self._refusal: RejectConnection | None = None
+        self._body = bytearray()
+        self.opened: asyncio.Future[None] = loop.create_future()
+
+    def begin(self, ws: WebSocket) -> None:
+        """Sends the request."""
+        assert ws.transport is not None
+        ws.transport.write(self._handshake.send(self._event))
+
+    def receive(self, ws: WebSocket, data: bytes) -> None:
+        """Takes a piece of the response."""
+        try:
+            self._handshake.receive_data(data)
+            for event in self._handshake.events():
+                self._handle(ws, event)
+        except RemoteProtocolError as error:
+            status = None if "HTTP" in str(error) else 101
+            self._fail(ws, HandshakeError(status, detail=str(error)))
+
+    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+        """The transport ended: what there is of an answer is the answer."""
+        if self._refusal is not None:
+            self._refuse(ws, self._refusal)
+        elif error is not None:
+            self._fail(ws, error)
+        else:
+            self._fail(ws, ConnectionResetError("the server ended the connection without an answer"))
+
+    def _handle(self, ws: WebSocket, event: Event) -> None:
+        if isinstance(event, AcceptConnection):
+            headers = from_fields(event.extra_headers)
+            request = Request(self._event.target, from_fields(self._event.extra_headers))
+            if self.opened.done():
+                return  # the caller has gone away
+            ws.open(
+                client=True,
+                request=request,
+                response=Response(101, headers),
+                subprotocol=event.subprotocol,
+                listener=self._listener,
+            )
+            self.opened.set_result(None)
+            if self._handshake.trailing_data:
+                ws._feed(self._handshake.trailing_data)
+        elif isinstance(event, RejectConnection):
+            self._refusal = event
+            if not event.has_body:
+                self._refuse(ws, event)
+        elif isinstance(event, RejectData) and self._refusal is not None:
+            self._body += event.data
+            if event.body_finished or len(self._body) > MAX_BODY:
+                self._refuse(ws, self._refusal)
+
+    def _refuse(self, ws: WebSocket, event: RejectConnection) -> None:
+        headers = list(from_fields(event.headers))
+        self._fail(ws, HandshakeError(event.status_code, headers, bytes(self._body[:MAX_BODY])))
+
+    def _fail(self, ws: WebSocket, error: Exception) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(error)
+        ws.abort()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """How a server answers opening handshakes.
+
+    origins: None for the same origin or none, "*" for any, or those allowed (None among them: no Origin field).
+    subprotocols: in order of preference. headers: added to the answer.
+    """
+
+    process_request: ProcessRequest | None = None
+    origins: Sequence[str | None] | str | None = None
+    subprotocols: Sequence[str] = ()
+    headers: HeadersLike = ()
+    make_listener: Callable[[], Listener] | None = None
+
+
+class ServerOpening:
+    """Reads a request and answers it; `done` is told once, with True if the connection is open."""
+
+    def __init__(self, acceptance: Acceptance, done: Callable[[WebSocket, bool], None]) -> None:
+        self._acceptance = acceptance
+        self._done: Callable[[WebSocket, bool], None] | None = done
+        self._handshake = Handshake(ConnectionType.SERVER)
+        self._deciding: asyncio.Task[None] | None = None
+        self._received = 0
+
+    def begin(self, ws: WebSocket) -> None:
+        """A server waits for the request."""
+
+    def receive(self, ws: WebSocket, data: bytes) -> None:
+        """Takes a piece of the request, or, while `process_request` decides, of what follows it."""
+        if self._handshake.is_refused:
+            return  # read and thrown away, so that the answer is not lost to a reset
+        self._received += len(data)
+        try:
+            self._handshake.receive_data(data)
+            for event in self._handshake.events():
+                if isinstance(event, RequestEvent):
+                    self._consider(ws, event)
+        except RemoteProtocolError as error:
+            hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
+            self._reject(ws, Response(hint.status_code, from_fields(hint.headers), f"{error}\n".encode()))
+        if self._deciding is not None and self._received > MAX_HEAD and ws.transport is not None:
+            ws.transport.pause_reading()
+
+    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+        """The client went away."""
+        if self._deciding is not None:
+            self._deciding.cancel()
+        self._finish(ws, False)
+
+    def _consider(self, ws: WebSocket, event: RequestEvent) -> None:
+        fields = [(b"host", event.host.encode("idna")), *event.extra_headers]
+        if event.subprotocols:
+            fields.append((b"sec-websocket-protocol", ", ".join(event.subprotocols).encode()))
+        request = ws.request = Request(event.target, from_fields(fields))
+        if not self._is_welcome(request.headers):
+            origin = request.headers.get("origin")
+            self._reject(ws, ws.respond(403, f"origin {origin} is not allowed\n"))
+            return
+        if self._acceptance.process_request is None:
+            self._accept(ws, event)
+            return
+        try:
+            answer = self._acceptance.process_request(ws, request)
+        except Exception as error:
+            self._break(ws, error)
+            return
+        if inspect.isawaitable(answer):
+            self._deciding = asyncio.ensure_future(self._decide(ws, event, answer))
+        else:
+            self._answer(ws, event, answer)
+
+    async def _decide(self, ws: WebSocket, event: RequestEvent, answer: Awaitable[Response | None]) -> None:
+        try:
+            response = await answer
+        except Exception as error:
+            self._break(ws, error)
+            return
+        self._deciding = None
+        if ws.transport is None:
+            return
+        ws.transport.resume_reading()
+        self._answer(ws, event, response)
+
+    def _answer(self, ws: WebSocket, event: RequestEvent, response: Response | None) -> None:
+        if response is None:
+            self._accept(ws, event)
+        elif isinstance(response, Response):
+            self._reject(ws, response)
+        else:
+            self._break(ws, TypeError(f"process_request gave {type(response).__name__}, must give None or a Response"))
+
+    def _break(self, ws: WebSocket, error: Exception) -> None:
+        ws.logger.error("process_request failed", exc_info=error)
+        self._reject(ws, ws.respond(500, "internal error\n"))
+
+    def _is_welcome(self, headers: Headers) -> bool:
+        allowed, origin = self._acceptance.origins, headers.get("origin")
+        if allowed is None:
+            return origin is None or _same_origin(origin, headers.get("host") or "")
+        return allowed == "*" or origin in allowed
+
+    def _accept(self, ws: WebSocket, event: RequestEvent) -> None:
+        chosen = next((name for name in self._acceptance.subprotocols if name in event.subprotocols), None)
+        headers = self._acceptance.headers
+        assert ws.transport is not None
+        assert ws.request is not None
+        try:
+            ws.transport.write(
+                self._handshake.send(AcceptConnection(subprotocol=chosen, extra_headers=as_fields(headers)))
+            )
+        except (LocalProtocolError, UnicodeError) as error:
+            self._break(ws, error)
+            return
+        make = self._acceptance.make_listener
+        trailing = self._handshake.trailing_data
+        try:
+            listener = make() if make is not None else None
+        except Exception as error:
+            ws.logger.error("the listener could not be made", exc_info=error)
+            ws.abort()
+            return
+        response = Response(101, Headers(headers))
+        ws.open(client=False, request=ws.request, response=response, subprotocol=chosen, listener=listener)
+        self._finish(ws, True)
+        if trailing:
+            ws._feed(trailing)
+
+    def _reject(self, ws: WebSocket, response: Response) -> None:
+        if ws.transport is None or self._handshake.state is not ConnectionState.CONNECTING:
+            return
+        try:
+            fields = as_fields(response.headers)
+            names = {name.lower() for name, _ in fields}
+            for name, value in ((b"Connection", b"close"), (b"Content-Length", b"%d" % len(response.body))):
+                if name.lower() not in names:
+                    fields.append((name, value))
+            data = self._handshake.send(RejectConnection(response.status, fields, has_body=True))
+            data += self._handshake.send(RejectData(response.body))
+        except (LocalProtocolError, UnicodeError) as error:
+            ws.logger.error("the answer %r cannot be sent", response.status, exc_info=error)
+            ws.abort()
+            return
+        ws.transport.write(data)
+        ws.linger()
+
+    def _finish(self, ws: WebSocket, opened: bool) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(ws, opened)
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    """Whether a page of `origin` (RFC 6454 7) came from the host that it connects to, the scheme aside."""
+    try:
+        parts = urllib.parse.urlsplit(origin)
+        target = urllib.parse.urlsplit(f"//{host}")
+        default = {"http": 80, "https": 443}.get(parts.scheme)
+        return (
+            parts.hostname is not None
+            and parts.hostname == target.hostname
+            and (parts.port or default) == (target.port or default)
+        )
+    except ValueError:
+        return False
+
+
+def wrap_listener(listener: object) -> Callable[[], Listener]:
+    """A Listener class, or whatever makes one, as a callable that makes one."""
+    if not callable(listener):
+        raise TypeError(f"listener is {type(listener).__name__}, must be a Listener class or a callable that makes one a connection")
+    return functools.partial(_make, listener)
+
+
+def _make(factory: Callable[[], Listener]) -> Listener:
+    made = factory()
+    if not any(hasattr(made, name) for name in ("on_message", "on_batch")):
+        raise TypeError(f"listener gave {type(made).__name__}, must give an object with on_message or on_batch")
+    return made

@@ -1,0 +1,266 @@
+"""The server: `serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from wsproto.connection import ConnectionState
+
+from trunkline.net.http import HeadersLike
+from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
+from trunkline.net.settings import Settings
+from trunkline.net.websocket import WebSocket, websocket_class
+from trunkline.protocol.errors import ConnectionClosed
+
+if TYPE_CHECKING:
+    import logging
+    import os
+    import socket
+    from types import TracebackType
+
+    from trunkline.net.listener import Listener
+
+__all__ = ["Server", "Serving", "serve"]
+
+Handler = Callable[[WebSocket], Awaitable[object]]
+
+# Sent before anything is read, so it is not the handshake's business (RFC 9110 15.6.4).
+FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+
+
+class Server:
+    """A listening server, made by `trunkline.serve`."""
+
+    def __init__(self, handler: Handler | None, acceptance: Acceptance, settings: Settings, bounds: tuple[int, int]) -> None:
+        self._handler = handler
+        self._acceptance = acceptance
+        self._settings = settings
+        self._max_connections, self._max_pending = bounds
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[WebSocket, asyncio.TimerHandle | None] = {}
+        self._refused: set[WebSocket] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._listening: asyncio.Server | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._serving: asyncio.Future[None] | None = None
+        self.connections: set[WebSocket] = set()  # the open ones
+        self.turned_away = 0  # connections refused since max_connections or max_pending_handshakes was reached
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """The listening sockets; none once it is closed."""
+        return self._listening.sockets if self._listening is not None else ()
+
+    @property
+    def port(self) -> int:
+        """The port of the first listening socket; RuntimeError for a unix socket or a closed server."""
+        for sock in self.sockets:
+            name = sock.getsockname()
+            if isinstance(name, tuple):
+                return int(name[1])
+        raise RuntimeError("this server listens on no port: it is closed, or has a unix socket")
+
+    async def serve_forever(self) -> None:
+        """Waits until the server is closed. If it is cancelled, the server is closed first."""
+        if self._serving is None:
+            self._serving = self._loop.create_future()
+        try:
+            await asyncio.shield(self._serving)
+        finally:
+            await self.close()
+
+    def close(self, code: int = 1001, reason: str = "") -> Awaitable[None]:
+        """Stops listening and closes every connection with `code` and `reason`; starts at once, whether it is awaited or not.
+
+        Done when all connections and handlers have ended: handlers that have not, a close_timeout after the last connection, are cancelled.
+        A second call waits for the first. Handshakes under way are dropped.
+        """
+        if self._closing is None:
+            if self._listening is not None:
+                self._listening.close()
+            self._closing = self._loop.create_task(self._close(code, reason))
+        return asyncio.shield(self._closing)
+
+    async def wait_closed(self) -> None:
+        """Waits until `close` is called and done."""
+        if self._serving is None:
+            self._serving = self._loop.create_future()
+        await asyncio.shield(self._serving)
+
+    async def _close(self, code: int, reason: str) -> None:
+        for ws in [*self._pending, *self._refused]:
+            ws.abort()
+        closing = [ws.close(code, reason) for ws in self.connections]
+        await asyncio.gather(*closing, return_exceptions=True)
+        if self._handlers:
+            _, late = await asyncio.wait(self._handlers, timeout=self._settings.close_timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._serving is None:
+            self._serving = self._loop.create_future()
+        if not self._serving.done():
+            self._serving.set_result(None)
+
+    def accept(self, plain: bool) -> WebSocket:
+        """The protocol for a connection that was just accepted."""
+        if len(self._pending) >= self._max_pending or len(self.connections) + len(self._pending) >= self._max_connections:
+            self.turned_away += 1
+            ws = websocket_class(self._loop)(self._settings, _Refusal(self._refused), plain=plain)
+            self._refused.add(ws)
+            return ws
+        ws = websocket_class(self._loop)(self._settings, ServerOpening(self._acceptance, self._opened), plain=plain)
+        timeout = self._settings.open_timeout
+        self._pending[ws] = None if timeout is None else self._loop.call_later(timeout, ws.abort)
+        return ws
+
+    def _opened(self, ws: WebSocket, is_open: bool) -> None:
+        timer = self._pending.pop(ws, None)
+        if timer is not None:
+            timer.cancel()
+        if not is_open or ws.state is ConnectionState.CLOSED:
+            return
+        self.connections.add(ws)
+        ws.on_gone(self.connections.discard)
+        if self._closing is not None:
+            ws.start_closing(1001)
+        elif self._handler is not None:
+            task = self._loop.create_task(self._run(self._handler, ws))
+            self._handlers.add(task)
+            task.add_done_callback(self._handlers.discard)
+
+    async def _run(self, handler: Handler, ws: WebSocket) -> None:
+        """Runs the handler; its end closes the connection: 1000 if it returned, 1011 if it raised."""
+        try:
+            await handler(ws)
+        except ConnectionClosed:
+            pass  # the handler need not catch what ends every connection
+        except Exception as error:
+            ws.logger.error("the handler of %r failed", ws, exc_info=error)
+            ws.fail(1011, f"the handler raised {type(error).__name__}")
+        finally:
+            ws.start_closing()
+
+
+class _Refusal:
+    """The opening of a connection that there is no room for: 503, and nothing is read."""
+
+    def __init__(self, refused: set[WebSocket]) -> None:
+        self._refused = refused
+
+    def begin(self, ws: WebSocket) -> None:
+        """Sends the answer."""
+        assert ws.transport is not None
+        ws.transport.write(FULL)
+        ws.linger()
+
+    def receive(self, ws: WebSocket, data: bytes) -> None:
+        """Throws the request away."""
+
+    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+        """The client went away."""
+        self._refused.discard(ws)
+
+
+def serve(
+    handler: Handler | None = None,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    listener: Callable[[], Listener] | None = None,
+    process_request: ProcessRequest | None = None,
+    origins: Sequence[str | None] | str | None = None,
+    subprotocols: Sequence[str] = (),
+    additional_headers: HeadersLike = (),
+    ssl: ssl_module.SSLContext | None = None,
+    unix: str | os.PathLike[str] | None = None,
+    sock: socket.socket | None = None,
+    reuse_port: bool | None = None,
+    backlog: int = 1024,
+    max_connections: int = 100_000,
+    max_pending_handshakes: int = 10_000,
+    compression: None = None,
+    open_timeout: float | None = 10,
+    close_timeout: float = 5,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    max_size: int | None = 2**20,
+    max_queue: int | tuple[int, int] | None = 16,
+    write_limit: int = 2**20,
+    logger: logging.Logger | None = None,
+) -> Serving:
+    """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
+
+    handler: a coroutine function, called with each connection; its end closes it. listener: in its place a Listener class, or a callable
+    that makes a Listener for each connection. host, port: where to listen (port 0 takes a free one); or unix, a path; or sock.
+    process_request: called with the WebSocket and its Request before it is accepted; a Response that it gives (or its coroutine
+    does) is sent in place of the 101. origins: None for pages of this host and programs without an Origin, "*" for any, or a list.
+    max_connections, max_pending_handshakes: past them a connection gets 503. Other limits and timeouts: see `trunkline.Settings`.
+
+    Raises OSError if it cannot listen there, TypeError unless exactly one of handler and listener is given.
+    """
+    if (handler is None) == (listener is None):
+        raise TypeError("serve takes a handler or a listener, exactly one")
+    settings = Settings(
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        max_size=max_size,
+        max_queue=max_queue,
+        write_limit=write_limit,
+        compression=compression,
+    )
+    if logger is not None:
+        settings = replace(settings, logger=logger)
+    if isinstance(origins, str) and origins != "*":
+        raise ValueError(f'origins is {origins!r}, must be "*", a list, or None')
+    acceptance = Acceptance(
+        process_request=process_request,
+        origins=origins,
+        subprotocols=tuple(subprotocols),
+        headers=tuple(additional_headers.items() if hasattr(additional_headers, "items") else additional_headers),
+        make_listener=None if listener is None else wrap_listener(listener),
+    )
+    where: dict[str, Any] = {"ssl": ssl, "backlog": backlog}
+    if unix is not None:
+        where["path"] = unix
+    elif sock is not None:
+        where["sock"] = sock
+    else:
+        where |= {"host": host, "port": port or 0, "reuse_port": reuse_port}
+
+    async def start() -> Server:
+        server = Server(handler, acceptance, settings, (max_connections, max_pending_handshakes))
+        loop = asyncio.get_running_loop()
+        create = loop.create_unix_server if unix is not None else loop.create_server
+        plain = ssl is None
+        server._listening = await create(lambda: server.accept(plain), **where)  # type: ignore[operator]
+        return server
+
+    return Serving(start)
+
+
+class Serving:
+    """What `serve` gives: awaitable, and an asynchronous context manager that closes the server with 1001 at its end."""
+
+    def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
+        self._start = start
+        self._server: Server | None = None
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        self._server = await self._start()
+        return self._server
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        await self._server.close()

@@ -1,0 +1,70 @@
+"""What may be set on a connection, checked once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["HIGH_WATER", "LOW_WATER", "Settings"]
+
+HIGH_WATER: Final = 64 * 1024  # bytes in the transport's buffer at which `send` waits
+LOW_WATER: Final = 16 * 1024  # bytes at which it goes on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Limits and timeouts of a connection; the same for `connect` and `serve`.
+
+    open_timeout: seconds from the name look-up to the end of the opening handshake; None for no limit.
+    close_timeout: seconds that the peer has to answer a close; then the transport is aborted.
+    ping_interval: seconds between two keepalive pings; None for none.
+    ping_timeout: seconds in which some byte must arrive after a ping; None to ping without a deadline.
+    max_size: bytes of a received message; None for no limit.
+    max_queue: messages received and not yet taken at which reading pauses, or a pair (pause, resume); None for no limit.
+    write_limit: bytes that may wait to be sent; `send_nowait` raises SlowConsumer past it.
+    compression: None. No other value is spoken yet.
+    """
+
+    open_timeout: float | None = 10
+    close_timeout: float = 5
+    ping_interval: float | None = 20
+    ping_timeout: float | None = 20
+    max_size: int | None = 2**20
+    max_queue: int | tuple[int, int] | None = 16
+    write_limit: int = 2**20
+    compression: None = None
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("trunkline.net"))
+    clock: Callable[[], float] = time.perf_counter  # seconds, for round-trip times
+
+    def __post_init__(self) -> None:
+        for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value!r}, must be more than 0 seconds")
+        if self.close_timeout is None:
+            raise ValueError("close_timeout is None, must be a number of seconds: a peer need never answer a close")
+        if self.max_size is not None and self.max_size < 0:
+            raise ValueError(f"max_size is {self.max_size}, must be 0 or more bytes, or None for no limit")
+        if self.write_limit < 1:
+            raise ValueError(f"write_limit is {self.write_limit}, must be 1 or more bytes")
+        if self.compression is not None:
+            raise ValueError(f"compression is {self.compression!r}, only None is spoken in this version")
+        high, low = self.queue_marks
+        if high is not None and not 0 <= (low or 0) <= high:
+            raise ValueError(f"max_queue is {self.max_queue!r}, must be a number or a pair (pause, resume), pause >= resume >= 0")
+
+    @property
+    def queue_marks(self) -> tuple[int | None, int | None]:
+        """The high-water and low-water marks of the messages that wait to be taken."""
+        if self.max_queue is None or isinstance(self.max_queue, tuple):
+            return self.max_queue or (None, None)
+        return self.max_queue, self.max_queue // 4
+
+    @property
+    def write_marks(self) -> tuple[int, int]:
+        """The high-water and low-water marks of the bytes that wait to be sent."""
+        high = min(HIGH_WATER, self.write_limit)
+        return high, min(LOW_WATER, high // 4)

@@ -1,0 +1,31 @@
+"""Counters of one connection, as a frozen snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What one connection has moved since it opened. Bytes are those of the wire after the opening handshake, under TLS its plaintext.
+
+    writes: calls that handed bytes to the socket or the transport; messages_sent / writes is what batching gains.
+    messages_discarded: messages received after we had sent our close frame.
+    errors: 1 if the peer broke the protocol.
+    """
+
+    messages_received: int = 0
+    messages_sent: int = 0
+    messages_discarded: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    frames_received: int = 0
+    frames_sent: int = 0
+    pings_received: int = 0
+    pings_sent: int = 0
+    pongs_received: int = 0
+    pongs_sent: int = 0
+    writes: int = 0
+    errors: int = 0

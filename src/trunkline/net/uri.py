@@ -1,0 +1,80 @@
+"""WebSocket URLs (RFC 6455 3)."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline.protocol.errors import InvalidURI
+
+__all__ = ["URI", "parse_uri"]
+
+DEFAULT_PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class URI:
+    """The parts of a WebSocket URL. `host` is without brackets; `user` and `password` are decoded."""
+
+    secure: bool
+    host: str
+    port: int
+    target: str
+    user: str | None
+    password: str | None
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host field has them: the port only where it is not the scheme's (RFC 9110 7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, for messages: no path, no credentials."""
+        return f"{'wss' if self.secure else 'ws'}://{self.authority}"
+
+
+def parse_uri(text: str) -> URI:
+    """The parts of `text`; InvalidURI says what is wrong. The text of the error never holds a password."""
+    if not isinstance(text, str):
+        raise InvalidURI(f"a WebSocket URL is a str, not {type(text).__name__}")
+    if any(ord(char) <= 32 or ord(char) == 127 for char in text):
+        raise InvalidURI("a WebSocket URL has no spaces or control characters (RFC 3986 2)")
+    try:
+        parts = urllib.parse.urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidURI(f"no WebSocket URL: {error}") from None
+    if parts.scheme not in ("ws", "wss"):
+        raise InvalidURI(f"scheme is {parts.scheme!r}, must be ws or wss (RFC 6455 3)")
+    if not parts.hostname:
+        raise InvalidURI("the URL names no host (RFC 6455 3)")
+    if parts.fragment or text.endswith("#"):
+        raise InvalidURI("a WebSocket URL has no fragment (RFC 6455 3)")
+    if port == 0:
+        raise InvalidURI("port is 0, must be 1 to 65535")
+    target = parts.path or "/"
+    if parts.query:
+        target += "?" + parts.query
+    return URI(
+        secure=parts.scheme == "wss",
+        host=_ascii_host(parts.hostname),
+        port=port or DEFAULT_PORTS[parts.scheme],
+        target=urllib.parse.quote(target, safe="!#$%&'()*+,/:;=?@[]~"),
+        user=None if parts.username is None else urllib.parse.unquote(parts.username),
+        password=None if parts.password is None else urllib.parse.unquote(parts.password),
+    )
+
+
+def _ascii_host(host: str) -> str:
+    """The host as DNS and HTTP want it (RFC 3490)."""
+    try:
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+            return host
+        return host.encode("idna").decode()
+    except (UnicodeError, ValueError) as error:
+        raise InvalidURI(f"host {host!r} is no host name: {error}") from None

@@ -1,0 +1,122 @@
+"""The opening handshake: wsproto's, with the bounds and the checks that a port open to strangers needs.
+
+wsproto (and h11 under it) reads and writes the HTTP; nothing of that is repeated here. Added are the limits on what a peer may make us
+keep, the rules of RFC 6455 4.2.1 and of RFC 9110 that wsproto leaves to its caller, and one class of error, with the answer to send, for whatever
+a peer can send.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+import h11
+from wsproto.connection import ConnectionState, ConnectionType
+from wsproto.events import AcceptConnection, Event, RejectConnection, Request
+from wsproto.extensions import Extension
+from wsproto.handshake import H11Handshake
+
+from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
+
+__all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_LINE", "Handshake"]
+
+MAX_HEAD: Final = 32 * 1024  # bytes of a request or response up to its empty line
+MAX_LINE: Final = 8 * 1024  # bytes of its first line, or of one field
+MAX_FIELDS: Final = 100
+
+# RFC 6455 4.2.1 and 11.3: these stand at most once.
+_SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"upgrade", b"origin"})
+
+
+class Handshake(H11Handshake):
+    """wsproto's handshake, bounded. Raises RemoteProtocolError, whose `event_hint` is the refusal that a server should send."""
+
+    def __init__(self, connection_type: ConnectionType) -> None:
+        super().__init__(connection_type)
+        role = h11.CLIENT if self.client else h11.SERVER
+        self._h11_connection = h11.Connection(role, max_incomplete_event_size=MAX_HEAD)
+
+    @property
+    def trailing_data(self) -> bytes:
+        """What was received behind the handshake: the first frames."""
+        return bytes(self._h11_connection.trailing_data[0])
+
+    @property
+    def extensions(self) -> list[Extension]:
+        """The extensions agreed on; empty before the handshake is done."""
+        return self._agreed
+
+    _agreed: list[Extension] = []  # noqa: RUF012  # replaced, never changed
+
+    def send(self, event: Event) -> bytes:
+        """The bytes for an event of the handshake; LocalProtocolError if it is out of place or a field cannot stand in HTTP."""
+        try:
+            data = super().send(event)
+        except (h11.LocalProtocolError, UnicodeError) as error:
+            raise LocalProtocolError(f"cannot stand in a handshake: {error} (RFC 9110 5.5)") from error
+        if isinstance(event, AcceptConnection):
+            self._agreed = list(event.extensions)
+        return data
+
+    def receive_data(self, data: bytes | None) -> None:
+        """Takes what was read; events follow from `events()`."""
+        try:
+            super().receive_data(data)
+        except (UnicodeError, ValueError, AssertionError) as error:
+            # wsproto decodes the fields of a handshake as ASCII, and the host as IDNA.
+            raise refused(f"a field of the handshake cannot be read: {error}") from error
+
+    def _process_connection_request(self, event: h11.Request) -> Request:
+        if event.http_version < b"1.1":
+            raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.2.1)", 505)
+        _check_bounds(b"%s %s HTTP/1.1" % (event.method, event.target), event.headers)
+        _check_fields(event.headers)
+        return super()._process_connection_request(event)
+
+    def _establish_client_connection(self, event: h11.InformationalResponse) -> AcceptConnection:
+        _check_bounds(b"", event.headers)
+        accepted = super()._establish_client_connection(event)
+        self._agreed = list(accepted.extensions)
+        return accepted
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the handshake has ended without a connection."""
+        return self.state in (ConnectionState.REJECTING, ConnectionState.CLOSED)
+
+
+def refused(text: str, status: int = 400) -> RemoteProtocolError:
+    """The error for a bad handshake, with the HTTP answer to it."""
+    return RemoteProtocolError(text, RejectConnection(status_code=status))
+
+
+def _check_bounds(first_line: bytes, headers: h11._headers.Headers) -> None:
+    if len(first_line) > MAX_LINE:
+        raise refused(f"request line of {len(first_line)} bytes, limit {MAX_LINE}", 414)
+    if len(headers) > MAX_FIELDS:
+        raise refused(f"{len(headers)} header fields, limit {MAX_FIELDS}", 431)
+    for name, value in headers:
+        if len(name) + len(value) + 2 > MAX_LINE:
+            raise refused(f"header field of {len(name) + len(value) + 2} bytes, limit {MAX_LINE}", 431)
+
+
+def _check_fields(headers: h11._headers.Headers) -> None:
+    """What wsproto does not check in a request."""
+    seen: set[bytes] = set()
+    for name, value in headers:
+        if name in _SINGLE and name in seen:
+            raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
+        seen.add(name)
+        if name == b"sec-websocket-key" and not _is_key(value):
+            raise refused("sec-websocket-key is not 16 bytes in base64 (RFC 6455 4.2.1)")
+        # A request for an upgrade has no body; one that claims a body is how requests are smuggled (RFC 9112 6.1).
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            raise refused(f"{name.decode()} in a WebSocket handshake (RFC 9112 6.1)")
+
+
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value, validate=True)) == 16
+    except binascii.Error:
+        return False
