@@ -1,0 +1,28 @@
+"""Managed, typed connections: services, their connections across reconnects, and what is known of their health."""
+
+from trunkline.manager.connection import Connection
+from trunkline.manager.errors import NotConnected, SendInterrupted, WaitTimeout
+from trunkline.manager.events import EventStream, StateChange
+from trunkline.manager.health import ConnectionHealth
+from trunkline.manager.manager import ConnectionManager
+from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.service import Service
+from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
+
+__all__ = [
+    "Connection",
+    "ConnectionHealth",
+    "ConnectionIssue",
+    "ConnectionManager",
+    "ConnectionStatus",
+    "CredentialsError",
+    "EventStream",
+    "NotConnected",
+    "RetryPolicy",
+    "SendInterrupted",
+    "Service",
+    "StateChange",
+    "WaitTimeout",
+    "categorize",
+]

@@ -1,0 +1,140 @@
+"""State changes, told to whoever asks: callbacks at once, streams at their own speed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.taxonomy import ConnectionIssue
+
+__all__ = ["EventStream", "Events", "StateChange"]
+
+_S = ConnectionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """One move of one connection."""
+
+    connection_id: str
+    service: str
+    before: ConnectionStatus
+    after: ConnectionStatus
+    at: float  # the manager's clock, seconds
+    generation: int  # links that the connection has had, this one included
+    issue: ConnectionIssue | None = None  # what caused the move; None: the program did
+    retry: int | None = None  # number of the retry that comes next or is being made
+    delay: float | None = None  # seconds until it
+    downtime: float | None = None  # seconds without a link that end with this move
+
+    def explain(self) -> str:
+        """The move as a sentence, for people: "retry 3 in 4.2 s: 503 with Retry-After 4"."""
+        if self.after is _S.CONNECTING:
+            return "first attempt" if self.retry is None else f"retry {self.retry}"
+        if self.after is _S.CONNECTED:
+            return "up" if self.downtime is None else f"up again after {self.downtime:.1f} s"
+        if self.after is _S.WAITING and self.issue is not None:
+            return self.issue.explain(self.retry, self.delay)
+        if self.after is _S.SUSPENDED and self.issue is not None:
+            return f"suspended, next probe in {self.delay or 0.0:.0f} s: {self.issue.message}"
+        if self.after is _S.FAILED and self.issue is not None:
+            return f"given up: {self.issue.message}"
+        if self.issue is not None:
+            return f"ended by the peer: {self.issue.message}"
+        return "as asked"
+
+
+class EventStream:
+    """The changes from the moment it was made, in order: `async for change in stream`. Ends when the manager is closed.
+
+    A reader that falls more than `limit` behind loses the oldest; `dropped` counts them.
+    """
+
+    def __init__(self, limit: int) -> None:
+        if limit < 1:
+            raise ValueError(f"limit is {limit}, wanted at least 1")
+        self.limit = limit
+        self.dropped = 0
+        self._changes: deque[StateChange] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> StateChange:
+        """The next change. Cancellation loses nothing. One task at a time may wait."""
+        while not self._changes:
+            if self._ended:
+                raise StopAsyncIteration
+            if self._waiter is not None:
+                raise RuntimeError("another task already waits for the next event of this stream")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._changes.popleft()
+
+    def _put(self, change: StateChange) -> None:
+        if len(self._changes) == self.limit:
+            self._changes.popleft()
+            self.dropped += 1
+        self._changes.append(change)
+        self._wake()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Events:
+    """Hands each change to every callback and every stream."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._callbacks: dict[object, Callable[[StateChange], object]] = {}
+        # A stream that its reader has let go of must not be filled for ever.
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._ended = False
+
+    def stream(self, limit: int) -> EventStream:
+        stream = EventStream(limit)
+        if self._ended:
+            stream._end()
+        self._streams.add(stream)
+        return stream
+
+    def subscribe(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
+        ticket = object()
+        self._callbacks[ticket] = callback
+
+        def unsubscribe() -> None:
+            self._callbacks.pop(ticket, None)
+
+        return unsubscribe
+
+    def publish(self, change: StateChange) -> None:
+        for stream in tuple(self._streams):
+            stream._put(change)
+        for callback in tuple(self._callbacks.values()):
+            try:
+                callback(change)
+            except Exception:
+                # A listener's fault must not stop the line that it listens to.
+                self._logger.exception("a subscriber of connection events raised")
+
+    def end(self) -> None:
+        """No more changes: every stream ends once it is read out."""
+        self._ended = True
+        for stream in tuple(self._streams):
+            stream._end()

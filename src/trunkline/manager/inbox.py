@@ -1,0 +1,74 @@
+"""What a connection has received: messages that wait to be taken, and payloads that fitted no type."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+from trunkline.manager.clock import Clock, Signal
+from trunkline.protocol.errors import DecodeError
+
+__all__ = ["INBOX_MESSAGES", "INBOX_SIZE", "QUARANTINE_MESSAGES", "QUARANTINE_SIZE", "Inbox", "Quarantine"]
+
+Receives = TypeVar("Receives")
+
+# Past either, the line is not read until the program has taken some: backpressure reaches the peer, nothing is dropped.
+INBOX_MESSAGES: Final = 1024
+INBOX_SIZE: Final = 2 * 2**20  # characters or bytes of the payloads as received
+
+# Past either, the oldest goes.
+QUARANTINE_MESSAGES: Final = 16
+QUARANTINE_SIZE: Final = 2**20
+
+
+class Inbox(Generic[Receives]):
+    """Messages in the order of their arrival, across links."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.changed = Signal(clock)  # a message came or went, or none will come
+        self._messages: deque[tuple[Receives, int]] = deque()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: Receives, size: int) -> None:
+        self._messages.append((message, size))
+        self._size += size
+
+    def take(self) -> Receives:
+        """The oldest message. Raises IndexError if there is none."""
+        was_full = self.is_full
+        message, size = self._messages.popleft()
+        self._size -= size
+        if was_full and not self.is_full:
+            self.changed.notify()
+        return message
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
+
+    async def wait_room(self) -> None:
+        """Wait until it is not full."""
+        while self.is_full:
+            await self.changed.wait()
+
+
+class Quarantine:
+    """The latest payloads that could not be decoded, whole, for whoever wants to know why."""
+
+    def __init__(self) -> None:
+        self.count = 0  # all that ever came
+        self._errors: deque[DecodeError] = deque()
+        self._size = 0
+
+    def put(self, error: DecodeError) -> None:
+        self.count += 1
+        self._errors.append(error)
+        self._size += len(error.payload)
+        while len(self._errors) > QUARANTINE_MESSAGES or self._size > QUARANTINE_SIZE:
+            self._size -= len(self._errors.popleft().payload)
+
+    def contents(self) -> tuple[DecodeError, ...]:
+        return tuple(self._errors)

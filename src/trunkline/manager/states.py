@@ -1,0 +1,84 @@
+"""The life of a connection, as a table.
+
+    idle ─ dial ─▶ connecting ─ opened ─▶ connected
+                     ▲    │ lost              │ lost
+                     │    ▼                   ▼
+                     └─ waiting · suspended · failed · closed
+
+`MOVES` holds every legal move; an illegal move is an absent key. `waiting` has a retry coming; `suspended` has been
+down for so long, or for such a reason, that only a slow probe is left; `failed` will not try again by itself; `closed`
+is the end.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+__all__ = ["ENDED", "MOVES", "ConnectionStatus", "Event", "IllegalMove", "move"]
+
+
+class ConnectionStatus(enum.StrEnum):
+    """Where a connection stands."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"
+    SUSPENDED = "suspended"
+    CLOSING = "closing"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+class Event(enum.Enum):
+    """What moves it."""
+
+    DIAL = "dial"  # an attempt begins
+    OPENED = "opened"  # the opening handshake is done
+    DEFER = "defer"  # the attempt failed or the link was lost; the next attempt has a time
+    SUSPEND = "suspend"  # the same, and the next attempt is a slow probe
+    GIVE_UP = "give up"  # the same, and there is no next attempt
+    FINISH = "finish"  # the peer ended the connection, as it may
+    CLOSE = "close"  # the program wants it closed
+    CLOSED = "closed"  # and it is
+
+
+_S = ConnectionStatus
+
+MOVES: Final[dict[tuple[ConnectionStatus, Event], ConnectionStatus]] = {
+    (_S.IDLE, Event.DIAL): _S.CONNECTING,
+    (_S.WAITING, Event.DIAL): _S.CONNECTING,
+    (_S.SUSPENDED, Event.DIAL): _S.CONNECTING,
+    (_S.FAILED, Event.DIAL): _S.CONNECTING,
+    (_S.CONNECTING, Event.OPENED): _S.CONNECTED,
+    (_S.CONNECTING, Event.DEFER): _S.WAITING,
+    (_S.CONNECTING, Event.SUSPEND): _S.SUSPENDED,
+    (_S.CONNECTING, Event.GIVE_UP): _S.FAILED,
+    (_S.CONNECTED, Event.DEFER): _S.WAITING,
+    (_S.CONNECTED, Event.SUSPEND): _S.SUSPENDED,
+    (_S.CONNECTED, Event.GIVE_UP): _S.FAILED,
+    (_S.CONNECTED, Event.FINISH): _S.CLOSED,
+    (_S.CONNECTING, Event.CLOSE): _S.CLOSING,
+    (_S.CONNECTED, Event.CLOSE): _S.CLOSING,
+    (_S.WAITING, Event.CLOSE): _S.CLOSING,
+    (_S.SUSPENDED, Event.CLOSE): _S.CLOSING,
+    (_S.CLOSING, Event.CLOSED): _S.CLOSED,
+    # Nothing is under way, so there is nothing to wait for.
+    (_S.IDLE, Event.CLOSE): _S.CLOSED,
+    (_S.FAILED, Event.CLOSE): _S.CLOSED,
+}
+
+ENDED: Final = frozenset({_S.CLOSING, _S.CLOSED, _S.FAILED})  # no link will come by itself
+
+
+class IllegalMove(AssertionError):
+    """The connection was moved in a way that the table does not have: a fault in trunkline."""
+
+
+def move(status: ConnectionStatus, event: Event) -> ConnectionStatus:
+    """The status that `event` leads to."""
+    try:
+        return MOVES[status, event]
+    except KeyError:
+        raise IllegalMove(f"{event.value} while {status}") from None

@@ -1,0 +1,120 @@
+"""From an exception or a close to a `ConnectionIssue`: what happened, whose doing it was, whether to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from trunkline.protocol.categories import ErrorCategory, Initiator, Phase, Verdict, judge_os_error
+from trunkline.protocol.errors import (
+    ConnectError,
+    ConnectionClosed,
+    HandshakeError,
+    TrunklineError,
+    connection_closed,
+)
+
+__all__ = ["ConnectionIssue", "CredentialsError", "IssuePhase", "SupportsClose", "categorize"]
+
+IssuePhase = Phase | Literal["credentials"]
+
+
+class CredentialsError(TrunklineError):
+    """A service's headers callable raised. Its exception is the `__cause__`, and decides about a retry."""
+
+    def __init__(self, message: str, *, recoverable: bool) -> None:
+        super().__init__(message)
+        self._verdict = Verdict(ErrorCategory.AUTHENTICATION_FAILED, recoverable)
+
+
+@runtime_checkable
+class SupportsClose(Protocol):
+    """A close as a `Listener` is told of it."""
+
+    @property
+    def code(self) -> int: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def initiator(self) -> Initiator | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionIssue:
+    """One thing that went wrong with a connection."""
+
+    category: ErrorCategory
+    message: str
+    code: int | None = None  # close code, HTTP status or errno, as `phase` tells
+    details: Mapping[str, Any] = field(default_factory=dict)
+    recoverable: bool = False
+    retry_after: float | None = None  # seconds that the peer asked us to wait
+    phase: IssuePhase = "open"
+    initiator: Initiator | None = None  # who closed; None: nobody did, or nothing was open
+
+    def explain(self, retry: int | None = None, delay: float | None = None) -> str:
+        """The issue as a sentence: with the number of the next retry and the seconds until then, if there is one."""
+        if delay is None:
+            return self.message
+        which = "retry" if retry is None else f"retry {retry}"
+        return f"{which} in {delay:.1f} s: {self.message}"
+
+
+def categorize(seen: BaseException | SupportsClose) -> ConnectionIssue:
+    """Classify what ended an attempt or a link: any exception, or a close as a `Listener` gets it."""
+    if isinstance(seen, HandshakeError):
+        return _from_answer(seen)
+    if isinstance(seen, ConnectionClosed):
+        return _from_close(seen)
+    if isinstance(seen, TrunklineError):
+        return _from_error(seen)
+    if isinstance(seen, OSError):
+        verdict = judge_os_error(seen)
+        return ConnectionIssue(verdict.category, _text(seen), seen.errno, recoverable=verdict.recoverable, phase="tcp")
+    if isinstance(seen, BaseException):
+        # Not an error of any line: a fault in the program, which comes back however often it is tried.
+        return ConnectionIssue(ErrorCategory.CONNECTION_FAILED, _text(seen), details={"exception": type(seen).__name__})
+    return _from_close(connection_closed(seen.code, seen.reason, seen.initiator))
+
+
+def _from_close(closed: ConnectionClosed) -> ConnectionIssue:
+    return ConnectionIssue(
+        closed.category,
+        str(closed),
+        closed.code,
+        {"reason": closed.reason},
+        recoverable=closed.recoverable,
+        initiator=closed.initiator,
+    )
+
+
+def _from_answer(error: HandshakeError) -> ConnectionIssue:
+    message = str(error)
+    if error.retry_after is not None:
+        message = f"{error.status} with Retry-After {error.retry_after:g}"
+    return ConnectionIssue(
+        error.category,
+        message,
+        error.status,
+        {"headers": error.headers, "body": error.body},
+        recoverable=error.recoverable,
+        retry_after=error.retry_after,
+        phase="handshake",
+    )
+
+
+def _from_error(error: TrunklineError) -> ConnectionIssue:
+    phase: IssuePhase = "open"
+    code = None
+    if isinstance(error, ConnectError):
+        phase, code = error.phase, error.errno
+    elif isinstance(error, CredentialsError):
+        phase = "credentials"
+    return ConnectionIssue(error.category, str(error), code, recoverable=error.recoverable, phase=phase)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,200 @@
+"""A clock that moves by hand, and a network that a test writes down: no sleep, no socket, no chance."""
+
+import asyncio
+import functools
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from wsproto.connection import ConnectionState
+
+from trunkline.manager.connection import Connection
+from trunkline.manager.events import StateChange
+from trunkline.manager.manager import ConnectionManager
+from trunkline.manager.service import Service
+from trunkline.protocol.errors import connection_closed
+
+
+class FakeTimer:
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class FakeClock:
+    """Monotonic seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._order = itertools.count()
+        self._timers: list[tuple[float, int, FakeTimer, Callable[..., object], tuple[object, ...]]] = []
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> FakeTimer:
+        timer = FakeTimer()
+        heapq.heappush(self._timers, (self._now + delay, next(self._order), timer, callback, args))
+        return timer
+
+    @property
+    def pending(self) -> int:
+        """Timers that have neither fired nor been cancelled."""
+        return sum(not entry[2].cancelled for entry in self._timers)
+
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` pass, with everything that is due in between, each at its time."""
+        end = self._now + seconds
+        await turns()
+        while self._timers and self._timers[0][0] <= end:
+            due, _, timer, callback, args = heapq.heappop(self._timers)
+            if not timer.cancelled:
+                self._now = max(self._now, due)
+                callback(*args)
+                await turns()
+        self._now = end
+        await turns()
+
+
+async def turns(count: int = 20) -> None:
+    """Let every task go on until it waits for something."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class FakeLink:
+    """The part of a WebSocket that the manager uses, with its peer's side in the test's hand."""
+
+    def __init__(self) -> None:
+        self.state = ConnectionState.OPEN
+        self.latency: float | None = None
+        self.sent: list[Any] = []
+        self.closed_with: tuple[int, str] | None = None
+        self.aborted = False
+        self.send_raises: Exception | None = None
+        self.answers_close = True
+        self._batches: asyncio.Queue[list[Any] | Exception] = asyncio.Queue()
+        self._end: Exception | None = None
+
+    def deliver(self, *messages: Any) -> None:
+        self._batches.put_nowait(list(messages))
+
+    def lose(self, code: int = 1006, reason: str = "", initiator: Any = None) -> None:
+        """The link ends, after what was delivered."""
+        self.state = ConnectionState.CLOSED
+        self._batches.put_nowait(connection_closed(code, reason, initiator))
+
+    async def send(self, message: Any) -> None:
+        if self.send_raises is not None:
+            raise self.send_raises
+        self.sent.append(message)
+
+    async def batches(self):
+        while True:
+            batch = await self._batches.get()
+            if isinstance(batch, Exception):
+                self._end = batch
+                if batch.code in (1000, 1001):
+                    return
+                raise batch
+            yield batch
+
+    async def recv(self) -> Any:
+        assert self._end is not None
+        raise self._end
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self.closed_with = (code, reason)
+        self.state = ConnectionState.LOCAL_CLOSING
+        if not self.answers_close:
+            await asyncio.get_running_loop().create_future()
+        self.lose(code, reason, "local")
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.state = ConnectionState.CLOSED
+
+
+class FakeNet:
+    """Answers each dial with the next of `script`: an exception, or a link when the script is empty."""
+
+    def __init__(self) -> None:
+        self.script: list[Exception] = []
+        self.links: list[FakeLink] = []
+        self.dials: list[tuple[str, dict[str, Any]]] = []
+        self.hangs = False
+
+    @property
+    def link(self) -> FakeLink:
+        return self.links[-1]
+
+    async def __call__(self, uri: str, /, **options: Any) -> FakeLink:
+        self.dials.append((uri, options))
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
+        if self.script:
+            raise self.script.pop(0)
+        self.links.append(FakeLink())
+        return self.link
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def net() -> FakeNet:
+    return FakeNet()
+
+
+@pytest.fixture
+def settle() -> Callable[[], Any]:
+    return turns
+
+
+class Note(msgspec.Struct):
+    text: str
+
+
+class Line:
+    """A manager with one service, on the fake clock and the fake network, and all that it told."""
+
+    note = Note
+
+    def __init__(self, clock: Any, net: Any, **options: Any) -> None:
+        self.clock, self.net = clock, net
+        self.service = Service("notes", "ws://host.example/{book}", sends=Note, receives=Note, **options)
+        self.manager = ConnectionManager([self.service], clock=clock, rng=random.Random(1), dial=net)
+        self.changes: list[StateChange] = []
+        self.manager.subscribe(self.changes.append)
+
+    async def start(self) -> Connection[Note, Note]:
+        connection = await self.manager.connect(self.service, wait=False, book="b")
+        await self.clock.advance(0)
+        return connection
+
+    @property
+    def path(self) -> str:
+        return " ".join(change.after for change in self.changes)
+
+    @property
+    def last(self) -> StateChange:
+        return self.changes[-1]
+
+
+@pytest.fixture
+def make_line(clock: FakeClock, net: FakeNet) -> Callable[..., Line]:
+    """Makes a Line with the given options of its service."""
+    return functools.partial(Line, clock, net)
+
+
+@pytest.fixture
+def line(make_line: Callable[..., Line]) -> Line:
+    return make_line()
