@@ -10,8 +10,8 @@ import uvloop
 
 import trunkline
 
-# The suite sends messages of 16 MiB, and counts every frame it gets: a keepalive ping would be one too many.
-LIMITS = {"max_size": 16 * 2**20, "ping_interval": None}
+# The suite sends messages of 16 MiB in any number of fragments, and counts every frame: no keepalive ping may come.
+LIMITS = {"max_size": 16 * 2**20, "max_fragments": None, "ping_interval": None}
 
 
 async def echo(ws: trunkline.WebSocket) -> None:
