@@ -6,7 +6,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 KERNELS = ["mask", "utf8", "header"]
-FLAGS = ["/O2"] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+FLAGS = (
+    ["/O2"] if sys.platform == "win32" else ["-O3", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+)
 
 
 def extension(name: str, kernels: list[str]) -> Extension:
@@ -22,7 +24,12 @@ def extension(name: str, kernels: list[str]) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("_frames", KERNELS), extension("_batch", ["header"]), extension("_inbox", []), extension("_link", [])],
+        [
+            extension("_frames", KERNELS),
+            extension("_batch", ["header"]),
+            extension("_inbox", []),
+            extension("_link", []),
+        ],
         include_path=["native"],
         build_dir="build/cython",
         compiler_directives={
@@ -32,6 +39,8 @@ setup(
             "initializedcheck": False,
             "cdivision": True,
             "embedsignature": True,
+            "auto_pickle": False,
+            "autotestdict": False,
         },
     ),
 )

@@ -1,8 +1,8 @@
 """Frames joined for one write: a buffer that grows, masking keys from a pool, and an encoder for those who want bytes.
 
-Theory of operation. All frames that go out together are laid one behind the other in a `Batch`, header and payload, each payload
-copied once and masked on the way if there are keys. Whoever owns the batch writes its bytes and empties it. Masking keys are read from
-`os.urandom` in blocks, since a call for each frame would cost more than the frame.
+Theory of operation. All frames that go out together are laid one behind the other in a `Batch`, header and payload,
+each payload copied once and masked on the way if there are keys. Whoever owns the batch writes its bytes and empties
+it. Masking keys are read from `os.urandom` in blocks, since a call for each frame would cost more than the frame.
 """
 
 import os
@@ -124,7 +124,8 @@ cdef class Batch:
         cdef const char *text
         cdef Py_ssize_t n = 0
         if PyBytes_CheckExact(message):
-            return self.put_frame(FIN | TL_BINARY, <const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), keys)
+            return self.put_frame(
+                FIN | TL_BINARY, <const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), keys)
         if isinstance(message, str):
             text = PyUnicode_AsUTF8AndSize(message, &n)
             return self.put_frame(FIN | TL_TEXT, <const uint8_t *>text, n, keys)
@@ -158,6 +159,7 @@ cdef class Batch:
         return out
 
 
+@cython.final
 cdef class Encoder:
     """Turns messages and control frames into the bytes of frames; masked if `client` (RFC 6455 5.1)."""
 
@@ -167,7 +169,9 @@ cdef class Encoder:
         self._batch = Batch()
 
     def messages(self, messages):
-        """The frames of several messages (str or bytes-like), joined. TypeError or UnicodeEncodeError: none of them was encoded."""
+        """The frames of several messages (str or bytes-like), joined. TypeError or UnicodeEncodeError: none of them was
+        encoded.
+        """
         cdef bytes out
         try:
             for message in messages:

@@ -107,7 +107,7 @@ cdef class Decoder:
     cdef readonly uint64_t errors          # 0, or 1 once it is dead
 
     # Verbs
-    cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1  # gives the control frames in out
+    cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1  # control frames in out
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1          # bytes consumed
     cdef int _begin(self) except -1
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1

@@ -1,11 +1,12 @@
 """The frame codec of RFC 6455, sections 5 to 8: strict, incremental, in batches.
 
-Theory of operation. A `Decoder` is fed chunks as they are read and gives, in the order of the wire, every message (`str` or
-`bytes`) and every control frame (`Control`) that the chunk completes. A frame that lies whole in a chunk becomes a message with one
-copy, which unmasks it on the way; what a chunk leaves unfinished is kept by the decoder: at most a header (14 bytes), a control
-payload (125 bytes) or the body of one message, which grows as its bytes arrive and never past `max_size`. Text is checked as it
-comes, so that a bad byte fails the connection in the chunk that brings it. A decoder that has failed is dead: it parses nothing more,
-and `fault` says why. What was complete before the fault is still given.
+Theory of operation. A `Decoder` is fed chunks as they are read and gives, in the order of the wire, every message
+(`str` or `bytes`) and every control frame (`Control`) that the chunk completes. A frame that lies whole in a chunk
+becomes a message with one copy, which unmasks it on the way; what a chunk leaves unfinished is kept by the decoder: at
+most a header (14 bytes), a control payload (125 bytes) or the body of one message, which grows as its bytes arrive and
+never past `max_size`. Text is checked as it comes, so that a bad byte fails the connection in the chunk that brings it.
+A decoder that has failed is dead: it parses nothing more, and `fault` says why. What was complete before the fault is
+still given.
 """
 
 cimport cython
@@ -34,7 +35,7 @@ cdef enum:
     DEAD
 
 cdef enum:
-    BODY_START = 65536  # a body begins with what its frame announces, but with no more bytes than this until they arrive
+    BODY_START = 65536  # bytes: a body begins with what its frame announces, but with no more than this
 
 
 def mask_variant():
@@ -43,7 +44,9 @@ def mask_variant():
 
 
 def use_mask_variant(name):
-    """Chooses the masking kernel by name (None: the widest this CPU has); ValueError if this CPU or build lacks it. For tests."""
+    """Chooses the masking kernel by name (None: the widest this CPU has); ValueError if this CPU or build lacks it. For
+    tests.
+    """
     cdef bytes wanted = b"" if name is None else name.encode()
     if tl_mask_choose(NULL if name is None else PyBytes_AS_STRING(wanted)) < 0:
         raise ValueError(f"no masking kernel {name!r} on this CPU or in this build")
@@ -101,22 +104,24 @@ cdef bint is_close_code(int code) noexcept:
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
+@cython.final
 cdef class Decoder:
     """Turns the chunks of one direction into messages.
 
-    `client`: our role; a client expects unmasked frames, a server masked ones (5.1). `max_size`: bytes a message may have, None for no
-    limit; one byte more is a fault with code 1009 as soon as a header announces it. `max_fragments`: frames a message may have.
+    `client`: our role; a client expects unmasked frames, a server masked ones (5.1). `max_size`: bytes a message may
+    have, None for no limit; one byte more is a fault with code 1009 as soon as a header announces it. `max_fragments`:
+    frames a message may have, None for no limit.
     `pieces`: give `Fragment`s as they come in place of whole messages; max_size then bounds nothing that is kept.
     """
 
-    def __cinit__(self, bint client, *, max_size=2**20, Py_ssize_t max_fragments=1024, bint pieces=False):
+    def __cinit__(self, bint client, *, max_size=2**20, max_fragments=1024, bint pieces=False):
         if max_size is not None and max_size < 0:
             raise ValueError(f"max_size is {max_size}, must be 0 or more, or None for no limit")
-        if max_fragments < 1:
-            raise ValueError(f"max_fragments is {max_fragments}, must be 1 or more")
+        if max_fragments is not None and max_fragments < 1:
+            raise ValueError(f"max_fragments is {max_fragments}, must be 1 or more, or None for no limit")
         self.client = client
         self.max_size = -1 if max_size is None else max_size
-        self.max_fragments = max_fragments
+        self.max_fragments = PY_SSIZE_T_MAX if max_fragments is None else max_fragments
         self._pieces = pieces
 
     def __dealloc__(self):
@@ -128,9 +133,11 @@ cdef class Decoder:
         return self._step == CLOSED
 
     def feed(self, data):
-        """Takes a chunk (bytes-like); gives a list of what it completes: str, bytes (or Fragment) and Control, in order.
+        """Takes a chunk (bytes-like); gives a list of what it completes: str, bytes (or Fragment) and Control, in
+        order.
 
-        After a fault, and after a close frame, it gives nothing more. Never raises for what a peer sent: look at `fault`.
+        After a fault, and after a close frame, it gives nothing more. Never raises for what a peer sent: look at
+        `fault`.
         """
         cdef list out = []
         cdef Py_buffer view
@@ -214,7 +221,7 @@ cdef class Decoder:
             if not self._opcode:
                 return self._fail(1002, "continuation frame with no message to continue (RFC 6455 5.4)")
         elif self._opcode:
-            return self._fail(1002, f"{'text' if frame.opcode == TL_TEXT else 'binary'} frame inside a fragmented message, "
+            return self._fail(1002, f"frame with opcode {frame.opcode} inside a fragmented message, "
                                     "only continuations may follow (RFC 6455 5.4)")
         else:
             self._opcode = frame.opcode
@@ -223,7 +230,8 @@ cdef class Decoder:
             self._utf8 = 0
         self._fragments += 1
         if self._fragments > self.max_fragments:
-            return self._fail(1008, f"message in {self._fragments} fragments, max_fragments {self.max_fragments} (RFC 6455 10.4)")
+            return self._fail(1008, f"message in {self._fragments} fragments, "
+                                    f"max_fragments {self.max_fragments} (RFC 6455 10.4)")
         if not self._pieces:
             room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
             if frame.length > room:
@@ -293,7 +301,9 @@ cdef class Decoder:
         return 0
 
     cdef int _make_room(self, Py_ssize_t extra) except -1:
-        """Grows the body for extra bytes: to what the frame announces if that is little, else in step with what has arrived."""
+        """Grows the body for extra bytes: to what the frame announces if that is little, else in step with what has
+        arrived.
+        """
         cdef Py_ssize_t need = self._filled + extra  # <= max_size, checked in _begin
         cdef Py_ssize_t size = BODY_SIZE(self._body) if self._body != NULL else 0
         cdef Py_ssize_t announced
@@ -344,7 +354,9 @@ cdef class Decoder:
         return 0
 
     cdef int _piece(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
-        """Gives the next n bytes of the payload as a Fragment. The bytes of a character not yet whole wait in the body (3 at most)."""
+        """Gives the next n bytes of the payload as a Fragment. The bytes of a character not yet whole wait in the body
+        (3 at most).
+        """
         cdef Fragment fragment = Fragment.__new__(Fragment)
         cdef Py_ssize_t kept = self._filled if self._opcode == TL_TEXT else 0
         cdef Py_ssize_t start, good
@@ -429,7 +441,7 @@ cdef str refusal(int why, tl_header *frame, bint client):
     if why == TL_RESERVED_OPCODE:
         return f"opcode {frame.opcode} is reserved (RFC 6455 5.2)"
     if why == TL_FRAGMENTED_CONTROL:
-        return f"control frame with opcode {frame.opcode} without FIN, control frames are never fragmented (RFC 6455 5.5)"
+        return f"control frame with opcode {frame.opcode} without FIN, which all of them have (RFC 6455 5.5)"
     if why == TL_LONG_CONTROL:
         return f"control frame with opcode {frame.opcode} over {TL_CONTROL_MAX} bytes (RFC 6455 5.5)"
     if why == TL_WRONG_MASK:

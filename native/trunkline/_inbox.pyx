@@ -1,8 +1,9 @@
 """Where messages wait for the application, and the awaitables that give them.
 
-Theory of operation. A read puts all its messages into the `Inbox` and wakes the task that waits, once. What that task awaits is a
-`Receipt`: no coroutine, and a future only where it has to wait. A receipt takes its message at the moment it gives it, so that a task that
-is cancelled while it waits has taken nothing.
+Theory of operation. A read puts all its messages into the `Inbox` and wakes the task that waits, once. What that task
+awaits is a
+`Receipt`: no coroutine, and a future only where it has to wait. A receipt takes its message at the moment it gives it,
+so that a task that is cancelled while it waits has taken nothing.
 """
 
 from collections.abc import Coroutine

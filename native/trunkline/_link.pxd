@@ -63,12 +63,15 @@ cdef class Link:
     # Verbs: out
     cdef int _put(self, object message) except -1
     cdef int _put_control(self, unsigned opcode, bytes payload) except -1
+    cdef int _put_frame(self, unsigned first, bytes payload) except -1
+    cdef int _lend(self) except -1
     cdef int _put_pong(self, bytes payload) except -1
     cdef int _check_limit(self) except -1
     cdef int _mark(self) except -1
-    cdef int _flush(self) except -1
+    cpdef int _flush(self) except -1
     # Verbs: in
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1
+    cdef int _fault(self, fault) except -1
     cdef int _deliver(self, list items, Py_ssize_t controls) except -1
     cdef int _deliver_batch(self, list items) except -1
     cdef int _store(self, list items, Py_ssize_t controls) except -1

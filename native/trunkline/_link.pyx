@@ -1,18 +1,20 @@
 """The hot path between an asyncio transport and a WebSocket: a read becomes messages, messages become one write.
 
-Theory of operation. A `Link` is the protocol object that the event loop calls. Each read is decoded in one pass and its messages are
-handed to the listener, or put into the inbox, together. While that happens the link is corked: whatever is sent on it joins one
-`Batch`, which leaves in one write when the read is done. What is sent outside a read, by a task, joins the batch too, and the loop's
-`Flusher` writes the batches of all links at the end of the turn. On plain TCP, and while the transport holds no bytes of ours, a write is
-one send(2) on the transport's socket; what the socket does not take, and everything under TLS, is handed to the transport as `bytes`.
+Theory of operation. A `Link` is the protocol object that the event loop calls. Each read is decoded in one pass and its
+messages are handed to the listener, or put into the inbox, together. While that happens the link is corked: whatever is
+sent on it joins one `Batch`, which leaves in one write when the read is done. What is sent outside a read, by a task,
+joins the batch too, and the loop's `Flusher` writes the batches of all links at the end of the turn. On plain TCP, and
+while the transport holds no bytes of ours, a write is one send(2) on the transport's socket; what the socket does not
+take, and everything under TLS, is handed to the transport as `bytes`.
 
-The socket belongs to the transport: it is used only between `connection_made` and the moment we ask for the close or are told of it,
-and both loops close it only after that (asyncio and uvloop call `connection_lost` first).
+The socket belongs to the transport: it is used only between `connection_made` and the moment we ask for the close or
+are told of it, and both loops close it only after that (asyncio and uvloop call `connection_lost` first).
 
-Nothing here decides: the opening handshake, the closing handshake, timers and errors are the subclass's, in the methods named
-`_on_...`, which this class declares and calls.
+Nothing here decides: the opening handshake, the closing handshake, timers and errors are the subclass's
+(`trunkline.net.wire`).
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -60,6 +62,7 @@ cdef enum:
 cdef object DONE = _DONE
 
 
+@cython.final
 cdef class Flusher:
     """Writes at the end of a turn what the links of one loop have sent in it, and lends them buffers meanwhile."""
 
@@ -130,7 +133,9 @@ cdef class Link:
             self._batch = None
 
     def _open(self, Decoder decoder not None, Inbox inbox, *, Py_ssize_t write_limit):
-        """The opening handshake is done: from now on reads are frames. `inbox`: None if a listener takes the messages."""
+        """The opening handshake is done: from now on reads are frames. `inbox`: None if a listener takes the
+        messages.
+        """
         self._decoder = decoder
         self._inbox = inbox
         self._keys = self._flusher._keys if decoder.client else None
@@ -156,27 +161,17 @@ cdef class Link:
         """Sends a control frame (at most 125 bytes) with this turn's batch, in any state."""
         self._put_control(opcode, payload)
 
-    def _send_frame(self, unsigned first, payload):
+    def _send_frame(self, unsigned first, bytes payload not None):
         """Sends one frame whose first byte is `first`: a fragment. The order of fragments is the caller's."""
-        cdef bytes owned = bytes(payload)
-        if self._batch is None:
-            self._batch = self._flusher.borrow()
-        self._batch.put_frame(first, <const uint8_t *>PyBytes_AS_STRING(owned), PyBytes_GET_SIZE(owned), self._keys)
-        self.frames_sent += 1
-        self._mark()
+        self._put_frame(first, payload)
 
     def _send_encoded(self, bytes frame not None):
         """Sends a message that is already a frame (of a server: unmasked)."""
-        if self._batch is None:
-            self._batch = self._flusher.borrow()
+        self._lend()
         self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
         self.messages_sent += 1
         self.frames_sent += 1
         self._mark()
-
-    def _flush_now(self):
-        """Writes the batch without waiting for the end of the turn."""
-        self._flush()
 
     def _feed(self, data):
         """Takes bytes as if they had just been read."""
@@ -188,7 +183,7 @@ cdef class Link:
             PyBuffer_Release(&view)
 
     def _resume_reading(self):
-        """Reads on although the inbox is full: for a closing handshake, which discards messages."""
+        """Reads on: the inbox has drained, or a closing handshake has begun, which discards messages."""
         if self._inbox is not None and self._inbox.paused:
             self._inbox.paused = False
             if self.transport is not None:
@@ -209,68 +204,22 @@ cdef class Link:
         self._overdue = False
         return overdue
 
-    # What a subclass decides
-
-    def _on_opening(self, data):
-        """Bytes of the opening handshake."""
-        raise NotImplementedError
-
-    def _on_pong(self, payload):
-        """A pong was received."""
-        raise NotImplementedError
-
-    def _on_close_frame(self, code, reason):
-        """A close frame was received; nothing follows it."""
-        raise NotImplementedError
-
-    def _on_fault(self, fault):
-        """The peer broke the protocol; the decoder is dead."""
-        raise NotImplementedError
-
-    def _on_broken(self, error):
-        """A callback or our own code raised `error` while a read or a write was processed."""
-        raise NotImplementedError
-
-    def _on_writable(self):
-        """The transport is under its low-water mark again."""
-        raise NotImplementedError
-
-    def _refusal(self):
-        """The exception for a message that cannot be sent in this state."""
-        raise NotImplementedError
-
-    def _slow_consumer(self, pending):
-        """The exception for a message that would make more than the hard limit wait."""
-        raise NotImplementedError
-
-    def _bad_text(self, error):
-        """The exception for a str with a lone surrogate."""
-        raise NotImplementedError
-
-    def _conclusion(self, iterating):
-        """The exception that ends receiving: ConnectionClosed, or StopAsyncIteration for an iteration that ends well."""
-        raise NotImplementedError
-
-    def _busy(self):
-        """The exception for a second task that would wait for a message."""
-        raise NotImplementedError
-
-    def _no_inbox(self):
-        """The exception for receiving where a listener does, or before the opening handshake is done."""
-        raise NotImplementedError
-
-    def _send_slowly(self, message):
-        """A coroutine that sends when there is room, or sends a message in fragments."""
-        raise NotImplementedError
+    # What the subclass decides, in methods of its own:
+    # _on_opening(data), _on_pong(payload), _on_close_frame(code, reason), _on_fault(fault): what was received
+    # _on_broken(error): a callback, or our own code, raised; _on_writable(): the transport has room again
+    # _send_slowly(message): a coroutine that sends when there is room, or sends a message in fragments
+    # _refusal(), _slow_consumer(pending), _bad_text(error): exceptions for a message that cannot be sent
+    # _conclusion(iterating), _busy(), _no_inbox(): exceptions for a message that will not be received
 
     # The way out
 
     def send_nowait(self, message):
         """Sends a message without waiting: it joins this turn's batch.
 
-        str goes as text, bytes-like as binary. It is copied: the caller may change a buffer afterwards. Raises SlowConsumer, and sends
-        nothing, if more than `write_limit` bytes would wait for the peer; ConnectionClosed if the connection is not open;
-        LocalProtocolError for a str that is no Unicode text (lone surrogates); TypeError for any other type.
+        str goes as text, bytes-like as binary. It is copied: the caller may change a buffer afterwards. Raises
+        SlowConsumer, and sends nothing, if more than `write_limit` bytes would wait for the peer; ConnectionClosed if
+        the connection is not open; LocalProtocolError for a str that is no Unicode text (lone surrogates); TypeError
+        for any other type.
         """
         self._put(message)
 
@@ -283,8 +232,7 @@ cdef class Link:
             raise self._refusal()
         if self._handed:
             self._check_limit()
-        if self._batch is None:
-            self._batch = self._flusher.borrow()
+        self._lend()
         batch = self._batch
         mark = batch._used
         try:
@@ -304,10 +252,12 @@ cdef class Link:
     def send(self, message):
         """Sends a message: `await ws.send("text")`.
 
-        str goes as text, bytes-like as binary; an iterable or asynchronous iterable of one of them as a fragmented message. While more than
-        64 KiB wait for the peer it waits first; otherwise the message joins this turn's batch at once and the await takes no turn.
-        Raises ConnectionClosed if the connection is not open or closes meanwhile; LocalProtocolError and TypeError as `send_nowait`.
-        A cancelled send has sent nothing (a fragmented one: ends the connection with 1011, since a message cannot be left open).
+        str goes as text, bytes-like as binary; an iterable or asynchronous iterable of one of them as a fragmented
+        message. While more than 64 KiB wait for the peer it waits first; otherwise the message joins this turn's batch
+        at once and the await takes no turn. Raises ConnectionClosed if the connection is not open or closes meanwhile;
+        LocalProtocolError and TypeError as `send_nowait`.
+        A cancelled send has sent nothing (a fragmented one: ends the connection with 1011, since a message cannot be
+        left open).
         """
         if self._full or self._overdue or not (PyBytes_CheckExact(message) or PyUnicode_CheckExact(message)):
             return self._send_slowly(message)
@@ -319,8 +269,7 @@ cdef class Link:
             raise self._refusal()
         if self._handed:
             self._check_limit()
-        if self._batch is None:
-            self._batch = self._flusher.borrow()
+        self._lend()
         try:
             self._batch.put_message(message, self._keys)
         except UnicodeEncodeError as error:
@@ -333,13 +282,22 @@ cdef class Link:
     cdef int _put_control(self, unsigned opcode, bytes payload) except -1:
         if self.transport is None:
             return 0
-        if self._batch is None:
-            self._batch = self._flusher.borrow()
-        self._batch.put_frame(FIN | opcode, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), self._keys)
-        self.frames_sent += 1
+        self._put_frame(FIN | opcode, payload)
         self.pings_sent += opcode == TL_PING
         self.pongs_sent += opcode == TL_PONG
+        return 0
+
+    cdef int _put_frame(self, unsigned first, bytes payload) except -1:
+        self._lend()
+        self._batch.put_frame(first, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), self._keys)
+        self.frames_sent += 1
         self._mark()
+        return 0
+
+    cdef int _lend(self) except -1:
+        """Sees to it that there is a batch."""
+        if self._batch is None:
+            self._batch = self._flusher.borrow()
         return 0
 
     cdef int _put_pong(self, bytes payload) except -1:
@@ -372,7 +330,8 @@ cdef class Link:
             self._listed = True
         return 0
 
-    cdef int _flush(self) except -1:
+    cpdef int _flush(self) except -1:
+        """Writes the batch without waiting for the end of the turn."""
         cdef Batch batch = self._batch
         cdef Py_ssize_t sent = 0
         cdef Py_ssize_t left
@@ -409,7 +368,9 @@ cdef class Link:
     # The way in
 
     def get_buffer(self, sizehint):
-        """The buffer that the loop reads into: shared by all links of the loop, since `buffer_updated` empties it at once."""
+        """The buffer that the loop reads into: shared by all links of the loop, since `buffer_updated` empties it at
+        once.
+        """
         return self._flusher._view
 
     def buffer_updated(self, Py_ssize_t n):
@@ -440,7 +401,7 @@ cdef class Link:
             self._corked = True
             self._deliver(items, controls)
             if decoder.fault is not None and not self._ended:
-                self._on_fault(decoder.fault)
+                self._fault(decoder.fault)
             self._corked = False
             self._flush()
             if self._inbox is not None and self._inbox.is_over():
@@ -450,6 +411,16 @@ cdef class Link:
             self._on_broken(error)
         finally:
             self._corked = False
+        return 0
+
+    cdef int _fault(self, fault) except -1:
+        """Fails the connection: at once, or if messages came before the fault, when the task that waits for them has
+        had its turn.
+        """
+        if self._inbox is not None and self._inbox.count():
+            self._flusher.loop.call_soon(self._on_fault, fault)
+        else:
+            self._on_fault(fault)
         return 0
 
     cdef int _deliver(self, list items, Py_ssize_t controls) except -1:
@@ -523,7 +494,8 @@ cdef class Link:
     def recv(self):
         """The next message: `await ws.recv()` gives a str (text) or bytes (binary).
 
-        Messages that came before the end of the connection are given first; then it raises ConnectionClosedOK or ConnectionClosedError.
+        Messages that came before the end of the connection are given first; then it raises ConnectionClosedOK or
+        ConnectionClosedError.
         One task at a time may wait: a second one gets LocalProtocolError. A cancelled recv has taken nothing.
         """
         return self._box().receipt(MESSAGE)
@@ -535,5 +507,7 @@ cdef class Link:
         return self._box().receipt(NEXT_MESSAGE)
 
     def batches(self):
-        """Lists of messages: `async for batch in ws.batches()` gives all that are there, at least one, in order. Ends as `async for` on ws."""
+        """Lists of messages: `async for batch in ws.batches()` gives all that are there, at least one, in order. Ends
+        as `async for` on ws.
+        """
         return Batches(self._box())

@@ -11,6 +11,7 @@ class MaskingKeys:
 class Batch:
     def __len__(self) -> int: ...
 
+@final
 class Encoder:
     def __new__(cls, client: bool) -> Encoder: ...
     @property

@@ -9,6 +9,8 @@ OPCODE_CLOSE: Final[int]
 OPCODE_PING: Final[int]
 OPCODE_PONG: Final[int]
 
+__pyx_capi__: Final[dict[str, object]]  # what the other compiled modules import
+
 def mask_variant() -> str: ...
 def use_mask_variant(name: str | None) -> None: ...
 def mask(data: Buffer, key: bytes, phase: int = 0) -> bytes: ...
@@ -43,9 +45,10 @@ class Fault:
     @property
     def text(self) -> str: ...
 
+@final
 class Decoder:
     def __new__(
-        cls, client: bool, *, max_size: int | None = 2**20, max_fragments: int = 1024, pieces: bool = False
+        cls, client: bool, *, max_size: int | None = 2**20, max_fragments: int | None = 1024, pieces: bool = False
     ) -> Decoder: ...
     @property
     def client(self) -> bool: ...

@@ -25,8 +25,8 @@ SLOW_CLOSE: Final = (1013, "reads too slowly")
 class Broadcast:
     """What became of a broadcast. Awaiting it waits for the slow ones, with slow="wait"; otherwise it is done already.
 
-    sent: connections that the message was sent to. dropped: slow ones that it was not sent to. closed: slow ones that were closed.
-    Connections that were not open are not counted.
+    sent: connections that the message was sent to. dropped: slow ones that it was not sent to. closed: slow ones that
+    were closed. Connections that were not open are not counted.
     """
 
     sent: int = 0
@@ -46,11 +46,13 @@ class Broadcast:
 
 
 def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slow = "close") -> Broadcast:
-    """Sends a message to every connection that is open, encoded once; it leaves with each one's batch, at the end of the turn.
+    """Sends a message to every connection that is open, encoded once; it leaves with each one's batch, at the end of
+    the turn.
 
-    slow: what to do with a connection that has more than 64 KiB waiting (its high-water mark). "close": close it with 1013; "drop": leave
-    this message out; "wait": send when it has room, for which the result must be awaited.
-    Raises TypeError for a message that is neither str nor bytes-like, ValueError for another word in slow; nothing is sent then.
+    slow: what to do with a connection that has more than 64 KiB waiting (its high-water mark). "close": close it with
+    1013; "drop": leave this message out; "wait": send when it has room, for which the result must be awaited.
+    Raises TypeError for a message that is neither str nor bytes-like, ValueError for another word in slow; nothing is
+    sent then.
     """
     if slow not in ("close", "drop", "wait"):
         raise ValueError(f'slow is {slow!r}, must be "close", "drop" or "wait"')

@@ -55,6 +55,7 @@ def connect(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     max_size: int | None = 2**20,
+    max_fragments: int | None = 1024,
     max_queue: int | tuple[int, int] | None = 16,
     write_limit: int = 2**20,
     logger: logging.Logger | None = None,
@@ -67,8 +68,9 @@ def connect(
     proxy: a URL, True for the environment's, None for none. unix: path of a unix socket. sock: one that is connected.
     Limits and timeouts: see `trunkline.Settings`.
 
-    Raises InvalidURI; ConnectError, with ProxyError and OpenTimeout under it, if no link comes up; HandshakeError if the server answers
-    anything but a valid 101; LocalProtocolError for fields that cannot stand in HTTP. If it is cancelled, nothing is left open.
+    Raises InvalidURI; ConnectError, with ProxyError and OpenTimeout under it, if no link comes up; HandshakeError if
+    the server answers anything but a valid 101; LocalProtocolError for fields that cannot stand in HTTP. If it is
+    cancelled, nothing is left open.
     """
     settings = Settings(
         open_timeout=open_timeout,
@@ -76,6 +78,7 @@ def connect(
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
         max_size=max_size,
+        max_fragments=max_fragments,
         max_queue=max_queue,
         write_limit=write_limit,
         compression=compression,
@@ -112,11 +115,13 @@ def _extra_fields(
 ) -> list[tuple[bytes, bytes]]:
     try:
         fields = as_fields(headers)
-    except UnicodeError as error:
+    except UnicodeEncodeError as error:
         raise LocalProtocolError(f"a header field cannot be written: {error.reason} (additional_headers)") from None
     names = {name.decode().lower() for name, _ in fields}
     if names & OWN_FIELDS:
-        raise LocalProtocolError(f"{', '.join(sorted(names & OWN_FIELDS))}: set by the handshake itself (additional_headers)")
+        raise LocalProtocolError(
+            f"{', '.join(sorted(names & OWN_FIELDS))}: set by the handshake itself (additional_headers)"
+        )
     if origin is not None:
         fields.append((b"Origin", origin.encode("ascii")))
     if user_agent is not None and "user-agent" not in names:
@@ -129,7 +134,9 @@ def _extra_fields(
 
 @dataclass(slots=True)
 class Connecting:
-    """What `connect` gives: awaitable, and an asynchronous context manager that closes the connection with 1000 at its end."""
+    """What `connect` gives: awaitable, and an asynchronous context manager that closes the connection with 1000 at its
+    end.
+    """
 
     _route: Route
     _event: RequestEvent
@@ -194,4 +201,3 @@ class _Attempt:
     """How far it has come, for the error that says so."""
 
     phase: str = "connection"
-

@@ -1,7 +1,7 @@
 """From an address to a transport: name look-up, TCP, proxy, TLS.
 
-Every step turns what the system says into a ConnectError that names the step, so that whoever reads it knows where to look. If a step fails or
-is cancelled, what the steps before it opened is closed.
+Every step turns what the system says into a ConnectError that names the step, so that whoever reads it knows where to
+look. If a step fails or is cancelled, what the steps before it opened is closed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ MIN_SHARE: Final = 1.0  # seconds that one address of several gets at least
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The way to a server. tls: None for none. unix: a socket's path in place of host and port. sock: one that is connected already."""
+    """The way to a server. tls: None for none. unix: a socket's path in place of host and port. sock: one that is
+    connected already.
+    """
 
     uri: URI
     tls: ssl.SSLContext | None = None
@@ -44,7 +46,9 @@ class Route:
 
 
 async def dial(route: Route, make: Callable[[], WebSocket], deadline: float | None) -> WebSocket:
-    """A WebSocket from `make` on a transport to the server. deadline: in the loop's time, to share it between addresses."""
+    """A WebSocket from `make` on a transport to the server. deadline: in the loop's time, to share it between
+    addresses.
+    """
     if route.proxy is not None:
         return await _dial_through(route, route.proxy, make, deadline)
     if route.sock is not None:
@@ -100,9 +104,7 @@ async def _connect(sock: socket.socket, address: object, where: str) -> None:
         raise
 
 
-async def _start(
-    sock: socket.socket, make: Callable[[], P], tls: ssl.SSLContext | None, name: str, where: str
-) -> P:
+async def _start(sock: socket.socket, make: Callable[[], P], tls: ssl.SSLContext | None, name: str, where: str) -> P:
     """A protocol on the socket, over TLS if there is a context for it."""
     loop = asyncio.get_running_loop()
     try:
@@ -116,9 +118,7 @@ async def _start(
     return protocol
 
 
-async def _dial_through(
-    route: Route, proxy: Proxy, make: Callable[[], WebSocket], deadline: float | None
-) -> WebSocket:
+async def _dial_through(route: Route, proxy: Proxy, make: Callable[[], WebSocket], deadline: float | None) -> WebSocket:
     loop = asyncio.get_running_loop()
     sock = await _connect_tcp(proxy.host, proxy.port, deadline)
     tls = ssl.create_default_context() if proxy.secure else None
@@ -129,9 +129,9 @@ async def _dial_through(
         ws = make()
         if route.tls is not None:
             name = route.server_hostname or route.uri.host
-            transport = await loop.start_tls(tunnel.transport, ws, route.tls, server_hostname=name)  # type: ignore[arg-type]
+            transport = await loop.start_tls(tunnel.transport, ws, route.tls, server_hostname=name)
         else:
-            tunnel.transport.set_protocol(ws)  # type: ignore[arg-type]
+            tunnel.transport.set_protocol(ws)
         if transport is None:  # start_tls: the line went while TLS began
             raise ConnectError(f"no TLS with {route.where}: the connection ended", phase="tls")
         ws.connection_made(transport)

@@ -43,7 +43,8 @@ async def _each(parts: Parts) -> AsyncIterator[str | Buffer]:
 async def send_fragments(ws: WebSocket, parts: Parts) -> None:
     """Sends the parts as the fragments of one message; no parts, no message.
 
-    TypeError if they are not all text or all binary. If it ends early, by an error or a cancellation, with a fragment sent,
+    TypeError if they are not all text or all binary. If it ends early, by an error or a cancellation, with a fragment
+    sent,
     the connection is failed with 1011: nothing else could follow an open message.
     """
     opcode: int | None = None

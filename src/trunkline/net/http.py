@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-__all__ = ["Headers", "HeadersLike", "Request", "Response", "as_fields", "header_pairs"]
+__all__ = ["Headers", "HeadersLike", "Request", "Response", "as_fields", "from_fields", "header_pairs"]
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class Headers(Sequence[tuple[str, str]]):
-    """Header fields in order, with names that compare without case (RFC 9110 5.1). Iterating gives (name, value) pairs."""
+    """Header fields in order, with names that compare without case (RFC 9110 5.1). Iterating gives (name, value)
+    pairs.
+    """
 
     __slots__ = ("_pairs",)
 
@@ -30,7 +32,7 @@ class Headers(Sequence[tuple[str, str]]):
         return ", ".join(values) if values else default
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and bool(self.get_all(name)) or name in self._pairs
+        return bool(self.get_all(name)) if isinstance(name, str) else name in self._pairs
 
     @overload
     def __getitem__(self, key: str) -> str: ...
@@ -80,7 +82,9 @@ def header_pairs(headers: HeadersLike) -> Iterable[tuple[str, str]]:
 
 
 def as_fields(headers: HeadersLike) -> list[tuple[bytes, bytes]]:
-    """The pairs as wsproto takes them. Values are ISO 8859-1, as HTTP has them; what cannot be written is refused by h11."""
+    """The pairs as wsproto takes them. Values are ISO 8859-1, as HTTP has them; what cannot be written is refused by
+    h11.
+    """
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in header_pairs(headers)]
 
 

@@ -1,9 +1,9 @@
 """Pings: the keepalive that notices a line that is dead, and the round-trip times.
 
-Theory of operation. Every `ping_interval` a ping goes out. If no byte at all has come `ping_timeout` later, the line is dead: any byte
-is a sign of life, not the pong alone, since a pong may stand behind megabytes of data. A timer that fires after the loop has stalled
-may run before the bytes that came meanwhile are read, so a missed deadline is looked at once more a moment later. While we ourselves have
-paused reading, silence proves nothing and no verdict is given.
+Theory of operation. Every `ping_interval` a ping goes out. If no byte at all has come `ping_timeout` later, the line is
+dead: any byte is a sign of life, not the pong alone, since a pong may stand behind megabytes of data. A timer that
+fires after the loop has stalled may run before the bytes that came meanwhile are read, so a missed deadline is looked
+at once more a moment later. While we ourselves have paused reading, silence proves nothing and no verdict is given.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Keepalive:
     def ping(self, payload: bytes | None, waiter: asyncio.Future[float] | None) -> None:
         """Sends a ping, whose round-trip time the waiter gets.
 
-        payload: None for an unpredictable one, which no peer can answer in advance. ValueError if a ping with it is under way.
+        payload: None for an unpredictable one, which no peer can answer in advance. ValueError if a ping with it is
+        under way.
         """
         if self._pending is None:
             self._pending = OrderedDict()

@@ -18,7 +18,8 @@ class Close:
     """How a connection ended.
 
     code: the close code (RFC 6455 7.1.5), 1005 for a close frame without one, 1006 for a transport that was lost.
-    reason: the close reason. clean: both sides sent a close frame. initiator: who sent the first; None if the transport was lost.
+    reason: the close reason. clean: both sides sent a close frame. initiator: who sent the first; None if the transport
+    was lost.
     """
 
     code: int
@@ -30,8 +31,9 @@ class Close:
 class Listener:
     """Subclass it and define what you need. Every callback runs on the event loop and must not block.
 
-    What a callback raises is logged and ends the connection with 1011; what it sends leaves in one write when the read that it belongs to
-    has been processed. After a callback has closed or aborted the connection, no message is delivered any more.
+    What a callback raises is logged and ends the connection with 1011; what it sends leaves in one write when the read
+    that it belongs to has been processed. After a callback has closed or aborted the connection, no message is
+    delivered any more.
     """
 
     def on_open(self, ws: WebSocket) -> None:
@@ -40,8 +42,9 @@ class Listener:
     def on_message(self, ws: WebSocket, message: str | bytes) -> None:
         """A message was received: str for text, bytes for binary."""
 
-    # on_batch(self, ws, messages): if a subclass defines it, it is called in place of on_message, with the list of all messages that
-    # one read completed (between two control frames). It is not defined here, since its presence is the choice.
+    # on_batch(self, ws, messages): if a subclass defines it, it is called in place of on_message, with the list of all
+    # messages that one read completed (between two control frames). It is not defined here, since its presence is the
+    # choice.
 
     def on_close(self, ws: WebSocket, close: Close) -> None:
         """The connection has ended; called once for every on_open."""

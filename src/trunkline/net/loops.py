@@ -28,7 +28,7 @@ def flusher_of(loop: asyncio.AbstractEventLoop) -> Flusher:
 def wants_buffers(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether the loop reads faster into a buffer of ours than into `bytes` of its own.
 
-    asyncio's selector loops do: they would allocate 256 KiB for every read. uvloop does not, and a proactor loop reads while
-    the buffer that all links share is in use by another.
+    asyncio's selector loops do: they would allocate 256 KiB for every read. uvloop does not, and a proactor loop reads
+    while the buffer that all links share is in use by another.
     """
     return isinstance(loop, asyncio.SelectorEventLoop)

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["Acceptance", "ClientOpening", "ServerOpening"]
 
 MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept for HandshakeError
-ProcessRequest = Callable[["WebSocket", Request], Response | None | Awaitable[Response | None]]
+ProcessRequest = Callable[["WebSocket", Request], Response | Awaitable[Response | None] | None]
 
 
 class ClientOpening:
-    """Sends the request; `opened` is done when the answer is judged: the listener's turn comes first, then connect's."""
+    """Sends the request; `opened` is done when the answer is judged: the listener's turn comes first, then
+    connect's.
+    """
 
     def __init__(self, event: RequestEvent, listener: Listener | None, loop: asyncio.AbstractEventLoop) -> None:
         self._event = event
@@ -269,7 +271,9 @@ def _same_origin(origin: str, host: str) -> bool:
 def wrap_listener(listener: object) -> Callable[[], Listener]:
     """A Listener class, or whatever makes one, as a callable that makes one."""
     if not callable(listener):
-        raise TypeError(f"listener is {type(listener).__name__}, must be a Listener class or a callable that makes one a connection")
+        raise TypeError(
+            f"listener is {type(listener).__name__}, must be a Listener class or a callable that makes one a connection"
+        )
     return functools.partial(_make, listener)
 
 

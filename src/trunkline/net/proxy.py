@@ -32,7 +32,9 @@ class Proxy:
 
 
 def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
-    """The proxy for `uri`: the one given, with True the environment's (https_proxy, http_proxy, no_proxy), with None none."""
+    """The proxy for `uri`: the one given, with True the environment's (https_proxy, http_proxy, no_proxy), with None
+    none.
+    """
     if proxy is True:
         found = urllib.request.getproxies().get("https" if uri.secure else "http")
         if not found or urllib.request.proxy_bypass(f"{uri.host}:{uri.port}"):
@@ -57,7 +59,9 @@ def _parse(text: str) -> Proxy:
 
 
 class Tunnel(asyncio.Protocol):
-    """Asks the proxy for a way to `uri`; `ready` is done when there is one. Reading is then paused, and nothing read is lost."""
+    """Asks the proxy for a way to `uri`; `ready` is done when there is one. Reading is then paused, and nothing read is
+    lost.
+    """
 
     def __init__(self, proxy: Proxy, uri: URI, loop: asyncio.AbstractEventLoop) -> None:
         self._proxy = proxy
@@ -98,7 +102,9 @@ class Tunnel(asyncio.Protocol):
                 self._end(self._refused(event.status_code))
 
     def _refused(self, status: int) -> ProxyError:
-        return ProxyError(f"proxy {self._proxy.where} answered {status} to CONNECT {self._uri.host}:{self._uri.port}", status)
+        return ProxyError(
+            f"proxy {self._proxy.where} answered {status} to CONNECT {self._uri.host}:{self._uri.port}", status
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The proxy went away."""

@@ -35,7 +35,9 @@ FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-A
 class Server:
     """A listening server, made by `trunkline.serve`."""
 
-    def __init__(self, handler: Handler | None, acceptance: Acceptance, settings: Settings, bounds: tuple[int, int]) -> None:
+    def __init__(
+        self, handler: Handler | None, acceptance: Acceptance, settings: Settings, bounds: tuple[int, int]
+    ) -> None:
         self._handler = handler
         self._acceptance = acceptance
         self._settings = settings
@@ -74,10 +76,11 @@ class Server:
             await self.close()
 
     def close(self, code: int = 1001, reason: str = "") -> Awaitable[None]:
-        """Stops listening and closes every connection with `code` and `reason`; starts at once, whether it is awaited or not.
+        """Stops listening and closes every connection with `code` and `reason`; starts at once, whether it is awaited
+        or not.
 
-        Done when all connections and handlers have ended: handlers that have not, a close_timeout after the last connection, are cancelled.
-        A second call waits for the first. Handshakes under way are dropped.
+        Done when all connections and handlers have ended: handlers that have not, a close_timeout after the last
+        connection, are cancelled. A second call waits for the first. Handshakes under way are dropped.
         """
         if self._closing is None:
             if self._listening is not None:
@@ -108,7 +111,10 @@ class Server:
 
     def accept(self, plain: bool) -> WebSocket:
         """The protocol for a connection that was just accepted."""
-        if len(self._pending) >= self._max_pending or len(self.connections) + len(self._pending) >= self._max_connections:
+        if (
+            len(self._pending) >= self._max_pending
+            or len(self.connections) + len(self._pending) >= self._max_connections
+        ):
             self.turned_away += 1
             ws = websocket_class(self._loop)(self._settings, _Refusal(self._refused), plain=plain)
             self._refused.add(ws)
@@ -189,17 +195,21 @@ def serve(
     ping_interval: float | None = 20,
     ping_timeout: float | None = 20,
     max_size: int | None = 2**20,
+    max_fragments: int | None = 1024,
     max_queue: int | tuple[int, int] | None = 16,
     write_limit: int = 2**20,
     logger: logging.Logger | None = None,
 ) -> Serving:
     """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
 
-    handler: a coroutine function, called with each connection; its end closes it. listener: in its place a Listener class, or a callable
-    that makes a Listener for each connection. host, port: where to listen (port 0 takes a free one); or unix, a path; or sock.
-    process_request: called with the WebSocket and its Request before it is accepted; a Response that it gives (or its coroutine
-    does) is sent in place of the 101. origins: None for pages of this host and programs without an Origin, "*" for any, or a list.
-    max_connections, max_pending_handshakes: past them a connection gets 503. Other limits and timeouts: see `trunkline.Settings`.
+    handler: a coroutine function, called with each connection; its end closes it. listener: in its place a Listener
+    class, or a callable that makes a Listener for each connection. host, port: where to listen (port 0 takes a free
+    one); or unix, a path; or sock.
+    process_request: called with the WebSocket and its Request before it is accepted; a Response that it gives (or its
+    coroutine does) is sent in place of the 101. origins: None for pages of this host and programs without an Origin,
+    "*" for any, or a list.
+    max_connections, max_pending_handshakes: past them a connection gets 503. Other limits and timeouts: see
+    `trunkline.Settings`.
 
     Raises OSError if it cannot listen there, TypeError unless exactly one of handler and listener is given.
     """
@@ -211,6 +221,7 @@ def serve(
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
         max_size=max_size,
+        max_fragments=max_fragments,
         max_queue=max_queue,
         write_limit=write_limit,
         compression=compression,
@@ -239,14 +250,16 @@ def serve(
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if unix is not None else loop.create_server
         plain = ssl is None
-        server._listening = await create(lambda: server.accept(plain), **where)  # type: ignore[operator]
+        server._listening = await create(lambda: server.accept(plain), **where)
         return server
 
     return Serving(start)
 
 
 class Serving:
-    """What `serve` gives: awaitable, and an asynchronous context manager that closes the server with 1001 at its end."""
+    """What `serve` gives: awaitable, and an asynchronous context manager that closes the server with 1001 at its
+    end.
+    """
 
     def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
         self._start = start

@@ -23,7 +23,9 @@ class Settings:
     ping_interval: seconds between two keepalive pings; None for none.
     ping_timeout: seconds in which some byte must arrive after a ping; None to ping without a deadline.
     max_size: bytes of a received message; None for no limit.
-    max_queue: messages received and not yet taken at which reading pauses, or a pair (pause, resume); None for no limit.
+    max_fragments: frames that a received message may come in; None for no limit.
+    max_queue: messages received and not yet taken at which reading pauses, or a pair (pause, resume); None for no
+    limit.
     write_limit: bytes that may wait to be sent; `send_nowait` raises SlowConsumer past it.
     compression: None. No other value is spoken yet.
     """
@@ -33,6 +35,7 @@ class Settings:
     ping_interval: float | None = 20
     ping_timeout: float | None = 20
     max_size: int | None = 2**20
+    max_fragments: int | None = 1024
     max_queue: int | tuple[int, int] | None = 16
     write_limit: int = 2**20
     compression: None = None
@@ -48,13 +51,17 @@ class Settings:
             raise ValueError("close_timeout is None, must be a number of seconds: a peer need never answer a close")
         if self.max_size is not None and self.max_size < 0:
             raise ValueError(f"max_size is {self.max_size}, must be 0 or more bytes, or None for no limit")
+        if self.max_fragments is not None and self.max_fragments < 1:
+            raise ValueError(f"max_fragments is {self.max_fragments}, must be 1 or more, or None for no limit")
         if self.write_limit < 1:
             raise ValueError(f"write_limit is {self.write_limit}, must be 1 or more bytes")
         if self.compression is not None:
             raise ValueError(f"compression is {self.compression!r}, only None is spoken in this version")
         high, low = self.queue_marks
         if high is not None and not 0 <= (low or 0) <= high:
-            raise ValueError(f"max_queue is {self.max_queue!r}, must be a number or a pair (pause, resume), pause >= resume >= 0")
+            raise ValueError(
+                f"max_queue is {self.max_queue!r}, must be a number or a pair (pause, resume), pause >= resume >= 0"
+            )
 
     @property
     def queue_marks(self) -> tuple[int | None, int | None]:

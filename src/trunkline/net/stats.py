@@ -9,7 +9,8 @@ __all__ = ["Stats"]
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What one connection has moved since it opened. Bytes are those of the wire after the opening handshake, under TLS its plaintext.
+    """What one connection has moved since it opened. Bytes are those of the wire after the opening handshake, under TLS
+    its plaintext.
 
     writes: calls that handed bytes to the socket or the transport; messages_sent / writes is what batching gains.
     messages_discarded: messages received after we had sent our close frame.

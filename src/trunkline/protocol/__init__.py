@@ -1,7 +1,7 @@
 """wsproto's surface on the compiled codec: sans-IO, no socket, no clock, no event loop.
 
-Replace `from wsproto import WSConnection` by `from trunkline.protocol import WSConnection`; the events, exceptions, close codes and
-states are wsproto's own classes.
+Replace `from wsproto import WSConnection` by `from trunkline.protocol import WSConnection`; the events, exceptions,
+close codes and states are wsproto's own classes.
 """
 
 from wsproto.connection import CLIENT, SERVER, ConnectionState, ConnectionType

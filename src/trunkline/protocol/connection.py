@@ -1,8 +1,10 @@
-"""wsproto's connection on the compiled codec: `from trunkline.protocol import WSConnection` replaces `from wsproto import WSConnection`.
+"""wsproto's connection on the compiled codec: `from trunkline.protocol import WSConnection` replaces `from wsproto
+import WSConnection`.
 
-Theory of operation. Bytes go in with `receive_data`, events come out of `events()`, and `send` gives the bytes that an event is on the
-wire. The event classes, the states and the HTTP part of the opening handshake are wsproto's own. As there, a message comes in as many events as it came
-in pieces, parsing waits until `events()` is iterated, and a fault is a `CloseConnection` event that carries the close code to send.
+Theory of operation. Bytes go in with `receive_data`, events come out of `events()`, and `send` gives the bytes that an
+event is on the wire. The event classes, the states and the HTTP part of the opening handshake are wsproto's own. As
+there, a message comes in as many events as it came in pieces, parsing waits until `events()` is iterated, and a fault
+is a `CloseConnection` event that carries the close code to send.
 """
 
 from __future__ import annotations
@@ -58,8 +60,8 @@ def close_payload(code: int | None, reason: str | None = None) -> bytes:
 class Connection:
     """One end of a connection whose opening handshake is done.
 
-    `trailing_data`: what was received after the handshake. No size limit applies here, since pieces are given as they come and
-    nothing is assembled; who assembles, counts.
+    `trailing_data`: what was received after the handshake. No size limit applies here, since pieces are given as they
+    come and nothing is assembled; who assembles, counts.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Connection:
             raise LocalProtocolError("extensions are not spoken by this codec yet: offer and accept none")
         self.client = connection_type is ConnectionType.CLIENT
         self._state = ConnectionState.OPEN
-        self._decoder = Decoder(self.client, max_size=None, max_fragments=2**62, pieces=True)
+        self._decoder = Decoder(self.client, max_size=None, max_fragments=None, pieces=True)
         self._encoder = Encoder(self.client)
         self._chunks: deque[bytes] = deque()
         self._lost = False
@@ -88,8 +90,8 @@ class Connection:
     def send(self, event: Event) -> bytes:
         """The bytes to write for `event`.
 
-        Raises LocalProtocolError if the event cannot be sent in this state, TypeError if a message changes its type half-way,
-        ValueError for a ping or pong over 125 bytes.
+        Raises LocalProtocolError if the event cannot be sent in this state, TypeError if a message changes its type
+        half-way, ValueError for a ping or pong over 125 bytes.
         """
         for kind, encode in self._ENCODERS:
             if isinstance(event, kind):
@@ -106,7 +108,9 @@ class Connection:
         else:
             opcode, data = OPCODE_BINARY, event.data
         if self._sending is not None and self._sending != opcode:
-            raise TypeError("a message is text or binary throughout: its continuation has the other type (RFC 6455 5.4)")
+            raise TypeError(
+                "a message is text or binary throughout: its continuation has the other type (RFC 6455 5.4)"
+            )
         wire_opcode = opcode if self._sending is None else OPCODE_CONTINUATION
         self._sending = None if event.message_finished else opcode
         return self._encoder.frame(wire_opcode, data, event.message_finished)
@@ -155,12 +159,13 @@ class Connection:
             self._fault_told = True
             yield CloseConnection(code=fault.code, reason=fault.text)
 
-    def _event(self, item: Control | Fragment) -> Event:
+    def _event(self, item: str | bytes | Control | Fragment) -> Event:
         if isinstance(item, Fragment):
-            kind = TextMessage if item.opcode == OPCODE_TEXT else BytesMessage
-            return kind(
-                data=item.data, frame_finished=item.frame_finished, message_finished=item.message_finished
-            )
+            data, frame, message = item.data, item.frame_finished, item.message_finished
+            if isinstance(data, str):
+                return TextMessage(data=data, frame_finished=frame, message_finished=message)
+            return BytesMessage(data=data, frame_finished=frame, message_finished=message)
+        assert isinstance(item, Control)  # a decoder of pieces assembles no messages
         if item.opcode == OPCODE_PING:
             return Ping(payload=item.payload)
         if item.opcode == OPCODE_PONG:

@@ -1,8 +1,8 @@
 """The opening handshake: wsproto's, with the bounds and the checks that a port open to strangers needs.
 
-wsproto (and h11 under it) reads and writes the HTTP; nothing of that is repeated here. Added are the limits on what a peer may make us
-keep, the rules of RFC 6455 4.2.1 and of RFC 9110 that wsproto leaves to its caller, and one class of error, with the answer to send, for whatever
-a peer can send.
+wsproto (and h11 under it) reads and writes the HTTP; nothing of that is repeated here. Added are the limits on what a
+peer may make us keep, the rules of RFC 6455 4.2.1 and of RFC 9110 that wsproto leaves to its caller, and one class of
+error, with the answer to send, for whatever a peer can send.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"up
 
 
 class Handshake(H11Handshake):
-    """wsproto's handshake, bounded. Raises RemoteProtocolError, whose `event_hint` is the refusal that a server should send."""
+    """wsproto's handshake, bounded. Raises RemoteProtocolError, whose `event_hint` is the refusal that a server should
+    send.
+    """
 
     def __init__(self, connection_type: ConnectionType) -> None:
         super().__init__(connection_type)
@@ -50,7 +52,9 @@ class Handshake(H11Handshake):
     _agreed: list[Extension] = []  # noqa: RUF012  # replaced, never changed
 
     def send(self, event: Event) -> bytes:
-        """The bytes for an event of the handshake; LocalProtocolError if it is out of place or a field cannot stand in HTTP."""
+        """The bytes for an event of the handshake; LocalProtocolError if it is out of place or a field cannot stand in
+        HTTP.
+        """
         try:
             data = super().send(event)
         except (h11.LocalProtocolError, UnicodeError) as error:

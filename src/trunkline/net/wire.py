@@ -1,0 +1,389 @@
+"""The life of one connection, from its transport to its close record.
+
+Theory of operation. The compiled `Link` under it moves messages; a `Wire` decides. It lives by the table of
+`trunkline.protocol.states`: each of its moves is looked up there. A connection ends in one of three ways: by the
+closing handshake (RFC 6455 7.1.2), by our failing it (7.1.7), or by the loss of its transport. Whatever the way, the
+first to happen is kept as the `Close` record, receiving ends once the inbox is empty, and a timer of `close_timeout`
+seconds sees to it that the socket goes even if the peer never answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from wsproto.connection import ConnectionState
+
+from trunkline._frames import OPCODE_CLOSE, OPCODE_PING, Decoder, Fault
+from trunkline._inbox import Inbox
+from trunkline._link import Link
+from trunkline.net.http import Request, Response
+from trunkline.net.keepalive import Keepalive
+from trunkline.net.listener import Close, Listener
+from trunkline.net.loops import flusher_of
+from trunkline.net.settings import Settings
+from trunkline.protocol.categories import Initiator
+from trunkline.protocol.connection import MAX_REASON, close_payload
+from trunkline.protocol.errors import (
+    ConnectionClosed,
+    ConnectionClosedOK,
+    LocalProtocolError,
+    MessageTooBig,
+    RemoteProtocolError,
+    SlowConsumer,
+    connection_closed,
+)
+from trunkline.protocol.states import Happening, after
+
+if TYPE_CHECKING:
+    import logging
+
+    from trunkline.net.websocket import WebSocket
+
+__all__ = ["Opening", "Wire"]
+
+# RFC 6455 7.1.7: the peer is told which rule it broke, in words that hold nothing of what it sent or of our limits.
+FIXED_REASONS: Final = {
+    1002: "protocol error",
+    1007: "invalid UTF-8",
+    1008: "too many fragments",
+    1009: "message too big",
+    1011: "internal error",
+}
+
+
+class Opening(Protocol):
+    """The opening handshake of one side, while it lasts."""
+
+    def begin(self, ws: WebSocket) -> None:
+        """The transport is there."""
+
+    def receive(self, ws: WebSocket, data: bytes) -> None:
+        """Bytes were read."""
+
+    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+        """The transport ended before the handshake did."""
+
+
+class Wire(Link, asyncio.BaseProtocol):
+    """What becomes of a connection. `WebSocket`, its only subclass, adds what applications call."""
+
+    __slots__ = (
+        "_abort_timer",
+        "_closed_waiter",
+        "_decoder_view",
+        "_forget",
+        "_keepalive",
+        "_listener",
+        "_make_error",
+        "_opening",
+        "_plain",
+        "_settings",
+        "_state",
+        "_writers",
+        "close_info",
+        "request",
+        "response",
+        "subprotocol",
+    )
+
+    def __init__(self, settings: Settings, opening: Opening, *, plain: bool) -> None:
+        """`plain`: the transport will be TCP or a unix socket without TLS, and may be written to directly."""
+        self._settings = settings
+        self._opening: Opening | None = opening
+        self._plain = plain
+        self._state = ConnectionState.CONNECTING
+        self._listener: Listener | None = None
+        self._keepalive: Keepalive | None = None
+        self._decoder_view: Decoder | None = None
+        self._make_error: Callable[[], ConnectionClosed] | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._closed_waiter: asyncio.Future[None] | None = None
+        self._writers: deque[asyncio.Future[None]] | None = None
+        self._forget: Callable[[WebSocket], None] | None = None  # a server's, told when the transport is gone
+        self.close_info: Close | None = None
+        self.request: Request | None = None
+        self.response: Response | None = None
+        self.subprotocol: str | None = None
+
+    # What it is
+
+    @property
+    def _ws(self) -> WebSocket:
+        return cast("WebSocket", self)
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands: wsproto's ConnectionState."""
+        return self._state
+
+    @property
+    def is_client(self) -> bool:
+        """Whether we are the client of this connection."""
+        return self._decoder_view is not None and self._decoder_view.client
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where this connection logs."""
+        return self._settings.logger
+
+    async def wait_writable(self) -> None:
+        """Waits until fewer bytes wait to be sent than the low-water mark, if more do than the high-water mark.
+
+        Raises ConnectionClosed if the connection is not open, or closes meanwhile.
+        """
+        while self._writing_paused and self._state is ConnectionState.OPEN:
+            if self._writers is None:
+                self._writers = deque()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._writers.append(waiter)
+            await waiter
+        if self._state is not ConnectionState.OPEN:
+            raise self._refusal()
+
+    # Closing
+
+    def start_closing(self, code: int = 1000, reason: str = "") -> None:
+        """As `close`, without waiting: for callbacks."""
+        _check_close(code, reason)
+        if self._state is ConnectionState.CONNECTING:
+            self.abort()
+        elif self._state is ConnectionState.OPEN:
+            self._send_control(OPCODE_CLOSE, close_payload(code, reason))
+            self._move(Happening.SENT_CLOSE)
+            self._make_error = functools.partial(connection_closed, code, reason, "local")
+            self._resume_reading()  # the peer's close frame stands behind what we have not read
+            self._abort_later()
+
+    async def wait_closed(self) -> None:
+        """Waits until the transport is gone."""
+        if self.transport is None and self._state is ConnectionState.CLOSED:
+            return
+        if self._closed_waiter is None:
+            self._closed_waiter = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._closed_waiter)
+
+    def abort(self) -> None:
+        """Drops the transport at once: no closing handshake, what waits to be sent is lost."""
+        if self.transport is not None:
+            self._release_socket()
+            self.transport.abort()
+
+    def fail(self, code: int, reason: str, error: Callable[[], ConnectionClosed] | None = None) -> None:
+        """Fails the connection (RFC 6455 7.1.7): sends a close frame, delivers nothing more, and lets the peer close.
+
+        What the peer still sends is thrown away unread: to close a socket with unread data would reset it, and the
+        close frame with it.
+        `error`: makes the exception that whoever uses the connection gets; by default ConnectionClosed with this code
+        and reason.
+        """
+        if self._state not in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
+            return
+        if self._state is ConnectionState.OPEN:
+            self._send_control(OPCODE_CLOSE, close_payload(code, FIXED_REASONS.get(code, reason)))
+        self._conclude(Close(code, reason, clean=False, initiator="local"), error)
+        self._move(Happening.FAILED)
+        self._flush()
+        self._resume_reading()
+        self.linger()
+
+    def _conclude(self, close: Close, error: Callable[[], ConnectionClosed] | None = None) -> None:
+        """Keeps how the connection ended; only the first time counts."""
+        if self.close_info is not None:
+            return
+        self.close_info = close
+        self._make_error = error or functools.partial(connection_closed, close.code, close.reason, close.initiator)
+        if self._keepalive is not None:
+            self._keepalive.stop(self._make_error)
+        self._end()
+        self._on_writable()
+
+    def linger(self) -> None:
+        """Sends what is written, then nothing more; what the peer still sends is thrown away until it closes, or
+        close_timeout.
+        """
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._abort_later()
+
+    def _move(self, happening: Happening) -> None:
+        self._state = after(self._state, happening)
+        self._set_state(self._state.value)
+
+    def _abort_later(self) -> None:
+        if self._abort_timer is None:
+            loop = asyncio.get_running_loop()
+            self._abort_timer = loop.call_later(self._settings.close_timeout, self.abort)
+
+    # What the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there: the opening handshake begins."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        sock = transport.get_extra_info("socket")
+        direct = self._plain and sock is not None and transport.get_extra_info("sslcontext") is None
+        self._attach(transport, flusher_of(asyncio.get_running_loop()), sock.fileno() if direct else -1)  # type: ignore[arg-type]
+        high, low = self._settings.write_marks
+        transport.set_write_buffer_limits(high=high, low=low)  # type: ignore[attr-defined]
+        if self._opening is not None:
+            self._opening.begin(self._ws)
+
+    def eof_received(self) -> bool | None:
+        """The peer will send nothing more: the transport closes itself, and `connection_lost` follows."""
+        self._release_socket()
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        opening, self._opening = self._opening, None
+        self._detach()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+            self._abort_timer = None
+        opened = self._keepalive is not None
+        self._conclude(Close(1006, "", clean=False, initiator=None), functools.partial(_lost, exc))
+        self._move(Happening.LOST)
+        if self._closed_waiter is not None and not self._closed_waiter.done():
+            self._closed_waiter.set_result(None)
+        if opening is not None:
+            opening.lose(self._ws, exc)
+        if self._forget is not None:
+            self._forget(self._ws)
+        if opened and self._listener is not None and self.close_info is not None:
+            self._guard(self._listener.on_close, self.close_info)
+
+    # What the opening handshake tells
+
+    def open(
+        self, *, client: bool, request: Request, response: Response, subprotocol: str | None, listener: Listener | None
+    ) -> None:
+        """The opening handshake is done: messages flow from now on. Called by the two openings."""
+        loop = asyncio.get_running_loop()
+        self._opening = None
+        self.request, self.response, self.subprotocol = request, response, subprotocol
+        decoder = self._decoder_view = Decoder(
+            client, max_size=self._settings.max_size, max_fragments=self._settings.max_fragments
+        )
+        inbox = None if listener else Inbox(self, loop, *self._settings.queue_marks)
+        self._open(decoder, inbox, write_limit=self._settings.write_limit)
+        self._move(Happening.ACCEPTED)
+        self._keepalive = Keepalive(self, self._settings, loop)
+        self._keepalive.start()
+        if listener is not None:
+            self._listener = listener
+            self._listen(getattr(listener, "on_message", None), getattr(listener, "on_batch", None))
+            self._guard(listener.on_open)
+
+    def _guard(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Calls a listener; what it raises ends the connection and not the loop."""
+        try:
+            callback(self, *arguments)
+        except Exception as error:
+            self._on_broken(error)
+
+    # What the keepalive asks
+
+    def send_ping(self, payload: bytes) -> None:
+        """Sends a ping frame; `ping` also waits for the pong."""
+        self._send_control(OPCODE_PING, payload)
+
+    def bytes_seen(self) -> int:
+        """How many bytes have been received."""
+        return self._decoder_view.bytes_received if self._decoder_view else 0
+
+    def is_deaf(self) -> bool:
+        """Whether reading is paused, since messages wait to be taken."""
+        return self._reading_paused
+
+    def declare_dead(self) -> None:
+        """No byte came in time after a keepalive ping."""
+        self.fail(1011, f"keepalive ping timeout: no byte for {self._settings.ping_timeout} s (ping_timeout)")
+
+    # What the link asks
+
+    def _on_opening(self, data: bytes) -> None:
+        if self._opening is not None:
+            self._opening.receive(self._ws, data)
+
+    def _on_pong(self, payload: bytes) -> None:
+        if self._keepalive is not None:
+            self._keepalive.pong(payload)
+
+    def _on_close_frame(self, code: int, reason: str) -> None:
+        initiator: Initiator = "local" if self._state is ConnectionState.LOCAL_CLOSING else "remote"
+        self._move(Happening.GOT_CLOSE)
+        if self._state is ConnectionState.REMOTE_CLOSING:
+            # 5.5.1: the answer echoes the code.
+            self._send_control(OPCODE_CLOSE, close_payload(code))
+            self._move(Happening.SENT_CLOSE)
+        self._conclude(Close(code, reason, clean=True, initiator=initiator))
+        self._abort_later()
+        if not self.is_client:
+            # 7.1.1: the server closes TCP first, so that the TIME_WAIT is its own.
+            self._flush()
+            self._shut()
+
+    def on_gone(self, forget: Callable[[WebSocket], None]) -> None:
+        """`forget` is called with this connection when its transport is gone: a server's register."""
+        self._forget = forget
+
+    def _shut(self) -> None:
+        if self.transport is not None:
+            self._release_socket()
+            self.transport.close()
+
+    def _on_fault(self, fault: Fault) -> None:
+        if fault.code == 1009:
+            self.fail(fault.code, fault.text, functools.partial(MessageTooBig, fault.text))
+        else:
+            self.fail(fault.code, fault.text, functools.partial(RemoteProtocolError, fault.text, code=fault.code))
+
+    def _on_broken(self, error: Exception) -> None:
+        self.logger.error("a callback of %r failed", self, exc_info=error)
+        self.fail(1011, f"a callback raised {type(error).__name__}")
+
+    def _on_writable(self) -> None:
+        writers, self._writers = self._writers, None
+        for waiter in writers or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _refusal(self) -> Exception:
+        if self._make_error is not None:
+            return self._make_error()
+        return LocalProtocolError(f"cannot send in state {self._state.name}: the opening handshake is not done")
+
+    def _slow_consumer(self, pending: int) -> Exception:
+        return SlowConsumer(pending, self._settings.write_limit)
+
+    def _bad_text(self, error: UnicodeEncodeError) -> Exception:
+        return LocalProtocolError(f"text is not Unicode at index {error.start}: {error.reason} (RFC 6455 8.1)")
+
+    def _conclusion(self, iterating: bool) -> Exception:
+        error = self._refusal()
+        return StopAsyncIteration() if iterating and isinstance(error, ConnectionClosedOK) else error
+
+    def _busy(self) -> Exception:
+        return LocalProtocolError("another task waits for a message of this connection already: one may")
+
+    def _no_inbox(self) -> Exception:
+        if self._listener is not None:
+            return LocalProtocolError("messages of this connection go to its listener, not to recv")
+        return self._refusal()
+
+
+def _lost(cause: Exception | None) -> ConnectionClosed:
+    error = connection_closed(1006, "" if cause is None else str(cause), None)
+    error.__cause__ = cause
+    return error
+
+
+def _check_close(code: int, reason: str) -> None:
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        raise LocalProtocolError(f"close code {code} may not be sent (code, RFC 6455 7.4)")
+    size = len(reason.encode())
+    if size > MAX_REASON:
+        raise LocalProtocolError(f"close reason has {size} bytes, limit {MAX_REASON} (reason, RFC 6455 5.5)")
