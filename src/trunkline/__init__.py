@@ -5,8 +5,9 @@
         async for message in ws:
             ...
 
-The floors, from below: compiled frames (`_frames`, `_batch`, `_inbox`, `_link`), the sans-IO protocol (`trunkline.protocol`), client and server
-(`trunkline.net`), managed connections (`trunkline.manager`). What applications need of them is here.
+The floors, from below: compiled frames (`_frames`, `_batch`, `_inbox`, `_link`), the sans-IO protocol
+(`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`). What
+applications need of them is here.
 """
 
 try:
@@ -17,6 +18,21 @@ except ImportError as error:
         "pip install --force-reinstall --no-binary trunkline trunkline, or in a checkout: pip install -e ."
     ) from error
 
+from trunkline.manager import (
+    Connection,
+    ConnectionHealth,
+    ConnectionIssue,
+    ConnectionManager,
+    ConnectionStatus,
+    CredentialsError,
+    NotConnected,
+    RetryPolicy,
+    SendInterrupted,
+    Service,
+    StateChange,
+    WaitTimeout,
+    categorize,
+)
 from trunkline.net.broadcast import Broadcast, broadcast
 from trunkline.net.connect import connect
 from trunkline.net.http import Headers, Request, Response
@@ -49,9 +65,15 @@ __all__ = [
     "Broadcast",
     "Close",
     "ConnectError",
+    "Connection",
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "ConnectionHealth",
+    "ConnectionIssue",
+    "ConnectionManager",
+    "ConnectionStatus",
+    "CredentialsError",
     "DecodeError",
     "ErrorCategory",
     "HandshakeError",
@@ -60,18 +82,25 @@ __all__ = [
     "Listener",
     "LocalProtocolError",
     "MessageTooBig",
+    "NotConnected",
     "OpenTimeout",
     "ProxyError",
     "RemoteProtocolError",
     "Request",
     "Response",
+    "RetryPolicy",
+    "SendInterrupted",
     "Server",
+    "Service",
     "Settings",
     "SlowConsumer",
+    "StateChange",
     "Stats",
     "TrunklineError",
+    "WaitTimeout",
     "WebSocket",
     "broadcast",
+    "categorize",
     "connect",
     "serve",
 ]
