@@ -1,4 +1,4 @@
-"""The C kernels through their thin Python faces: every variant of this CPU, against definitions written out in Python."""
+"""The C kernels through their thin Python faces: every variant of this CPU, against definitions in plain Python."""
 
 import pytest
 from hypothesis import given
