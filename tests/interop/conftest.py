@@ -23,6 +23,17 @@ import websockets.exceptions
 from aiohttp import web
 
 PARTS = ["a message ", "in three ", "fragments: ✓"]
+MESSAGES = [
+    pytest.param("text: ✓ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢", id="text"),
+    pytest.param(bytes(range(256)), id="binary"),
+    pytest.param("", id="empty text"),
+    pytest.param(b"", id="empty binary"),
+    pytest.param(b"x" * 125, id="125"),
+    pytest.param(b"x" * 126, id="126"),
+    pytest.param(b"x" * 65535, id="65535"),
+    pytest.param("y" * 65536, id="65536"),
+    pytest.param(b"z" * 1_000_000, id="a million"),
+]
 
 
 class Line(Protocol):
@@ -45,6 +56,11 @@ class Served:
 
     port: int = 0
     closes: asyncio.Queue[tuple[int, str]] = field(default_factory=asyncio.Queue)
+
+    async def ended(self) -> tuple[int, str]:
+        """The close code and reason of the connection that ends next."""
+        async with asyncio.timeout(30):  # reached only by what would hang for ever
+            return await self.closes.get()
 
 
 class Peer(Protocol):
@@ -234,6 +250,18 @@ def peer(request: pytest.FixtureRequest) -> Peer:
 def fragmenting_peer(request: pytest.FixtureRequest) -> Peer:
     """Each library that can send a message in fragments."""
     return PEERS[request.param]
+
+
+@pytest.fixture(params=MESSAGES)
+def message(request: pytest.FixtureRequest) -> str | bytes:
+    """Messages of both kinds, on both sides of each boundary of the length field."""
+    return request.param
+
+
+@pytest.fixture
+def served() -> Served:
+    """What a running server of ours is noted down in."""
+    return Served()
 
 
 @pytest.fixture

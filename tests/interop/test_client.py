@@ -9,20 +9,7 @@ import trunkline
 
 pytestmark = pytest.mark.anyio
 
-MESSAGES = [
-    pytest.param("text: ✓ 𝔘𝔫𝔦𝔠𝔬𝔡𝔢", id="text"),
-    pytest.param(bytes(range(256)), id="binary"),
-    pytest.param("", id="empty text"),
-    pytest.param(b"", id="empty binary"),
-    pytest.param(b"x" * 125, id="125"),
-    pytest.param(b"x" * 126, id="126"),
-    pytest.param(b"x" * 65535, id="65535"),
-    pytest.param("y" * 65536, id="65536"),
-    pytest.param(b"z" * 1_000_000, id="a million"),
-]
 
-
-@pytest.mark.parametrize("message", MESSAGES)
 async def test_a_message_comes_back_as_it_was(peer, message: str | bytes) -> None:
     async with peer.serve() as server, trunkline.connect(f"ws://127.0.0.1:{server.port}/") as ws:
         await ws.send(message)
@@ -73,7 +60,7 @@ async def test_they_see_our_close_code_and_reason(peer) -> None:
     async with peer.serve() as server:
         ws = await trunkline.connect(f"ws://127.0.0.1:{server.port}/")
         await ws.close(4001, "fare well ✓")
-        assert await server.closes.get() == (4001, "fare well ✓")
+        assert await server.ended() == (4001, "fare well ✓")
 
 
 @pytest.mark.parametrize(
