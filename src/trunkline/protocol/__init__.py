@@ -5,6 +5,19 @@ close codes and states are wsproto's own classes.
 """
 
 from wsproto.connection import CLIENT, SERVER, ConnectionState, ConnectionType
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Message,
+    Ping,
+    Pong,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
 from wsproto.frame_protocol import CloseReason, Opcode
 from wsproto.utilities import LocalProtocolError, ProtocolError, RemoteProtocolError
 
@@ -13,13 +26,24 @@ from trunkline.protocol.connection import Connection, WSConnection
 __all__ = [
     "CLIENT",
     "SERVER",
+    "AcceptConnection",
+    "BytesMessage",
+    "CloseConnection",
     "CloseReason",
     "Connection",
     "ConnectionState",
     "ConnectionType",
+    "Event",
     "LocalProtocolError",
+    "Message",
     "Opcode",
+    "Ping",
+    "Pong",
     "ProtocolError",
+    "RejectConnection",
+    "RejectData",
     "RemoteProtocolError",
+    "Request",
+    "TextMessage",
     "WSConnection",
 ]
