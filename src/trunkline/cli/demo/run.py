@@ -1,0 +1,123 @@
+"""The demo from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from trunkline.cli.demo import chat, main, system, talk, terminal
+from trunkline.cli.demo.faults import Faults, Lookout
+from trunkline.cli.demo.server import DemoServer
+from trunkline.cli.demo.show import Show, health_rows, table
+from trunkline.cli.demo.wire import Wire
+from trunkline.manager import ConnectionManager, ConnectionStatus, RetryPolicy, Service
+from trunkline.manager.service import ConnectOptions
+
+__all__ = ["run_demo"]
+
+# Quick enough for half a minute; the defaults are made for a fleet.
+POLICY: Final = RetryPolicy(base=0.2, cap=1.0, reset_after=2.0)
+QUIET: Final = 3.0  # seconds at the end in which nothing is broken any more
+KEEPALIVE: Final[ConnectOptions] = {"ping_interval": 0.5, "ping_timeout": 1.0, "close_timeout": 1.0}
+PATIENCE: Final = 15.0  # seconds that the lines get to come back after that
+
+
+async def run_demo(seconds: float, port: int) -> int:
+    """Run for about `seconds` on `port` (0: a free one). 0 if every connection is up at the end, else 1."""
+    server = DemoServer(port)
+    try:
+        await server.start()
+    except OSError as error:
+        print(f"trunkline: cannot listen on 127.0.0.1:{port}: {error.strerror}", file=sys.stderr)
+        return 1
+    url = f"ws://127.0.0.1:{server.port}"
+    print(f"ready {url}\n", flush=True)
+    print(f"Three services, a typed connection to each, and {seconds:g} s of faults. To look in while it runs:")
+    print(f"    python -m trunkline connect {url}/chat/lobby\n", flush=True)
+    wires = {name: Wire(server.port) for name in ("main", "chat", "terminal")}
+    try:
+        for wire in wires.values():
+            await wire.connect()
+        return await _hold_lines(seconds, server, wires)
+    finally:
+        for wire in wires.values():
+            wire.disconnect()
+        await server.stop()
+
+
+async def _hold_lines(seconds: float, server: DemoServer, wires: Mapping[str, Wire]) -> int:
+    show, lookout, lines = Show(), Lookout(len(wires)), _Lines(server, wires)
+    faults = Faults(server, wires, lookout, show.fault)
+    async with lines.manager as manager:
+        manager.subscribe(lookout.see)
+        end_show = manager.subscribe(show.change)
+        async with lines.open():
+            if await lookout.wait_whole(PATIENCE):
+                await faults.inject(seconds - QUIET)
+            await asyncio.sleep(min(seconds, QUIET))
+            await lookout.wait_whole(PATIENCE)
+        end_show()
+        reports = manager.health()
+    up = sum(report.status is ConnectionStatus.CONNECTED for report in reports)
+    reconnects = sum(report.reconnects for report in reports)
+    print(f"\n{faults.count} faults, {reconnects} reconnects, {up} of {len(wires)} connections up at the end.")
+    print(f"\n{table(health_rows(reports), left=2)}")
+    print(f"\n{table([('last heard', ''), *sorted(lines.heard.items())], left=2)}", flush=True)
+    return 0 if up == len(wires) else 1
+
+
+class _Lines:
+    """The three services, and a connection to each."""
+
+    def __init__(self, server: DemoServer, wires: Mapping[str, Wire]) -> None:
+        def url(name: str, path: str) -> str:
+            return f"ws://127.0.0.1:{wires[name].port}/{path}"
+
+        async def show_token() -> dict[str, str]:
+            # Asked at each attempt: the server has a new token after a restart.
+            return {"Authorization": f"Bearer {server.token}"}
+
+        self.heard: dict[str, str] = {}
+        self._main: Service[main.Watch, system.Figures] = Service(
+            "main", url("main", "main"), sends=main.Watch, receives=system.Figures, retry=POLICY, **KEEPALIVE
+        )
+        self._chat: Service[chat.Say, chat.Heard] = Service(
+            "chat", url("chat", "chat/{room}"), sends=chat.Say, receives=chat.Heard, retry=POLICY, **KEEPALIVE
+        )
+        self._terminal: Service[terminal.Input | terminal.Resize, terminal.Output | terminal.Exit] = Service(
+            "terminal",
+            url("terminal", "terminal/{terminal_id}"),
+            sends=terminal.Input | terminal.Resize,
+            receives=terminal.Output | terminal.Exit,
+            retry=POLICY,
+            headers=show_token,
+            **KEEPALIVE,
+        )
+        self.manager = ConnectionManager([self._main, self._chat, self._terminal])
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Connect, and let the connections talk until the block is left."""
+        feed = await self.manager.connect(self._main, wait=False)
+        lobby = await self.manager.connect(self._chat, wait=False, room="lobby")
+        shell = await self.manager.connect(self._terminal, wait=False, terminal_id="t1")
+        talking = asyncio.gather(
+            talk.main(feed, self._note("main")),
+            talk.chat(lobby, self._note("chat")),
+            talk.terminal(shell, self._note("terminal")),
+        )
+        try:
+            yield
+        finally:
+            talking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await talking
+
+    def _note(self, name: str) -> talk.Note:
+        def note(text: str) -> None:
+            self.heard[name] = text
+
+        return note

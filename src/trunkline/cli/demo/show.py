@@ -1,0 +1,60 @@
+"""What the demo prints: a line for each thing that happens, and a table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from trunkline.manager import ConnectionHealth, StateChange
+
+__all__ = ["Show", "health_rows", "table"]
+
+
+class Show:
+    """Prints lines with the seconds since it began."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+
+    def change(self, change: StateChange) -> None:
+        """A connection's state has changed."""
+        self._line(change.service, change.after, change.explain())
+
+    def fault(self, text: str) -> None:
+        """Something is broken on purpose."""
+        print()
+        self._line("--", "fault", text)
+
+    def _line(self, who: str, what: str, why: str) -> None:
+        print(f"{self._clock() - self._began:6.1f} s  {who:<10}{what:<12}{why}", flush=True)
+
+
+def table(rows: Sequence[Sequence[str]], left: int) -> str:
+    """The rows in columns: the first `left` aligned to the left, the others, which hold figures, to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def align(row: Sequence[str]) -> str:
+        cells = [f"{cell:<{widths[at]}}" if at < left else f"{cell:>{widths[at]}}" for at, cell in enumerate(row)]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(map(align, rows))
+
+
+def health_rows(reports: Sequence[ConnectionHealth]) -> list[tuple[str, ...]]:
+    """How the connections fared, under headings."""
+    headings = ("connection", "status", "sent", "received", "msg/s", "reconnects", "latency", "availability")
+    return [headings, *map(_health_row, reports)]
+
+
+def _health_row(report: ConnectionHealth) -> tuple[str, ...]:
+    return (
+        report.connection_id,
+        report.status,
+        str(report.messages_sent),
+        str(report.messages_received),
+        f"{report.messages_per_second:.1f}",
+        str(report.reconnects),
+        "-" if report.latency is None else f"{report.latency * 1000:.2f} ms",
+        f"{report.availability:.1%}",
+    )

@@ -1,0 +1,103 @@
+"""A wire that can be cut: TCP forwarded on loopback, under the demo's control."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+__all__ = ["Wire"]
+
+
+class Wire:
+    """Listens on a port of its own and forwards every connection to another port."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._ends: set[_End] = set()
+        self._dials: set[asyncio.Task[None]] = set()
+
+    async def connect(self) -> None:
+        """Listen; on the same port as before, if there was one."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _End(self), "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def disconnect(self) -> None:
+        """Stop listening, so that dials are refused, and cut what there is."""
+        if self._server is not None:
+            self._server.close()
+        for dial in self._dials:
+            dial.cancel()
+        self.cut()
+
+    def cut(self) -> None:
+        """Drop every connection on it, without a word to either end."""
+        for end in self._ends:
+            end.transport.abort()
+
+    def stall(self) -> None:
+        """Swallow what is sent on every connection there is: a line that is dead and does not say so."""
+        for end in self._ends:
+            end.is_stalled = True
+
+    def forward(self, near: _End) -> None:
+        """Give an accepted connection its other end."""
+        task = asyncio.get_running_loop().create_task(self._dial(near))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, near: _End) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: _End(self, near), "127.0.0.1", self._target)
+        except OSError:
+            near.transport.abort()
+        else:
+            near.transport.resume_reading()
+
+    def add(self, end: _End) -> None:
+        """An end is there."""
+        self._ends.add(end)
+
+    def remove(self, end: _End) -> None:
+        """An end is gone."""
+        self._ends.discard(end)
+
+
+class _End(asyncio.Protocol):
+    """One end of a forwarded connection: what it receives, the other one sends."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, wire: Wire, other: _End | None = None) -> None:
+        self.is_stalled = False
+        self._wire = wire
+        self._other = other
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._wire.add(self)
+        if self._other is not None:
+            self._other._other = self
+        else:
+            self.transport.pause_reading()
+            self._wire.forward(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._other is not None and not self.is_stalled:
+            self._other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self._other is not None:
+            self._other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._other is not None:
+            self._other.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wire.remove(self)
+        if self._other is not None:
+            self._other.transport.close()  # when it has sent what it was given
