@@ -1,0 +1,53 @@
+"""What people may import. A name comes or goes here first, on purpose; otherwise these tests fail."""
+
+import types
+
+import pytest
+
+import trunkline
+import trunkline.protocol
+
+NAMES = {
+    trunkline: """
+        Broadcast Close ConnectError Connection ConnectionClosed ConnectionClosedError ConnectionClosedOK
+        ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus CredentialsError DecodeError
+        ErrorCategory HandshakeError Headers InvalidURI Listener LocalProtocolError MessageTooBig NotConnected
+        OpenTimeout ProxyError RemoteProtocolError Request Response RetryPolicy SendInterrupted Server Service
+        Settings SlowConsumer StateChange Stats TrunklineError WaitTimeout WebSocket broadcast categorize connect
+        serve
+    """,
+    # wsproto's surface, so that a change of import is all it takes.
+    trunkline.protocol: """
+        AcceptConnection BytesMessage CLIENT CloseConnection CloseReason Connection ConnectionState ConnectionType
+        Event LocalProtocolError Message Opcode Ping Pong ProtocolError RejectConnection RejectData
+        RemoteProtocolError Request SERVER TextMessage WSConnection
+    """,
+}
+
+
+@pytest.fixture(params=NAMES, ids=lambda module: module.__name__)
+def module(request: pytest.FixtureRequest) -> types.ModuleType:
+    return request.param
+
+
+def test_the_public_names_are_those_that_were_agreed_on(module: types.ModuleType) -> None:
+    assert sorted(module.__all__) == NAMES[module].split()
+
+
+def test_every_public_name_is_there(module: types.ModuleType) -> None:
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_nothing_else_looks_public(module: types.ModuleType) -> None:
+    visible = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert visible == set(module.__all__)
+
+
+def test_what_is_listed_has_a_docstring(module: types.ModuleType) -> None:
+    ours = [name for name in module.__all__ if getattr(getattr(module, name), "__module__", "").startswith("trunkline")]
+    assert ours
+    assert [name for name in ours if not getattr(module, name).__doc__] == []
