@@ -17,6 +17,7 @@ from typing import Final
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 from wsproto.extensions import Extension
+from wsproto.frame_protocol import CloseReason
 
 from trunkline._batch import Encoder
 from trunkline._frames import (
@@ -57,6 +58,14 @@ def close_payload(code: int | None, reason: str | None = None) -> bytes:
     return struct.pack("!H", 1000 if code in LOCAL_ONLY_CODES else code) + encoded
 
 
+_NAMED: Final = {int(reason): reason for reason in CloseReason}
+
+
+def _named(code: int) -> int:
+    """The close code as the member of wsproto's CloseReason that it is, if it is one."""
+    return _NAMED.get(code, code)
+
+
 class Connection:
     """One end of a connection whose opening handshake is done.
 
@@ -76,7 +85,8 @@ class Connection:
         self._state = ConnectionState.OPEN
         self._decoder = Decoder(self.client, max_size=None, max_fragments=None, pieces=True)
         self._encoder = Encoder(self.client)
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
+        self._parsed: deque[str | bytes | Control | Fragment] = deque()
         self._lost = False
         self._fault_told = False
         self._sending: int | None = None  # opcode of the message under way, None between two
@@ -112,8 +122,9 @@ class Connection:
                 "a message is text or binary throughout: its continuation has the other type (RFC 6455 5.4)"
             )
         wire_opcode = opcode if self._sending is None else OPCODE_CONTINUATION
+        frame = self._encoder.frame(wire_opcode, data, event.message_finished)
         self._sending = None if event.message_finished else opcode
-        return self._encoder.frame(wire_opcode, data, event.message_finished)
+        return frame
 
     def _send_ping(self, event: Ping) -> bytes:
         return self._encoder.frame(OPCODE_PING, event.payload)
@@ -147,17 +158,22 @@ class Connection:
             self._chunks.append(bytes(data))
 
     def events(self) -> Generator[Event, None, None]:
-        """Gives what the received bytes mean, parsing as it goes."""
-        if self._lost:
-            self._lost = False
-            yield CloseConnection(code=1006)
-        while self._chunks:
-            for item in self._decoder.feed(self._chunks.popleft()):
-                yield self._event(item)
+        """Gives what the received bytes mean, in the order they came. An iteration may be given up: the next goes on
+        where it stopped.
+        """
+        while self._parsed or self._chunks:
+            if not self._parsed:
+                chunks, self._chunks = self._chunks, []
+                self._parsed.extend(self._decoder.feed(b"".join(chunks)))
+            else:
+                yield self._event(self._parsed.popleft())
         fault = self._decoder.fault
         if fault is not None and not self._fault_told:
             self._fault_told = True
-            yield CloseConnection(code=fault.code, reason=fault.text)
+            yield CloseConnection(code=_named(fault.code), reason=fault.text)
+        if self._lost:
+            self._lost = False
+            yield CloseConnection(code=CloseReason.ABNORMAL_CLOSURE)
 
     def _event(self, item: str | bytes | Control | Fragment) -> Event:
         if isinstance(item, Fragment):
@@ -170,8 +186,9 @@ class Connection:
             return Ping(payload=item.payload)
         if item.opcode == OPCODE_PONG:
             return Pong(payload=item.payload)
-        self._state = after(self._state, Happening.GOT_CLOSE)
-        return CloseConnection(code=item.code, reason=item.reason)
+        if self._state is not ConnectionState.CLOSED:  # the transport may be gone by now
+            self._state = after(self._state, Happening.GOT_CLOSE)
+        return CloseConnection(code=_named(item.code), reason=item.reason)
 
 
 class WSConnection:
