@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Final
 
+from wsproto.connection import ConnectionState
+
 from trunkline._frames import OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_TEXT
 
 if TYPE_CHECKING:
@@ -40,26 +42,39 @@ async def _each(parts: Parts) -> AsyncIterator[str | Buffer]:
             yield part
 
 
+def _encode(ws: WebSocket, part: str | Buffer) -> tuple[int, bytes]:
+    """The opcode and the payload of a part."""
+    if isinstance(part, str):
+        try:
+            return OPCODE_TEXT, part.encode()
+        except UnicodeEncodeError as error:
+            raise ws._bad_text(error) from None
+    try:
+        return OPCODE_BINARY, bytes(memoryview(part))  # bytes(5) alone would be five zeros
+    except TypeError:
+        raise TypeError(f"a part of a message is str or bytes-like, not {type(part).__name__}") from None
+
+
 async def send_fragments(ws: WebSocket, parts: Parts) -> None:
     """Sends the parts as the fragments of one message; no parts, no message.
 
-    TypeError if they are not all text or all binary. If it ends early, by an error or a cancellation, with a fragment
-    sent,
-    the connection is failed with 1011: nothing else could follow an open message.
+    TypeError if they are not all text or all binary, LocalProtocolError for text with lone surrogates. If it ends
+    early, by an error or a cancellation, with a fragment sent, the connection is failed with 1011: nothing else could
+    follow an open message.
     """
     opcode: int | None = None
     try:
         async for part in _each(parts):
-            kind = OPCODE_TEXT if isinstance(part, str) else OPCODE_BINARY
-            data = part.encode() if isinstance(part, str) else bytes(part)
+            kind, data = _encode(ws, part)
             if opcode is not None and kind != opcode:
                 raise TypeError("the parts of a message are all str or all bytes-like, not both (RFC 6455 5.4)")
             await ws.wait_writable()
             ws._send_frame(kind if opcode is None else OPCODE_CONTINUATION, data)
             opcode = kind
-    except BaseException:
         if opcode is not None:
+            await ws.wait_writable()  # 5.5.1: if the connection has closed meanwhile, nothing follows its close frame
+            ws._send_frame(FIN | OPCODE_CONTINUATION, b"")
+    except BaseException:
+        if opcode is not None and ws.state is ConnectionState.OPEN:
             ws.fail(1011, "a fragmented message was not finished")
         raise
-    if opcode is not None:
-        ws._send_frame(FIN | OPCODE_CONTINUATION, b"")
