@@ -137,11 +137,16 @@ async def _server_line(buffers: int | None, options: dict[str, Any]) -> AsyncIte
         options["listener"] = lambda: listener
     else:
         options["handler"] = trunkline.WebSocket.wait_closed
+    made: list[trunkline.WebSocket] = []
+
+    def keep(ws: trunkline.WebSocket, request: trunkline.Request) -> None:
+        made.append(ws)
+
     async with (
-        trunkline.serve(sock=listening_socket(buffers), **options) as server,
+        trunkline.serve(sock=listening_socket(buffers), process_request=keep, **options) as server,
         _raw_client(server, buffers=buffers) as peer,
     ):
-        (ws,) = server.connections
+        (ws,) = made
         try:
             yield ws, peer
         finally:

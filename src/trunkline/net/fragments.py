@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from wsproto.connection import ConnectionState
 
 from trunkline._frames import OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_TEXT
+from trunkline.net.wire import INTERNAL_ERROR
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -76,5 +77,5 @@ async def send_fragments(ws: WebSocket, parts: Parts) -> None:
             ws._send_frame(FIN | OPCODE_CONTINUATION, b"")
     except BaseException:
         if opcode is not None and ws.state is ConnectionState.OPEN:
-            ws.fail(1011, "a fragmented message was not finished")
+            ws.fail(1011, "a fragmented message was not finished", told=INTERNAL_ERROR)
         raise

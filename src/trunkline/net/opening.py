@@ -186,6 +186,8 @@ class ServerOpening:
         self._answer(ws, event, response)
 
     def _answer(self, ws: WebSocket, event: RequestEvent, response: Response | None) -> None:
+        if ws.state is not ConnectionState.CONNECTING:
+            return  # process_request has aborted it
         if response is None:
             self._accept(ws, event)
         elif isinstance(response, Response):

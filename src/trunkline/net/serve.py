@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from wsproto.connection import ConnectionState
-
 from trunkline.net.http import HeadersLike
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
 from trunkline.net.settings import Settings
 from trunkline.net.websocket import WebSocket, websocket_class
+from trunkline.net.wire import INTERNAL_ERROR
 from trunkline.protocol.errors import ConnectionClosed
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class Server:
         timer = self._pending.pop(ws, None)
         if timer is not None:
             timer.cancel()
-        if not is_open or ws.state is ConnectionState.CLOSED:
+        if not is_open:
             return
         self.connections.add(ws)
         ws.on_gone(self.connections.discard)
@@ -147,7 +146,7 @@ class Server:
             pass  # the handler need not catch what ends every connection
         except Exception as error:
             ws.logger.error("the handler of %r failed", ws, exc_info=error)
-            ws.fail(1011, f"the handler raised {type(error).__name__}")
+            ws.fail(1011, f"the handler raised {type(error).__name__}", told=INTERNAL_ERROR)
         finally:
             ws.start_closing()
 

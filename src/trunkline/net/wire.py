@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from trunkline.net.websocket import WebSocket
 
-__all__ = ["Opening", "Wire"]
+__all__ = ["INTERNAL_ERROR", "Opening", "Wire"]
 
 # RFC 6455 7.1.7: the peer is told which rule it broke, in words that hold nothing of what it sent or of our limits.
 FIXED_REASONS: Final = {
@@ -51,8 +51,8 @@ FIXED_REASONS: Final = {
     1007: "invalid UTF-8",
     1008: "too many fragments",
     1009: "message too big",
-    1011: "internal error",
 }
+INTERNAL_ERROR: Final = "internal error"  # what a peer is told of a fault of the application
 
 
 class Opening(Protocol):
@@ -171,19 +171,23 @@ class Wire(Link, asyncio.BaseProtocol):
         if self.transport is not None:
             self._release_socket()
             self.transport.abort()
+            self._conclude(Close(1006, "", clean=False, initiator=None))
+            self._move(Happening.LOST)
 
-    def fail(self, code: int, reason: str, error: Callable[[], ConnectionClosed] | None = None) -> None:
+    def fail(
+        self, code: int, reason: str, error: Callable[[], ConnectionClosed] | None = None, *, told: str | None = None
+    ) -> None:
         """Fails the connection (RFC 6455 7.1.7): sends a close frame, delivers nothing more, and lets the peer close.
 
         What the peer still sends is thrown away unread: to close a socket with unread data would reset it, and the
         close frame with it.
         `error`: makes the exception that whoever uses the connection gets; by default ConnectionClosed with this code
-        and reason.
+        and reason. `told`: the reason in the close frame, if it is another.
         """
         if self._state not in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
             return
         if self._state is ConnectionState.OPEN:
-            self._send_control(OPCODE_CLOSE, close_payload(code, FIXED_REASONS.get(code, reason)))
+            self._send_control(OPCODE_CLOSE, close_payload(code, reason if told is None else told))
         self._conclude(Close(code, reason, clean=False, initiator="local"), error)
         self._move(Happening.FAILED)
         self._flush()
@@ -300,7 +304,9 @@ class Wire(Link, asyncio.BaseProtocol):
 
     def declare_dead(self) -> None:
         """No byte came in time after a keepalive ping."""
-        self.fail(1011, f"keepalive ping timeout: no byte for {self._settings.ping_timeout} s (ping_timeout)")
+        seconds = self._settings.ping_timeout
+        told = "keepalive ping timeout"
+        self.fail(1011, f"{told}: no byte for {seconds} s (ping_timeout)", told=told)
 
     # What the link asks
 
@@ -336,14 +342,14 @@ class Wire(Link, asyncio.BaseProtocol):
             self.transport.close()
 
     def _on_fault(self, fault: Fault) -> None:
-        if fault.code == 1009:
-            self.fail(fault.code, fault.text, functools.partial(MessageTooBig, fault.text))
-        else:
-            self.fail(fault.code, fault.text, functools.partial(RemoteProtocolError, fault.text, code=fault.code))
+        error: Callable[[], ConnectionClosed] = functools.partial(MessageTooBig, fault.text)
+        if fault.code != 1009:
+            error = functools.partial(RemoteProtocolError, fault.text, code=fault.code)
+        self.fail(fault.code, fault.text, error, told=FIXED_REASONS[fault.code])
 
     def _on_broken(self, error: Exception) -> None:
         self.logger.error("a callback of %r failed", self, exc_info=error)
-        self.fail(1011, f"a callback raised {type(error).__name__}")
+        self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)
 
     def _on_writable(self) -> None:
         writers, self._writers = self._writers, None
