@@ -28,7 +28,7 @@ setup(
             extension("_frames", KERNELS),
             extension("_batch", ["header"]),
             extension("_inbox", []),
-            extension("_link", []),
+            extension("_outlet", []), extension("_link", []),
         ],
         include_path=["native"],
         build_dir="build/cython",

@@ -22,6 +22,7 @@ cdef class Batch:
 
     cdef int reserve(self, Py_ssize_t extra) except -1
     cdef Py_ssize_t put_frame(self, unsigned first, const uint8_t *payload, Py_ssize_t n, MaskingKeys keys) except -1
+    cdef int put_header(self, unsigned first, Py_ssize_t n) except -1
     cdef Py_ssize_t put_message(self, object message, MaskingKeys keys) except -1  # bytes of payload
     cdef int put_bytes(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int shrink(self, Py_ssize_t size) noexcept

@@ -119,6 +119,12 @@ cdef class Batch:
         self._used = (out - self._bytes) + n
         return n
 
+    cdef int put_header(self, unsigned first, Py_ssize_t n) except -1:
+        """Adds the header of an unmasked frame whose payload goes its own way."""
+        self.reserve(TL_HEADER_MAX)
+        self._used += <Py_ssize_t>tl_header_write(self._bytes + self._used, first, <uint64_t>n, NULL)
+        return 0
+
     cdef Py_ssize_t put_message(self, object message, MaskingKeys keys) except -1:
         cdef Py_buffer view
         cdef const char *text

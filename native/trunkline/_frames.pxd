@@ -69,6 +69,14 @@ cdef class Fault:
     cdef readonly str text   # what was seen, the limit, its parameter, the section
 
 
+cdef class Room:
+    """Where a payload is received straight into its final bytes."""
+
+    cdef object _body      # the bytes object that the memory belongs to
+    cdef uint8_t *_start   # in _body
+    cdef Py_ssize_t _size  # bytes that may be written
+
+
 cdef class Decoder:
     """Frames of one direction into messages."""
 
@@ -108,6 +116,9 @@ cdef class Decoder:
 
     # Verbs
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1  # control frames in out
+    cdef Py_ssize_t room(self) noexcept                                                 # bytes, for lend and advance
+    cdef Room lend(self)
+    cdef int advance(self, Py_ssize_t n, list out) except -1
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1          # bytes consumed
     cdef int _begin(self) except -1
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1

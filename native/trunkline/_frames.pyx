@@ -10,7 +10,7 @@ still given.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_XDECREF
 from libc.string cimport memcpy
@@ -35,7 +35,7 @@ cdef enum:
     DEAD
 
 cdef enum:
-    BODY_START = 65536  # bytes: a body begins with what its frame announces, but with no more than this
+    BODY_START = 4 * 1024 * 1024  # bytes: a body begins with what its frame announces, but with no more than this
 
 
 def mask_variant():
@@ -292,12 +292,37 @@ cdef class Decoder:
             self._filled += n
         if self._frame.masked:
             self._phase = tl_mask(room, data, n, self._frame.key, self._phase)
-        else:
+        elif room != data:
             memcpy(room, data, n)
         if self._opcode == TL_TEXT and self._frame.opcode < TL_CLOSE:
             good = tl_utf8_feed(&self._utf8, room, n)
             if good < <size_t>n:
                 self._fail(1007, f"text is not UTF-8 at byte {self._filled - n + <Py_ssize_t>good} (RFC 6455 8.1)")
+        return 0
+
+    cdef Py_ssize_t room(self) noexcept:
+        """Bytes of the message under way that may be received straight into its body; 0 if there is no such body."""
+        if self._step != READ_PAYLOAD or self._pieces or self._frame.opcode >= TL_CLOSE or self._body == NULL:
+            return 0
+        cdef Py_ssize_t free = BODY_SIZE(self._body) - self._filled
+        return free if <uint64_t>free < self._left else <Py_ssize_t>self._left
+
+    cdef Room lend(self):
+        """The room, to be written to before anything else is done with the decoder."""
+        cdef Room lent = Room.__new__(Room)
+        lent._body = <object>self._body
+        lent._start = <uint8_t *>BODY(self._body) + self._filled
+        lent._size = self.room()
+        return lent
+
+    cdef int advance(self, Py_ssize_t n, list out) except -1:
+        """Takes the n bytes that were written to the room."""
+        if n > self.room():
+            raise ValueError(f"{n} bytes were received into a room of {self.room()}")
+        self.bytes_received += <uint64_t>n
+        self._payload(<uint8_t *>BODY(self._body) + self._filled, n, out)
+        if self._left == 0 and self._step == READ_PAYLOAD:
+            self._finish(out)
         return 0
 
     cdef int _make_room(self, Py_ssize_t extra) except -1:
@@ -432,6 +457,14 @@ cdef class Decoder:
         self.errors += 1
         self._drop_body()
         return 0
+
+
+@cython.final
+cdef class Room:
+    """The part of a message's body that is still to be received, as a buffer to write to. It keeps the body alive."""
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self._start, self._size, 0, flags)
 
 
 cdef str refusal(int why, tl_header *frame, bint client):

@@ -5,13 +5,13 @@
         async for message in ws:
             ...
 
-The floors, from below: compiled frames (`_frames`, `_batch`, `_inbox`, `_link`), the sans-IO protocol
+The floors, from below: compiled frames (`_frames`, `_batch`, `_outlet`, `_inbox`, `_link`), the sans-IO protocol
 (`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`). What
 applications need of them is here.
 """
 
 try:
-    from trunkline import _batch, _frames, _inbox, _link
+    from trunkline import _batch, _frames, _inbox, _link, _outlet
 except ImportError as error:
     raise ImportError(
         f"trunkline's compiled core is missing or does not load ({error}); build it with a C compiler: "
@@ -105,4 +105,4 @@ __all__ = [
     "serve",
 ]
 
-del _batch, _frames, _inbox, _link
+del _batch, _frames, _inbox, _link, _outlet

@@ -46,6 +46,9 @@ class Fault:
     def text(self) -> str: ...
 
 @final
+class Room: ...  # a buffer, which Python 3.11 has no method for
+
+@final
 class Decoder:
     def __new__(
         cls, client: bool, *, max_size: int | None = 2**20, max_fragments: int | None = 1024, pieces: bool = False

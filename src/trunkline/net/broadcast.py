@@ -7,13 +7,13 @@ from collections.abc import Coroutine, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from wsproto.connection import ConnectionState
-
 from trunkline._batch import Encoder
-from trunkline.net.websocket import WebSocket
+from trunkline._outlet import fan_out
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from trunkline.net.websocket import WebSocket
 
 __all__ = ["Broadcast", "broadcast"]
 
@@ -58,22 +58,15 @@ def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slo
         raise ValueError(f'slow is {slow!r}, must be "close", "drop" or "wait"')
     frame = Encoder(False).messages([message])
     result = Broadcast()
-    for ws in connections:
-        if ws.state is not ConnectionState.OPEN:
-            continue
-        if not ws._writing_paused:
-            if ws.is_client:
-                ws.send_nowait(message)  # its frames are masked, each with a key of its own (RFC 6455 5.3)
-            else:
-                ws._send_encoded(frame)
-            result.sent += 1
-        elif slow == "drop":
-            result.dropped += 1
-        elif slow == "close":
+    result.sent, behind = fan_out(connections, frame, message)
+    if slow == "drop":
+        result.dropped = len(behind)
+    elif slow == "close":
+        result.closed = len(behind)
+        for ws in behind:
             ws.fail(*SLOW_CLOSE)
-            result.closed += 1
-        else:
-            result._waiting.append(_send_later(ws.send(message)))
+    else:
+        result._waiting = [_send_later(ws.send(message)) for ws in behind]
     return result
 
 

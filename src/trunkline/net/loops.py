@@ -6,9 +6,9 @@ import asyncio
 import threading
 from typing import Final
 
-from trunkline._link import Flusher
+from trunkline._outlet import Flusher
 
-__all__ = ["flusher_of", "wants_buffers"]
+__all__ = ["adapts", "flusher_of", "wants_buffers"]
 
 _flushers: Final[dict[asyncio.AbstractEventLoop, Flusher]] = {}
 _lock: Final = threading.Lock()
@@ -32,3 +32,11 @@ def wants_buffers(loop: asyncio.AbstractEventLoop) -> bool:
     while the buffer that all links share is in use by another.
     """
     return isinstance(loop, asyncio.SelectorEventLoop)
+
+
+def adapts(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop is at its best with `bytes` for small reads and with a buffer of ours for large ones.
+
+    uvloop is, and takes another protocol in the middle of a connection; a buffer would cost its small reads a quarter.
+    """
+    return type(loop).__module__.partition(".")[0] == "uvloop"

@@ -139,6 +139,30 @@ class StreamedWebSocket(WebSocket, asyncio.Protocol):
 
     __slots__ = ()
 
+    def _make_twin(self) -> Twin:
+        return Twin(self)
+
+
+class Twin:
+    """Stands in for a StreamedWebSocket while large payloads come in: a BufferedProtocol with the other's callbacks."""
+
+    __slots__ = (
+        "buffer_updated",
+        "connection_lost",
+        "eof_received",
+        "get_buffer",
+        "pause_writing",
+        "resume_writing",
+    )
+
+    def __init__(self, ws: StreamedWebSocket) -> None:
+        self.get_buffer = ws.get_buffer
+        self.buffer_updated = ws.buffer_updated
+        self.eof_received = ws.eof_received
+        self.connection_lost = ws.connection_lost
+        self.pause_writing = ws.pause_writing
+        self.resume_writing = ws.resume_writing
+
 
 def websocket_class(loop: asyncio.AbstractEventLoop) -> type[WebSocket]:
     """The class whose reads suit the loop."""

@@ -23,7 +23,7 @@ from trunkline._link import Link
 from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive
 from trunkline.net.listener import Close, Listener
-from trunkline.net.loops import flusher_of
+from trunkline.net.loops import adapts, flusher_of
 from trunkline.net.settings import Settings
 from trunkline.protocol.categories import Initiator
 from trunkline.protocol.connection import MAX_REASON, close_payload
@@ -229,7 +229,9 @@ class Wire(Link, asyncio.BaseProtocol):
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         sock = transport.get_extra_info("socket")
         direct = self._plain and sock is not None and transport.get_extra_info("sslcontext") is None
-        self._attach(transport, flusher_of(asyncio.get_running_loop()), sock.fileno() if direct else -1)  # type: ignore[arg-type]
+        loop = asyncio.get_running_loop()
+        self._attach(transport, flusher_of(loop), fd=sock.fileno() if direct else -1)  # type: ignore[arg-type]
+        self._adapt(adapts(loop))
         high, low = self._settings.write_marks
         transport.set_write_buffer_limits(high=high, low=low)  # type: ignore[attr-defined]
         if self._opening is not None:

@@ -1,0 +1,117 @@
+"""Large messages take another way than small ones: received straight into their bytes, sent from where they lie."""
+
+import os
+
+import pytest
+
+import trunkline
+from rawpeer import BINARY, CONTINUATION, TEXT
+from turns import until
+
+pytestmark = pytest.mark.anyio
+
+EDGES = [2**15 - 1, 2**15, 2**15 + 1, 2**16, 2**18, 2**20, 2**22 + 3, 9 * 2**20]
+UNBOUNDED = {"client": {"max_size": None}, "server": {"max_size": None}}
+
+
+@pytest.mark.parametrize("size", EDGES)
+async def test_large_and_small_in_turn(pair, size):
+    large = os.urandom(size)
+    text = "é" * (size // 2)
+    sent = [large, b"small", text, "ü", large[:-1], b"", large]
+    async with pair(**UNBOUNDED) as (client, server):
+        for sender, receiver in ((client, server), (server, client)):
+            for message in sent:
+                await sender.send(message)
+                assert await receiver.recv() == message
+
+
+async def test_large_messages_behind_each_other(pair):
+    sent = [os.urandom(70_000 + n) for n in range(40)]
+    async with pair(**UNBOUNDED) as (client, server):
+        for sender, receiver in ((client, server), (server, client)):
+            for message in sent:
+                sender.send_nowait(message)
+            assert [await receiver.recv() for _ in sent] == sent
+
+
+async def test_a_listener_gets_them_too(pair):
+    got = []
+
+    class Keep(trunkline.Listener):
+        def on_message(self, ws, message):
+            got.append(message)
+            ws.send_nowait(message)
+
+    sent = [os.urandom(300_000), "x" * 300_000, b"small"]
+    async with pair(client={"max_size": None}, server={"max_size": None, "listener": Keep}) as (client, _):
+        for message in sent:
+            await client.send(message)
+            assert await client.recv() == message
+    assert got == sent
+
+
+@pytest.mark.parametrize("kind", [BINARY, TEXT])
+async def test_a_large_message_that_comes_in_dribs(line, kind):
+    payload = b"y" * 200_000
+    async with line() as (ws, peer):
+        frame = peer.encode(kind, payload)
+        for at in range(0, len(frame), 33_333):
+            seen = ws.stats().bytes_received
+            peer.writer.write(frame[at : at + 33_333])
+            await until(lambda seen=seen: ws.stats().bytes_received > seen)
+        assert await ws.recv() == (payload if kind == BINARY else payload.decode())
+
+
+async def test_large_fragments_with_control_frames_between(line):
+    parts = [os.urandom(100_000) for _ in range(4)]
+    async with line() as (ws, peer):
+        for index, part in enumerate(parts):
+            peer.send(CONTINUATION if index else BINARY, part, fin=index == 3)
+            peer.send(9, b"?")
+        assert await ws.recv() == b"".join(parts)
+        assert [(await peer.frame()).payload for _ in range(4)] == [b"?"] * 4
+
+
+async def test_a_large_text_with_its_last_byte_wrong(line):
+    async with line() as (ws, peer):
+        peer.send(TEXT, b"good")
+        peer.send(TEXT, b"a" * 500_000 + b"\xff")
+        assert await ws.recv() == "good"
+        with pytest.raises(trunkline.RemoteProtocolError, match="not UTF-8 at byte 500000"):
+            await ws.recv()
+        assert (await peer.frame()).close[0] == 1007
+
+
+async def test_a_large_message_cut_off_is_never_delivered(line):
+    async with line() as (ws, peer):
+        peer.writer.write(peer.encode(BINARY, b"z" * 500_000)[:-1])
+        await until(lambda: ws.stats().bytes_received > 400_000)
+        peer.writer.close()
+        with pytest.raises(trunkline.ConnectionClosedError) as caught:
+            await ws.recv()
+        assert caught.value.code == 1006
+
+
+async def test_what_the_socket_does_not_take_is_kept_and_stays_in_order(line):
+    large = os.urandom(2**21)
+    buffer = bytearray(large)
+    async with line(buffers=65_536, write_limit=2**24) as (ws, peer):
+        ws.send_nowait("before")
+        ws.send_nowait(large)
+        ws.send_nowait(buffer)
+        ws.send_nowait("x" * 100_000)
+        ws.send_nowait("after")
+        buffer[:] = bytes(len(buffer))  # it was copied
+        got = [(await peer.frame()).payload for _ in range(5)]
+        assert got == [b"before", large, large, b"x" * 100_000, b"after"]
+
+
+async def test_messages_outlive_their_connection(pair):
+    sent = [os.urandom(100_000 + n) for n in range(10)]
+    kept = []
+    async with pair(**UNBOUNDED) as (client, server):
+        for message in sent:
+            await client.send(message)
+            kept.append(await server.recv())
+    assert kept == sent
