@@ -178,25 +178,24 @@ cdef class Encoder:
         """The frames of several messages (str or bytes-like), joined. TypeError or UnicodeEncodeError: none of them was
         encoded.
         """
-        cdef bytes out
-        try:
-            for message in messages:
-                self._batch.put_message(message, self._keys)
-                self.frames_sent += 1
-        except BaseException:
-            self._batch.shrink(0)
-            raise
-        return self._taken()
+        cdef Batch batch = Batch.__new__(Batch)  # apart: what the iterable runs may encode here too
+        cdef uint64_t count = 0
+        for message in messages:
+            batch.put_message(message, self._keys)
+            count += 1
+        self.frames_sent += count
+        self.bytes_sent += <uint64_t>batch._used
+        return batch.take_bytes()
 
     def frame(self, unsigned opcode, payload, bint fin=True):
         """One frame with this opcode and payload (bytes-like), as it is: the rules of messages are the caller's."""
         if opcode > 15:
             raise ValueError(f"opcode is {opcode}, limit 15 (RFC 6455 5.2)")
-        if opcode >= TL_CLOSE and len(payload) > TL_CONTROL_MAX:
-            raise ValueError(f"control frame of {len(payload)} bytes, limit {TL_CONTROL_MAX} (RFC 6455 5.5)")
         cdef Py_buffer view
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
+            if opcode >= TL_CLOSE and view.len > TL_CONTROL_MAX:
+                raise ValueError(f"control frame of {view.len} bytes, limit {TL_CONTROL_MAX} (RFC 6455 5.5)")
             self._batch.put_frame((FIN if fin else 0) | opcode, <const uint8_t *>view.buf, view.len, self._keys)
         finally:
             PyBuffer_Release(&view)

@@ -65,6 +65,8 @@ cdef class Outlet:
     cdef int _lend(self, Py_ssize_t size) except -1
     cdef bint _put_uncopied(self, object message) except -1
     cdef int _put_pong(self, bytes payload) except -1
+    cdef Batch _encode(self, messages)
+    cdef int _check_open(self) except -1
     cdef int _check_limit(self) except -1
     cdef int _mark(self) except -1
     cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1

@@ -181,29 +181,34 @@ cdef class Outlet:
 
     def send_many(self, messages):
         """Sends several messages, joined into one write. As `send_nowait`; if it raises, none of them was sent."""
+        # Encoded apart: what the iterable or a buffer runs on the way may send here too, and may flush.
+        cdef Batch batch = self._encode(messages)
+        if self._batch is None:
+            self._batch = batch
+        else:
+            self._batch.put_bytes(batch._bytes, batch._used)
+            self._flusher.give_back(batch)
+        self._mark()
+
+    cdef Batch _encode(self, messages):
+        """A batch of our own with the frames of these messages, counted as sent."""
         cdef Batch batch
-        cdef Py_ssize_t mark
         cdef uint64_t count = 0
-        if self._wire_state != OPEN:
-            raise self._refusal()
-        if self._handed:
-            self._check_limit()
-        self._lend(0)
-        batch = self._batch
-        mark = batch._used
+        self._check_open()
+        batch = self._flusher.borrow(0)
         try:
             for message in messages:
                 batch.put_message(message, self._keys)
                 count += 1
+            self._check_open()
         except BaseException as error:
-            batch._used = mark
-            self._mark()
+            self._flusher.give_back(batch)
             if isinstance(error, UnicodeEncodeError):
                 raise self._bad_text(error) from None
             raise
         self.messages_sent += count
         self.frames_sent += count
-        self._mark()
+        return batch
 
     def send(self, message):
         """Sends a message: `await ws.send("text")`.
@@ -221,10 +226,10 @@ cdef class Outlet:
         return DONE
 
     cdef int _put(self, object message) except -1:
-        if self._wire_state != OPEN:
-            raise self._refusal()
-        if self._handed:
-            self._check_limit()
+        if not PyBytes_CheckExact(message) and not PyUnicode_CheckExact(message):
+            self.send_many((message,))
+            return 0
+        self._check_open()
         self._lend(0)
         try:
             if self._keys is not None or not self._put_uncopied(message):
@@ -291,6 +296,14 @@ cdef class Outlet:
             self._pong = payload
         elif self._wire_state == OPEN:  # 5.5.1: nothing follows our close frame
             self._put_control(TL_PONG, payload)
+        return 0
+
+    cdef int _check_open(self) except -1:
+        """Raises if no message may be sent: the connection is not open, or too much waits."""
+        if self._wire_state != OPEN:
+            raise self._refusal()
+        if self._handed:
+            self._check_limit()
         return 0
 
     cdef int _check_limit(self) except -1:

@@ -1,5 +1,6 @@
 """The encoder, against frames written out by hand and against the decoder."""
 
+import array
 import collections
 import os
 
@@ -71,6 +72,24 @@ def test_frames_as_they_are_asked_for() -> None:
 def test_frames_that_cannot_be(opcode: int, payload: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Encoder(False).frame(opcode, payload)
+
+
+def test_a_control_frame_is_measured_in_bytes() -> None:
+    with pytest.raises(ValueError, match="126 bytes, limit 125"):
+        Encoder(False).frame(9, array.array("H", [0] * 63))
+
+
+def test_an_iterable_may_encode_on_its_own_account() -> None:
+    encoder = Encoder(False)
+    inner = []
+
+    def messages():
+        yield "a"
+        inner.append(encoder.messages(["b"]))
+        yield "c"
+
+    assert encoder.messages(messages()) == build(1, b"a", masked=False) + build(1, b"c", masked=False)
+    assert inner == [build(1, b"b", masked=False)]
 
 
 def keys(encoder: Encoder, count: int) -> list[bytes]:
