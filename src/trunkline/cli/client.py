@@ -50,13 +50,13 @@ class _Conversation:
     def __init__(self, ws: trunkline.WebSocket, linger: float) -> None:
         self._ws = ws
         self._linger = linger
-        self._received = 0
+        self._heard_at = 0.0  # the loop's time at the last message
 
     async def hold(self) -> int:
         sending = asyncio.create_task(self._send())
         try:
             async for message in self._ws:
-                self._received += 1
+                self._heard_at = asyncio.get_running_loop().time()
                 _show(message)
             await self._ws.recv()  # raises what ended it
             raise AssertionError("a message came after the last one")
@@ -77,11 +77,11 @@ class _Conversation:
 
     async def _wait_silence(self) -> None:
         """Wait until nothing has come for `linger` seconds: the answers to the last lines are still on their way."""
-        while True:
-            before = self._received
-            await asyncio.sleep(self._linger)
-            if self._received == before:
-                return
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        # What is awaited is time itself, so there is no event to wait for.
+        while (rest := self._heard_at + self._linger - loop.time()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(rest)
 
 
 async def lines(fd: int) -> AsyncIterator[str]:

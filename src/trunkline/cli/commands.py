@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import sys
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING
 
 import trunkline
 from trunkline.cli.client import Exit, talk
 from trunkline.cli.echo import serve_echo
+from trunkline.cli.stdout import silence
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # the stubs alone let it be subscripted
@@ -42,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()  # whoever read our output has seen enough
         return Exit.CLOSED
 
 

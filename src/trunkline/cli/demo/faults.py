@@ -71,7 +71,7 @@ class Faults:
         """Break one thing after another for about `seconds`, and mend all of it."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        for fault in itertools.cycle([self._cut_one, self._refuse, self._restart, self._stall, self._cut_all]):
+        for fault in itertools.cycle([self._cut_one, self._restart, self._refuse, self._stall, self._cut_all]):
             await asyncio.sleep(PAUSE)
             if loop.time() >= end:
                 return
@@ -96,7 +96,7 @@ class Faults:
         self._say(f"the line to {name} is cut, and the server answers 503 for a while")
         self._server.is_refusing = True
         self._wires[name].cut()
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.2)
         self._server.is_refusing = False
 
     async def _restart(self) -> None:

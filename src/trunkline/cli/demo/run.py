@@ -20,7 +20,7 @@ __all__ = ["run_demo"]
 
 # Quick enough for half a minute; the defaults are made for a fleet.
 POLICY: Final = RetryPolicy(base=0.2, cap=1.0, reset_after=2.0)
-QUIET: Final = 3.0  # seconds at the end in which nothing is broken any more
+QUIET: Final = 3.0  # seconds before the end in which nothing new is broken
 KEEPALIVE: Final[ConnectOptions] = {"ping_interval": 0.5, "ping_timeout": 1.0, "close_timeout": 1.0}
 PATIENCE: Final = 15.0  # seconds that the lines get to come back after that
 
@@ -56,16 +56,16 @@ async def _hold_lines(seconds: float, server: DemoServer, wires: Mapping[str, Wi
         end_show = manager.subscribe(show.change)
         async with lines.open():
             if await lookout.wait_whole(PATIENCE):
-                await faults.inject(seconds - QUIET)
-            await asyncio.sleep(min(seconds, QUIET))
+                await faults.inject(seconds - QUIET - show.elapsed)
+            await asyncio.sleep(max(1.0, seconds - show.elapsed))
             await lookout.wait_whole(PATIENCE)
         end_show()
         reports = manager.health()
     up = sum(report.status is ConnectionStatus.CONNECTED for report in reports)
     reconnects = sum(report.reconnects for report in reports)
-    print(f"\n{faults.count} faults, {reconnects} reconnects, {up} of {len(wires)} connections up at the end.")
-    print(f"\n{table(health_rows(reports), left=2)}")
-    print(f"\n{table([('last heard', ''), *sorted(lines.heard.items())], left=2)}", flush=True)
+    show.say(f"\n{faults.count} faults, {reconnects} reconnects, {up} of {len(wires)} connections up at the end.")
+    show.say(f"\n{table(health_rows(reports), left=2)}")
+    show.say(f"\n{table([('last heard', ''), *sorted(lines.heard.items())], left=2)}")
     return 0 if up == len(wires) else 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from trunkline.cli.stdout import silence
 from trunkline.manager import ConnectionHealth, StateChange
 
 __all__ = ["Show", "health_rows", "table"]
@@ -17,17 +18,29 @@ class Show:
         self._clock = clock
         self._began = clock()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return self._clock() - self._began
+
     def change(self, change: StateChange) -> None:
         """A connection's state has changed."""
         self._line(change.service, change.after, change.explain())
 
     def fault(self, text: str) -> None:
         """Something is broken on purpose."""
-        print()
+        self.say("")
         self._line("--", "fault", text)
 
+    def say(self, text: str) -> None:
+        """Print a line. The demo goes on if nobody reads it any more."""
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            silence()
+
     def _line(self, who: str, what: str, why: str) -> None:
-        print(f"{self._clock() - self._began:6.1f} s  {who:<10}{what:<12}{why}", flush=True)
+        self.say(f"{self.elapsed:6.1f} s  {who:<10}{what:<12}{why}")
 
 
 def table(rows: Sequence[Sequence[str]], left: int) -> str:

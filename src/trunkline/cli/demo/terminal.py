@@ -20,6 +20,7 @@ import os
 import pty
 import signal
 import struct
+import sys
 import termios
 from typing import Annotated, Final
 
@@ -32,6 +33,11 @@ from trunkline.cli.descriptors import wait_readable, wait_writable
 __all__ = ["Exit", "Input", "Output", "Resize", "Terminals"]
 
 SHELL: Final = "/bin/sh"
+# Becomes the shell once the terminal is its session's own, so that Ctrl-C and job control work. It runs in the child
+# after the exec: code between fork and exec (preexec_fn) is not safe among threads, and uvloop runs it too early.
+LAUNCHER: Final = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 GRACE: Final = 30.0  # seconds that a shell waits for somebody to come back
 MAX_TERMINALS: Final = 8
 CHUNK: Final = 65536  # bytes read from the shell at a time
@@ -163,14 +169,15 @@ class _Terminal:
         os.set_blocking(self._master, False)
         try:
             self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-ISc",
+                LAUNCHER,
                 SHELL,
                 stdin=slave,
                 stdout=slave,
                 stderr=slave,
                 env={**os.environ, "TERM": "xterm-256color", "PS1": "$ "},
                 start_new_session=True,
-                # A session of its own, with this terminal as its controlling one: Ctrl-C and job control work.
-                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             )
         finally:
             os.close(slave)

@@ -1,0 +1,91 @@
+"""The demo as a stranger runs it: real faults, every line back up, a table that can be read."""
+
+import asyncio
+import re
+import signal
+import socket
+from typing import Any
+
+import pytest
+
+import trunkline
+
+pytestmark = pytest.mark.anyio
+
+CONNECTIONS = ["main", "chat?room=lobby", "terminal?terminal_id=t1"]
+
+
+async def test_it_goes_through_its_faults_and_ends_with_every_line_up(run: Any) -> None:
+    done = await (await run("demo", "--seconds", "11")).finish()
+    assert done.err == ""
+    assert done.status == 0, done.out
+    assert re.match(r"ready ws://127\.0\.0\.1:\d+\n", done.out)
+    for name in ("main", "chat", "terminal"):
+        assert re.search(rf" s  {name} +connected +up$", done.out, re.MULTILINE)
+    assert re.search(r"--  +fault +the line to main is cut$", done.out, re.MULTILINE)
+    assert re.search(r"--  +fault +the server restarts", done.out, re.MULTILINE)
+    assert re.search(r"waiting +retry \d+ in \d+\.\d s: received 1012 \(service restart\)", done.out)
+    assert re.search(r"waiting +retry \d+ in \d+\.\d s: 503 with Retry-After 1$", done.out, re.MULTILINE)
+    assert re.search(r"connected +up again after \d+\.\d s$", done.out, re.MULTILINE)
+    check_table(done.out)
+
+
+def check_table(out: str) -> None:
+    lines = out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("connection "))
+    headings, *rows = lines[start : start + 4]
+    assert headings.split() == (
+        ["connection", "status", "sent", "received", "msg/s", "reconnects", "latency", "availability"]
+    )
+    assert [row.split()[0] for row in rows] == CONNECTIONS
+    assert {len(line) for line in (headings, *rows)} == {len(headings)}
+    for row in rows:
+        _, status, sent, received, rate, reconnects, latency, unit, availability = row.split()
+        assert status == "connected"
+        assert min(int(sent), int(received), float(rate), int(reconnects), float(latency)) > 0
+        assert unit == "ms"
+        assert 0 < float(availability.rstrip("%")) < 100
+    assert "3 of 3 connections up at the end." in out
+
+
+async def test_strangers_may_look_in_at_the_port_that_was_asked_for(run: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+    command = await run("demo", "--seconds", "2", "--port", str(port))
+    assert await command.read_line() == f"ready ws://127.0.0.1:{port}\n"
+    async with trunkline.connect(f"ws://127.0.0.1:{port}/chat/lobby") as ws:
+        while "hello" not in str(await ws.recv()):
+            pass
+    assert (await command.finish()).status == 0
+
+
+async def test_a_port_that_is_taken(run: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        done = await (await run("demo", "--port", str(port))).finish()
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(f"trunkline: cannot listen on 127.0.0.1:{port}: ")
+
+
+async def test_interrupted(run: Any) -> None:
+    command = await run("demo")
+    while "connected" not in await command.read_line():
+        pass
+    command.process.send_signal(signal.SIGINT)
+    done = await command.finish()
+    assert (done.status, done.err) == (130, "")
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
+async def test_a_time_that_makes_no_sense(run: Any, seconds: str) -> None:
+    done = await (await run("demo", "--seconds", seconds)).finish()
+    assert done.status == 2
+    assert "--seconds" in done.err
+
+
+async def test_output_that_nobody_reads_any_more(run: Any) -> None:
+    command = await run("demo", "--seconds", "5")
+    await command.read_line()
+    command.process.stdout._transport.close()
+    assert await asyncio.wait_for(command.process.wait(), 30) == 0
+    assert "Traceback" not in (await command.process.stderr.read()).decode()
