@@ -16,6 +16,7 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, Event, RejectConnection, Request
 from wsproto.extensions import Extension
 from wsproto.handshake import H11Handshake
+from wsproto.utilities import RemoteProtocolError as WsprotoRemoteProtocolError
 
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
 
@@ -25,8 +26,9 @@ MAX_HEAD: Final = 32 * 1024  # bytes of a request or response up to its empty li
 MAX_LINE: Final = 8 * 1024  # bytes of its first line, or of one field
 MAX_FIELDS: Final = 100
 
-# RFC 6455 4.2.1 and 11.3: these stand at most once.
+# RFC 6455 4.2.1 and 11.3: these stand at most once in a request, and these in a response.
 _SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"upgrade", b"origin"})
+_SINGLE_ANSWERS: Final = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol", b"upgrade"})
 
 
 class Handshake(H11Handshake):
@@ -67,6 +69,10 @@ class Handshake(H11Handshake):
         """Takes what was read; events follow from `events()`."""
         try:
             super().receive_data(data)
+        except WsprotoRemoteProtocolError as error:
+            if isinstance(error.__context__, h11.RemoteProtocolError) and error.__context__.error_status_hint == 431:
+                raise refused(f"no HTTP head ends within {MAX_HEAD} bytes (RFC 6585 5)", 431) from None
+            raise
         except (UnicodeError, ValueError, AssertionError) as error:
             # wsproto decodes the fields of a handshake as ASCII, and the host as IDNA.
             raise refused(f"a field of the handshake cannot be read: {error}") from error
@@ -76,10 +82,13 @@ class Handshake(H11Handshake):
             raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.2.1)", 505)
         _check_bounds(b"%s %s HTTP/1.1" % (event.method, event.target), event.headers)
         _check_fields(event.headers)
-        return super()._process_connection_request(event)
+        request = super()._process_connection_request(event)
+        request.host.encode("idna")  # a host that wsproto could read and nobody can write again is no host
+        return request
 
     def _establish_client_connection(self, event: h11.InformationalResponse) -> AcceptConnection:
-        _check_bounds(b"", event.headers)
+        _check_bounds(b"HTTP/1.1 101 %s" % event.reason, event.headers)
+        _check_single(event.headers, _SINGLE_ANSWERS)
         accepted = super()._establish_client_connection(event)
         self._agreed = list(accepted.extensions)
         return accepted
@@ -97,21 +106,30 @@ def refused(text: str, status: int = 400) -> RemoteProtocolError:
 
 def _check_bounds(first_line: bytes, headers: h11._headers.Headers) -> None:
     if len(first_line) > MAX_LINE:
-        raise refused(f"request line of {len(first_line)} bytes, limit {MAX_LINE}", 414)
+        raise refused(f"first line of {len(first_line)} bytes, limit {MAX_LINE}", 414)
     if len(headers) > MAX_FIELDS:
         raise refused(f"{len(headers)} header fields, limit {MAX_FIELDS}", 431)
-    for name, value in headers:
-        if len(name) + len(value) + 2 > MAX_LINE:
-            raise refused(f"header field of {len(name) + len(value) + 2} bytes, limit {MAX_LINE}", 431)
+    sizes = [len(name) + len(value) + 2 for name, value in headers]
+    if max(sizes, default=0) > MAX_LINE:
+        raise refused(f"header field of {max(sizes)} bytes, limit {MAX_LINE}", 431)
+    # h11 looks at the size only while the head is not complete, so that one long read would pass it.
+    size = len(first_line) + sum(sizes) + 2 * (len(sizes) + 2)
+    if size > MAX_HEAD:
+        raise refused(f"HTTP head of {size} bytes, limit {MAX_HEAD}", 431)
+
+
+def _check_single(headers: h11._headers.Headers, names: frozenset[bytes]) -> None:
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in names and name in seen:
+            raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
+        seen.add(name)
 
 
 def _check_fields(headers: h11._headers.Headers) -> None:
     """What wsproto does not check in a request."""
-    seen: set[bytes] = set()
+    _check_single(headers, _SINGLE)
     for name, value in headers:
-        if name in _SINGLE and name in seen:
-            raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
-        seen.add(name)
         if name == b"sec-websocket-key" and not _is_key(value):
             raise refused("sec-websocket-key is not 16 bytes in base64 (RFC 6455 4.2.1)")
         # A request for an upgrade has no body; one that claims a body is how requests are smuggled (RFC 9112 6.1).
