@@ -60,6 +60,13 @@ def test_what_is_linked_exists(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_module_of_the_core_is_explained() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    modules = [path.stem for path in ROOT.glob("native/trunkline/*.pyx")]
+    assert modules
+    assert [name for name in modules if f"`{name}`" not in page] == []
+
+
 def test_diagrams_and_tables_are_those_of_the_code() -> None:
     told = subprocess.run(
         [sys.executable, ROOT / "scripts/diagrams", "--check"], capture_output=True, text=True, check=False
