@@ -169,8 +169,10 @@ class Connection(Generic[Sends, Receives]):
             return
         self._apply(Event.CLOSE)
         try:
-            if self._link is not None:
+            if self._link is not None and self._task is not None:
                 await self._link.close(code, reason)
+                self._inbox.call_last()
+                await asyncio.wait([self._task])
         finally:
             await self._end_task()
 
@@ -235,13 +237,19 @@ class Connection(Generic[Sends, Receives]):
 
     def _receive(self, batch: list[str | bytes]) -> None:
         self._meter.count_received(len(batch))
+        misfits = []
         for payload in batch:
             try:
                 self._inbox.put(self.service.decode(payload), len(payload))
             except DecodeError as error:
+                misfits.append(error)
                 self._quarantine.put(error)
                 self._meter.count_undecodable()
-                self._context.logger.warning("%s: undecodable message: %s", self.id, error)
+        if misfits:
+            # Once for all that came together: a peer must not decide how fast our log grows.
+            self._context.logger.warning(
+                "%s: %d undecodable messages, the last: %s", self.id, len(misfits), misfits[-1]
+            )
         self._inbox.changed.notify()
 
     def _note(self, error: BaseException) -> ConnectionIssue:

@@ -28,6 +28,7 @@ class Inbox(Generic[Receives]):
         self.changed = Signal(clock)  # a message came or went, or none will come
         self._messages: deque[tuple[Receives, int]] = deque()
         self._size = 0
+        self._is_last_call = False
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -50,9 +51,14 @@ class Inbox(Generic[Receives]):
         return len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
 
     async def wait_room(self) -> None:
-        """Wait until it is not full."""
-        while self.is_full:
+        """Wait until it is not full, or this is the last call."""
+        while self.is_full and not self._is_last_call:
             await self.changed.wait()
+
+    def call_last(self) -> None:
+        """Let in what a link still holds, over the bound if need be: it is closed, so that no more than that comes."""
+        self._is_last_call = True
+        self.changed.notify()
 
 
 class Quarantine:
@@ -64,6 +70,10 @@ class Quarantine:
         self._size = 0
 
     def put(self, error: DecodeError) -> None:
+        # A traceback holds on to the frames it went through, and those to everything that was read with this payload.
+        error.__traceback__ = None
+        if error.__cause__ is not None:
+            error.__cause__.__traceback__ = None
         self.count += 1
         self._errors.append(error)
         self._size += len(error.payload)

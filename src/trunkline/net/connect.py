@@ -132,7 +132,7 @@ def _extra_fields(
     return fields
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # the request may hold credentials
 class Connecting:
     """What `connect` gives: awaitable, and an asynchronous context manager that closes the connection with 1000 at its
     end.

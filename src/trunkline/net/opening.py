@@ -35,9 +35,11 @@ class ClientOpening:
     """
 
     def __init__(self, event: RequestEvent, listener: Listener | None, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises LocalProtocolError, before anything is dialled, if a field of the request cannot stand in HTTP."""
         self._event = event
         self._listener = listener
         self._handshake = Handshake(ConnectionType.CLIENT)
+        self._request = self._handshake.send(event)
         self._refusal: RejectConnection | None = None
         self._body = bytearray()
         self.opened: asyncio.Future[None] = loop.create_future()
@@ -45,7 +47,7 @@ class ClientOpening:
     def begin(self, ws: WebSocket) -> None:
         """Sends the request."""
         assert ws.transport is not None
-        ws.transport.write(self._handshake.send(self._event))
+        ws.transport.write(self._request)
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Takes a piece of the response."""

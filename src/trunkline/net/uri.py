@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from trunkline.protocol.errors import InvalidURI
@@ -23,7 +23,7 @@ class URI:
     port: int
     target: str
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
 
     @property
     def authority(self) -> str:

@@ -330,4 +330,4 @@ class DecodeError(TrunklineError, ValueError):
         self.payload = payload
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return printable(str(self.args[0]))

@@ -57,6 +57,8 @@ class Handshake(H11Handshake):
         """The bytes for an event of the handshake; LocalProtocolError if it is out of place or a field cannot stand in
         HTTP.
         """
+        if isinstance(event, AcceptConnection) and not self._may_accept():
+            raise LocalProtocolError(f"cannot accept in state {self.state.name}: no request waits for an answer")
         try:
             data = super().send(event)
         except (h11.LocalProtocolError, UnicodeError) as error:
@@ -64,6 +66,9 @@ class Handshake(H11Handshake):
         if isinstance(event, AcceptConnection):
             self._agreed = list(event.extensions)
         return data
+
+    def _may_accept(self) -> bool:
+        return self.state is ConnectionState.CONNECTING and self._initiating_request is not None and not self.client
 
     def receive_data(self, data: bytes | None) -> None:
         """Takes what was read; events follow from `events()`."""
@@ -78,8 +83,7 @@ class Handshake(H11Handshake):
             raise refused(f"a field of the handshake cannot be read: {error}") from error
 
     def _process_connection_request(self, event: h11.Request) -> Request:
-        if event.http_version < b"1.1":
-            raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.2.1)", 505)
+        _check_version(event)
         _check_bounds(b"%s %s HTTP/1.1" % (event.method, event.target), event.headers)
         _check_fields(event.headers)
         request = super()._process_connection_request(event)
@@ -87,6 +91,7 @@ class Handshake(H11Handshake):
         return request
 
     def _establish_client_connection(self, event: h11.InformationalResponse) -> AcceptConnection:
+        _check_version(event)
         _check_bounds(b"HTTP/1.1 101 %s" % event.reason, event.headers)
         _check_single(event.headers, _SINGLE_ANSWERS)
         accepted = super()._establish_client_connection(event)
@@ -102,6 +107,11 @@ class Handshake(H11Handshake):
 def refused(text: str, status: int = 400) -> RemoteProtocolError:
     """The error for a bad handshake, with the HTTP answer to it."""
     return RemoteProtocolError(text, RejectConnection(status_code=status))
+
+
+def _check_version(event: h11.Request | h11.InformationalResponse) -> None:
+    if event.http_version < b"1.1":
+        raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.1, 4.2.1)", 505)
 
 
 def _check_bounds(first_line: bytes, headers: h11._headers.Headers) -> None:

@@ -98,4 +98,5 @@ async def _converse(
 
 
 def _rate(rate: float) -> str:
-    return f"{rate / 1000:.1f} kB/s"
+    """Bytes a second, for people."""
+    return f"{rate / 1e6:.1f} MB/s" if rate >= 1e6 else f"{rate / 1e3:.1f} kB/s"
