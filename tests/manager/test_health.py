@@ -82,3 +82,17 @@ def test_the_quarantine_is_small(payloads: list[bytes], kept: int) -> None:
     for payload in payloads:
         quarantine.put(DecodeError("does not fit", payload))
     assert (len(quarantine.contents()), quarantine.count) == (kept, len(payloads))
+
+
+def test_the_quarantine_holds_on_to_nothing_but_the_payloads() -> None:
+    quarantine = Quarantine()
+    try:
+        try:
+            raise KeyError("cause")
+        except KeyError as cause:
+            raise DecodeError("does not fit", b"x") from cause
+    except DecodeError as error:
+        quarantine.put(error)
+    (kept,) = quarantine.contents()
+    assert isinstance(kept.__cause__, KeyError)
+    assert kept.__traceback__ is kept.__cause__.__traceback__ is None

@@ -114,7 +114,7 @@ async def test_what_does_not_fit_is_set_aside_and_the_line_goes_on(line: Any, ca
     assert [error.payload for error in connection.quarantine] == ["not json", b'{"text":2}']
     health = connection.health()
     assert (health.undecodable, health.messages_received, health.error_rate) == (2, 4, pytest.approx(2 / 6))
-    assert caplog.text.count("undecodable message") == 2
+    assert caplog.text.count("notes?book=b: 2 undecodable messages, the last: ") == 1
     assert connection.status is Status.CONNECTED
     await line.manager.close()
 
@@ -147,3 +147,13 @@ async def test_what_was_received_outlives_the_connection(line: Any) -> None:
     await connection.close()
     assert [note.text async for note in connection] == ["1"]
     await line.manager.close()
+
+
+async def test_closing_loses_nothing_of_what_a_full_inbox_had_no_room_for(line: Any) -> None:
+    connection = await line.start()
+    for start in range(0, 1200, 50):
+        line.net.link.deliver(*[text(str(number)) for number in range(start, start + 50)])
+    await line.clock.advance(0)
+    assert connection.health().messages_received < 1200
+    await connection.close()
+    assert [note.text async for note in connection] == [str(number) for number in range(1200)]

@@ -1,6 +1,6 @@
 """Services: addresses that parameters cannot bend, and messages of one type."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -160,3 +160,10 @@ async def test_headers(headers: Any, asked: dict[str, str], refreshes: bool) -> 
     chat = service(headers=headers)
     assert await chat.ask_headers() == asked
     assert chat.refreshes_headers is refreshes
+
+
+def test_a_payload_cannot_forge_a_line_of_the_log() -> None:
+    with pytest.raises(DecodeError) as caught:
+        service(receives=Literal["one", "two"]).decode('"three\\nERROR all is lost"')
+    assert "\n" not in str(caught.value)
+    assert "three" in str(caught.value)
