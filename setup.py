@@ -38,6 +38,7 @@ setup(
             "boundscheck": False,
             "wraparound": False,
             "initializedcheck": False,
+            "nonecheck": True,  # a link that is used before it is set up raises, and does not read from None
             "cdivision": True,
             "embedsignature": True,
             "auto_pickle": False,

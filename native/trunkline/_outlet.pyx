@@ -121,10 +121,13 @@ cdef class Outlet:
 
     # What the connection tells
 
-    def _attach(self, transport, Flusher flusher not None, *, int fd):
+    def _join(self, Flusher flusher not None):
+        """What the loop shares. Before all else: asyncio asks for a buffer before it says connection_made, under TLS."""
+        self._flusher = flusher
+
+    def _attach(self, transport, int fd):
         """The transport is there. fd: the socket of a plain TCP transport, -1 for any other."""
         self.transport = transport
-        self._flusher = flusher
         self._fd = fd
 
     def _release_socket(self):

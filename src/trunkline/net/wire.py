@@ -92,6 +92,9 @@ class Wire(Link, asyncio.BaseProtocol):
 
     def __init__(self, settings: Settings, opening: Opening, *, plain: bool) -> None:
         """`plain`: the transport will be TCP or a unix socket without TLS, and may be written to directly."""
+        loop = asyncio.get_running_loop()
+        self._join(flusher_of(loop))
+        self._adapt(adapts(loop))
         self._settings = settings
         self._opening: Opening | None = opening
         self._plain = plain
@@ -226,12 +229,9 @@ class Wire(Link, asyncio.BaseProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is there: the opening handshake begins."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         sock = transport.get_extra_info("socket")
         direct = self._plain and sock is not None and transport.get_extra_info("sslcontext") is None
-        loop = asyncio.get_running_loop()
-        self._attach(transport, flusher_of(loop), fd=sock.fileno() if direct else -1)  # type: ignore[arg-type]
-        self._adapt(adapts(loop))
+        self._attach(transport, sock.fileno() if direct else -1)  # type: ignore[arg-type]
         high, low = self._settings.write_marks
         transport.set_write_buffer_limits(high=high, low=low)  # type: ignore[attr-defined]
         if self._opening is not None:
