@@ -52,7 +52,7 @@ wheel: $(DONE)/venv  ## build a wheel into dist/
 clean:  ## remove everything that was made
 	rm -rf .venv build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf src/*.egg-info src/trunkline/*.so
-	find src tests benchmarks examples scripts -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(DONE)/venv:
 	@scripts/system "$(PYTHON)" build
