@@ -26,7 +26,7 @@ from trunkline.net.listener import Close, Listener
 from trunkline.net.loops import adapts, flusher_of
 from trunkline.net.settings import Settings
 from trunkline.protocol.categories import Initiator
-from trunkline.protocol.connection import MAX_REASON, close_payload
+from trunkline.protocol.connection import check_close, close_payload
 from trunkline.protocol.errors import (
     ConnectionClosed,
     ConnectionClosedOK,
@@ -143,7 +143,12 @@ class Wire(Link, asyncio.BaseProtocol):
                 self._writers = deque()
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._writers.append(waiter)
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if self._writers is not None and waiter in self._writers:
+                    self._writers.remove(waiter)  # else they would pile up as long as the peer does not read
+                raise
         if self._state is not ConnectionState.OPEN:
             raise self._refusal()
 
@@ -151,7 +156,7 @@ class Wire(Link, asyncio.BaseProtocol):
 
     def start_closing(self, code: int = 1000, reason: str = "") -> None:
         """As `close`, without waiting: for callbacks."""
-        _check_close(code, reason)
+        check_close(code, reason)
         if self._state is ConnectionState.CONNECTING:
             self.abort()
         elif self._state is ConnectionState.OPEN:
@@ -387,11 +392,3 @@ def _lost(cause: Exception | None) -> ConnectionClosed:
     error = connection_closed(1006, "" if cause is None else str(cause), None)
     error.__cause__ = cause
     return error
-
-
-def _check_close(code: int, reason: str) -> None:
-    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
-        raise LocalProtocolError(f"close code {code} may not be sent (code, RFC 6455 7.4)")
-    size = len(reason.encode())
-    if size > MAX_REASON:
-        raise LocalProtocolError(f"close reason has {size} bytes, limit {MAX_REASON} (reason, RFC 6455 5.5)")

@@ -35,7 +35,7 @@ from trunkline.protocol.errors import LocalProtocolError
 from trunkline.protocol.handshake import Handshake
 from trunkline.protocol.states import Happening, after
 
-__all__ = ["Connection", "WSConnection", "close_payload"]
+__all__ = ["Connection", "WSConnection", "check_close", "close_payload"]
 
 # RFC 6455 7.4.1: these describe what happened here and are never sent.
 LOCAL_ONLY_CODES: Final = frozenset({1005, 1006, 1015})
@@ -56,6 +56,18 @@ def close_payload(code: int | None, reason: str | None = None) -> bytes:
     if len(encoded) > MAX_REASON:
         encoded = encoded[:MAX_REASON].decode(errors="ignore").encode()
     return struct.pack("!H", 1000 if code in LOCAL_ONLY_CODES else code) + encoded
+
+
+def check_close(code: int, reason: str) -> None:
+    """Raises LocalProtocolError if a close frame may not have this code (RFC 6455 7.4) or this reason."""
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        raise LocalProtocolError(f"close code {code} may not be sent (code, RFC 6455 7.4)")
+    try:
+        size = len(reason.encode())
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"close reason is not Unicode at index {error.start} (reason, RFC 6455 8.1)") from None
+    if size > MAX_REASON:
+        raise LocalProtocolError(f"close reason has {size} bytes, limit {MAX_REASON} (reason, RFC 6455 5.5)")
 
 
 _NAMED: Final = {int(reason): reason for reason in CloseReason}
