@@ -6,8 +6,8 @@ import asyncio
 import base64
 import ssl as ssl_module
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from wsproto.events import Request as RequestEvent
 
@@ -15,13 +15,12 @@ from trunkline.net.dial import Route, dial
 from trunkline.net.http import HeadersLike, as_fields
 from trunkline.net.opening import ClientOpening
 from trunkline.net.proxy import find_proxy
-from trunkline.net.settings import Settings
+from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.uri import URI, parse_uri
 from trunkline.net.websocket import WebSocket, websocket_class
 from trunkline.protocol.errors import ConnectError, LocalProtocolError, OpenTimeout
 
 if TYPE_CHECKING:
-    import logging
     import os
     import socket
     from types import TracebackType
@@ -49,16 +48,7 @@ def connect(
     proxy: str | bool | None = True,
     unix: str | os.PathLike[str] | None = None,
     sock: socket.socket | None = None,
-    compression: None = None,
-    open_timeout: float | None = 10,
-    close_timeout: float = 5,
-    ping_interval: float | None = 20,
-    ping_timeout: float | None = 20,
-    max_size: int | None = 2**20,
-    max_fragments: int | None = 1024,
-    max_queue: int | tuple[int, int] | None = 16,
-    write_limit: int = 2**20,
-    logger: logging.Logger | None = None,
+    **limits: Unpack[Limits],
 ) -> Connecting:
     """Connects to a WebSocket server: `async with connect(uri) as ws:` or `ws = await connect(uri)`.
 
@@ -66,25 +56,13 @@ def connect(
     listener: takes the messages, in place of `ws.recv()` and iteration.
     ssl: a context, for wss:// in place of the default one. server_hostname: the name that the certificate must have.
     proxy: a URL, True for the environment's, None for none. unix: path of a unix socket. sock: one that is connected.
-    Limits and timeouts: see `trunkline.Settings`.
+    limits: limits and timeouts, as `trunkline.Settings` describes them.
 
     Raises InvalidURI; ConnectError, with ProxyError and OpenTimeout under it, if no link comes up; HandshakeError if
     the server answers anything but a valid 101; LocalProtocolError for fields that cannot stand in HTTP. If it is
     cancelled, nothing is left open.
     """
-    settings = Settings(
-        open_timeout=open_timeout,
-        close_timeout=close_timeout,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-        max_size=max_size,
-        max_fragments=max_fragments,
-        max_queue=max_queue,
-        write_limit=write_limit,
-        compression=compression,
-    )
-    if logger is not None:
-        settings = replace(settings, logger=logger)
+    settings = make_settings("connect", limits)
     parts = parse_uri(uri)
     through = None if unix is not None or sock is not None else find_proxy(parts, proxy)
     route = Route(

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from trunkline.net.http import HeadersLike
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
-from trunkline.net.settings import Settings
+from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.websocket import WebSocket, websocket_class
 from trunkline.net.wire import INTERNAL_ERROR
 from trunkline.protocol.errors import ConnectionClosed
 
 if TYPE_CHECKING:
-    import logging
     import os
     import socket
     from types import TracebackType
@@ -188,16 +186,7 @@ def serve(
     backlog: int = 1024,
     max_connections: int = 100_000,
     max_pending_handshakes: int = 10_000,
-    compression: None = None,
-    open_timeout: float | None = 10,
-    close_timeout: float = 5,
-    ping_interval: float | None = 20,
-    ping_timeout: float | None = 20,
-    max_size: int | None = 2**20,
-    max_fragments: int | None = 1024,
-    max_queue: int | tuple[int, int] | None = 16,
-    write_limit: int = 2**20,
-    logger: logging.Logger | None = None,
+    **limits: Unpack[Limits],
 ) -> Serving:
     """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
 
@@ -214,19 +203,7 @@ def serve(
     """
     if (handler is None) == (listener is None):
         raise TypeError("serve takes a handler or a listener, exactly one")
-    settings = Settings(
-        open_timeout=open_timeout,
-        close_timeout=close_timeout,
-        ping_interval=ping_interval,
-        ping_timeout=ping_timeout,
-        max_size=max_size,
-        max_fragments=max_fragments,
-        max_queue=max_queue,
-        write_limit=write_limit,
-        compression=compression,
-    )
-    if logger is not None:
-        settings = replace(settings, logger=logger)
+    settings = make_settings("serve", limits)
     if isinstance(origins, str) and origins != "*":
         raise ValueError(f'origins is {origins!r}, must be "*", a list, or None')
     acceptance = Acceptance(
@@ -236,20 +213,15 @@ def serve(
         headers=tuple(additional_headers.items() if hasattr(additional_headers, "items") else additional_headers),
         make_listener=None if listener is None else wrap_listener(listener),
     )
-    where: dict[str, Any] = {"ssl": ssl, "backlog": backlog}
-    if unix is not None:
-        where["path"] = unix
-    elif sock is not None:
-        where["sock"] = sock
-    else:
-        where |= {"host": host, "port": port or 0, "reuse_port": reuse_port}
+    where: dict[str, Any] = {"host": host, "port": port or 0, "reuse_port": reuse_port}
+    if unix is not None or sock is not None:
+        where = {"sock": sock} if unix is None else {"path": unix}
 
     async def start() -> Server:
         server = Server(handler, acceptance, settings, (max_connections, max_pending_handshakes))
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if unix is not None else loop.create_server
-        plain = ssl is None
-        server._listening = await create(lambda: server.accept(plain), **where)
+        server._listening = await create(lambda: server.accept(plain=ssl is None), ssl=ssl, backlog=backlog, **where)
         return server
 
     return Serving(start)

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypedDict
 
-__all__ = ["HIGH_WATER", "LOW_WATER", "Settings"]
+__all__ = ["HIGH_WATER", "LOW_WATER", "Limits", "Settings", "make_settings"]
 
 HIGH_WATER: Final = 64 * 1024  # bytes in the transport's buffer at which `send` waits
 LOW_WATER: Final = 16 * 1024  # bytes at which it goes on
@@ -75,3 +75,29 @@ class Settings:
         """The high-water and low-water marks of the bytes that wait to be sent."""
         high = min(HIGH_WATER, self.write_limit)
         return high, min(LOW_WATER, high // 4)
+
+
+class Limits(TypedDict, total=False):
+    """The keyword arguments that `connect` and `serve` share. What they mean, and their defaults: see `Settings`."""
+
+    open_timeout: float | None
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float | None
+    max_size: int | None
+    max_fragments: int | None
+    max_queue: int | tuple[int, int] | None
+    write_limit: int
+    compression: None
+    logger: logging.Logger | None
+
+
+def make_settings(function: str, limits: Limits) -> Settings:
+    """The settings for the keyword arguments of `function`; TypeError for one that it has not."""
+    unknown = limits.keys() - Limits.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"{function}() got an unexpected keyword argument {min(unknown)!r}")
+    chosen = dict(limits)
+    if chosen.get("logger") is None:
+        chosen.pop("logger", None)
+    return Settings(**chosen)  # type: ignore[arg-type]  # the fields have the names and types of Limits
