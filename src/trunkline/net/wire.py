@@ -245,6 +245,7 @@ class Wire(Link, asyncio.BaseProtocol):
     def eof_received(self) -> bool | None:
         """The peer will send nothing more: the transport closes itself, and `connection_lost` follows."""
         self._release_socket()
+        self._abort_later()  # the transport would wait for ever for a peer that does not read what we have sent
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
