@@ -119,6 +119,8 @@ cdef class Decoder:
     cdef Py_ssize_t room(self) noexcept                                                 # bytes, for lend and advance
     cdef Room lend(self)
     cdef int advance(self, Py_ssize_t n, list out) except -1
+    cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1
+    cdef int _die(self) except -1
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1          # bytes consumed
     cdef int _begin(self) except -1
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1

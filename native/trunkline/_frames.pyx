@@ -152,6 +152,18 @@ cdef class Decoder:
         return out
 
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        try:
+            return self._parse(data, n, out)
+        except BaseException:
+            self._die()  # out of memory, in the middle of anything
+            raise
+
+    cdef int _die(self) except -1:
+        self._step = DEAD
+        self._drop_body()
+        return 0
+
+    cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
         cdef Py_ssize_t i = 0, controls = 0
         cdef Py_ssize_t length
         cdef object message
@@ -320,9 +332,13 @@ cdef class Decoder:
         if n > self.room():
             raise ValueError(f"{n} bytes were received into a room of {self.room()}")
         self.bytes_received += <uint64_t>n
-        self._payload(<uint8_t *>BODY(self._body) + self._filled, n, out)
-        if self._left == 0 and self._step == READ_PAYLOAD:
-            self._finish(out)
+        try:
+            self._payload(<uint8_t *>BODY(self._body) + self._filled, n, out)
+            if self._left == 0 and self._step == READ_PAYLOAD:
+                self._finish(out)
+        except BaseException:
+            self._die()
+            raise
         return 0
 
     cdef int _make_room(self, Py_ssize_t extra) except -1:

@@ -69,6 +69,9 @@ cdef class Inbox:
             self._messages[self._taken] = None
             self._taken += 1
             self._size -= size_of(taken)
+            if self._taken >= 64 and 2 * self._taken >= len(self._messages):
+                del self._messages[:self._taken]
+                self._taken = 0
         if self.paused and self.count() <= self._low and self._size <= INBOX_BYTES // 4:
             self._owner._resume_reading()
         return taken

@@ -8,6 +8,8 @@ Nothing here decides: the opening handshake, the closing handshake, timers and e
 (`trunkline.net.wire`).
 """
 
+from asyncio import CancelledError
+
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
@@ -35,6 +37,7 @@ cdef class Link(Outlet):
         self._keys = self._flusher._keys if decoder.client else None
         self._write_limit = write_limit
         self._wire_state = OPEN
+        self._handed = True  # the transport may hold the end of the handshake
 
     def _adapt(self, bint adapts):
         """adapts: the loop hands us `bytes`, and takes another in our place (`_make_twin`) for large payloads."""
@@ -139,7 +142,7 @@ cdef class Link(Outlet):
             self._flush()
             if self._inbox is not None and self._inbox.is_over():
                 self._pause_reading()
-        except Exception as error:
+        except (Exception, CancelledError) as error:
             self._corked = False
             self._on_broken(error)
         finally:
@@ -205,6 +208,8 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _handle(self, Control control) except -1:
+        if self._ended:
+            return 0  # a callback has failed or aborted the connection
         if control.opcode == TL_PING:
             self._put_pong(control.payload)
         elif control.opcode == TL_PONG:

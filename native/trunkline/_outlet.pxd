@@ -45,6 +45,7 @@ cdef class Outlet:
     cdef bint _listed                # in the flusher's list
     cdef bint _handed                # the transport may still hold bytes of ours
     cdef bint _full                  # the transport is over its high-water mark
+    cdef bint _unfinished            # a fragmented message is under way
     cdef bint _overdue               # a task has sent FLUSH_AT bytes without letting the loop run
     cdef bytes _pong                 # the payload of the one pong that waits while it is
     cdef Py_ssize_t _write_limit     # bytes that may wait to be sent

@@ -7,7 +7,8 @@ behind it from where it lies. On plain TCP, and while the transport holds no byt
 the transport's socket; what the socket does not take, and everything under TLS, is handed to the transport as `bytes`.
 
 The socket belongs to the transport: it is used only between `connection_made` and the moment we ask for the close or
-are told of it, and both loops close it only after that (asyncio and uvloop call `connection_lost` first).
+are told of it. Both loops call `connection_lost` before they close it, except that uvloop closes every socket with the
+loop itself; so a closed loop is looked for first.
 """
 
 cimport cython
@@ -159,6 +160,14 @@ cdef class Outlet:
         return self._full
 
     @property
+    def _is_unfinished(self):
+        """A fragmented message is under way: no other may begin (RFC 6455 5.4)."""
+        return self._unfinished
+
+    def _set_unfinished(self, bint unfinished):
+        self._unfinished = unfinished
+
+    @property
     def _is_overdue(self):
         """A turn's worth has been sent since the loop last ran; reading it starts the count anew."""
         cdef bint overdue = self._overdue
@@ -223,7 +232,7 @@ cdef class Outlet:
         A cancelled send has sent nothing (a fragmented one: ends the connection with 1011, since a message cannot be
         left open).
         """
-        if self._full or self._overdue or not (PyBytes_CheckExact(message) or PyUnicode_CheckExact(message)):
+        if self._full or self._overdue or self._unfinished or not (PyBytes_CheckExact(message) or PyUnicode_CheckExact(message)):
             return self._send_slowly(message)
         self._put(message)
         return DONE
@@ -303,7 +312,7 @@ cdef class Outlet:
 
     cdef int _check_open(self) except -1:
         """Raises if no message may be sent: the connection is not open, or too much waits."""
-        if self._wire_state != OPEN:
+        if self._wire_state != OPEN or self._unfinished:
             raise self._refusal()
         if self._handed:
             self._check_limit()
@@ -324,8 +333,7 @@ cdef class Outlet:
         """The batch has grown: sees to it that it is written."""
         if self._batch._used >= FLUSH_AT:
             self._overdue = not self._corked  # a task that only sends would never let the loop run
-            if not self._flusher.loop.is_closed():  # nor is a socket written to that may have changed hands
-                self._flush()
+            self._flush()
         elif not self._corked and not self._listed:
             self._flusher.add(self)
             self._listed = True
@@ -348,7 +356,8 @@ cdef class Outlet:
             return 0
         if self._handed and self.transport.get_write_buffer_size() == 0:
             self._handed = False
-        if self._fd >= 0 and not self._handed:  # never past bytes that the transport still holds
+        # Never past bytes that the transport still holds, nor on a loop that is closed: uvloop closes sockets with it.
+        if self._fd >= 0 and not self._handed and not self._flusher.loop.is_closed():
             sent = tl_send_now(self._fd, batch._bytes, used, payload, n)
         self.bytes_sent += <uint64_t>(used + n)
         self.writes += 1
@@ -392,7 +401,7 @@ def fan_out(connections, bytes frame not None, message):
     for outlet in connections:
         if outlet._wire_state != OPEN:
             continue
-        if outlet._full:
+        if outlet._full or outlet._unfinished:
             slow.append(outlet)
             continue
         if outlet._keys is not None:

@@ -93,17 +93,16 @@ def _extra_fields(
 ) -> list[tuple[bytes, bytes]]:
     try:
         fields = as_fields(headers)
+        own = [] if origin is None else [(b"Origin", origin.encode("ascii"))]
+        own += [] if user_agent is None else [(b"User-Agent", user_agent.encode("latin-1"))]
     except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"a header field cannot be written: {error.reason} (additional_headers)") from None
+        raise LocalProtocolError(f"a header field cannot be written in {error.encoding}: {error.reason}") from None
     names = {name.decode().lower() for name, _ in fields}
     if names & OWN_FIELDS:
         raise LocalProtocolError(
             f"{', '.join(sorted(names & OWN_FIELDS))}: set by the handshake itself (additional_headers)"
         )
-    if origin is not None:
-        fields.append((b"Origin", origin.encode("ascii")))
-    if user_agent is not None and "user-agent" not in names:
-        fields.append((b"User-Agent", user_agent.encode("latin-1")))
+    fields += [(name, value) for name, value in own if name.decode().lower() not in names]
     if uri.user is not None and "authorization" not in names:
         pair = f"{uri.user}:{uri.password or ''}"
         fields.append((b"Authorization", b"Basic " + base64.b64encode(pair.encode())))

@@ -91,6 +91,8 @@ class Tunnel(asyncio.Protocol):
         try:
             self._http.receive_data(data)
             event = self._http.next_event()
+            while isinstance(event, h11.InformationalResponse):
+                event = self._http.next_event()
         except h11.RemoteProtocolError as error:
             self._end(ProxyError(f"proxy {self._proxy.where} answered no HTTP: {error}"))
             return

@@ -11,7 +11,7 @@ from trunkline.net.http import HeadersLike
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.websocket import WebSocket, websocket_class
-from trunkline.net.wire import INTERNAL_ERROR
+from trunkline.net.wire import INTERNAL_ERROR, check_close
 from trunkline.protocol.errors import ConnectionClosed
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Server", "Serving", "serve"]
 
 Handler = Callable[[WebSocket], Awaitable[object]]
+
+MAX_REFUSED: Final = 64  # connections that may wait for their refusal to be read; further ones are just dropped
 
 # Sent before anything is read, so it is not the handshake's business (RFC 9110 15.6.4).
 FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
@@ -79,6 +81,7 @@ class Server:
         Done when all connections and handlers have ended: handlers that have not, a close_timeout after the last
         connection, are cancelled. A second call waits for the first. Handshakes under way are dropped.
         """
+        check_close(code, reason)
         if self._closing is None:
             if self._listening is not None:
                 self._listening.close()
@@ -118,8 +121,13 @@ class Server:
             return ws
         ws = websocket_class(self._loop)(self._settings, ServerOpening(self._acceptance, self._opened), plain=plain)
         timeout = self._settings.open_timeout
-        self._pending[ws] = None if timeout is None else self._loop.call_later(timeout, ws.abort)
+        self._pending[ws] = None if timeout is None else self._loop.call_later(timeout, self._expire, ws)
         return ws
+
+    def _expire(self, ws: WebSocket) -> None:
+        """The open_timeout has passed. A handshake that died within TLS has told nobody, so this is its end as well."""
+        self._opened(ws, False)
+        ws.abort()
 
     def _opened(self, ws: WebSocket, is_open: bool) -> None:
         timer = self._pending.pop(ws, None)
@@ -158,6 +166,9 @@ class _Refusal:
     def begin(self, ws: WebSocket) -> None:
         """Sends the answer."""
         assert ws.transport is not None
+        if len(self._refused) > MAX_REFUSED:
+            ws.abort()
+            return
         ws.transport.write(FULL)
         ws.linger()
 
@@ -221,7 +232,8 @@ def serve(
         server = Server(handler, acceptance, settings, (max_connections, max_pending_handshakes))
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if unix is not None else loop.create_server
-        server._listening = await create(lambda: server.accept(plain=ssl is None), ssl=ssl, backlog=backlog, **where)
+        tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": settings.open_timeout}
+        server._listening = await create(lambda: server.accept(plain=ssl is None), backlog=backlog, **tls, **where)
         return server
 
     return Serving(start)

@@ -58,7 +58,7 @@ class Settings:
         if self.compression is not None:
             raise ValueError(f"compression is {self.compression!r}, only None is spoken in this version")
         high, low = self.queue_marks
-        if high is not None and not 0 <= (low or 0) <= high:
+        if (high is None) is not (low is None) or not 0 <= (low or 0) <= (high or 0):
             raise ValueError(
                 f"max_queue is {self.max_queue!r}, must be a number or a pair (pause, resume), pause >= resume >= 0"
             )

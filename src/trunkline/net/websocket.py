@@ -94,13 +94,19 @@ class WebSocket(Wire):
     # Receiving and sending: recv, batches, send, send_nowait, send_many are the Link's
 
     async def _send_slowly(self, message: str | Buffer | Parts) -> None:
-        if is_parts(message):
-            await send_fragments(self, message)  # type: ignore[arg-type]  # is_parts says so
-            return
-        if self._is_overdue:
-            await asyncio.sleep(0)
         await self.wait_writable()
-        self.send_nowait(message)  # type: ignore[arg-type]
+        while self._is_unfinished and self._state is ConnectionState.OPEN:
+            await self._wait_wakened()
+            await self.wait_writable()
+        if not is_parts(message):
+            self.send_nowait(message)  # type: ignore[arg-type]
+            return
+        self._set_unfinished(True)
+        try:
+            await send_fragments(self, message)  # type: ignore[arg-type]  # is_parts says so
+        finally:
+            self._set_unfinished(False)
+            self._on_writable()
 
     async def ping(self, payload: bytes | None = None) -> float:
         """Sends a ping and waits for its pong; gives the round trip in seconds.
@@ -111,6 +117,8 @@ class WebSocket(Wire):
         """
         if self._state is not ConnectionState.OPEN or self._keepalive is None:
             raise self._refusal()
+        if payload is not None and not isinstance(payload, bytes):
+            raise TypeError(f"a ping payload is bytes, not {type(payload).__name__}")
         if payload is not None and len(payload) > 125:
             raise LocalProtocolError(f"ping payload has {len(payload)} bytes, limit 125 (payload, RFC 6455 5.5)")
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()

@@ -10,6 +10,7 @@ seconds sees to it that the socket goes even if the peer never answers.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from trunkline.net.websocket import WebSocket
 
-__all__ = ["INTERNAL_ERROR", "Opening", "Wire"]
+__all__ = ["INTERNAL_ERROR", "Opening", "Wire", "check_close"]
 
 # RFC 6455 7.1.7: the peer is told which rule it broke, in words that hold nothing of what it sent or of our limits.
 FIXED_REASONS: Final = {
@@ -133,22 +134,29 @@ class Wire(Link, asyncio.BaseProtocol):
         """Where this connection logs."""
         return self._settings.logger
 
+    async def _wait_wakened(self) -> None:
+        """Waits until something has changed for those who want to send."""
+        if self._writers is None:
+            self._writers = deque()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writers.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._writers is not None and waiter in self._writers:
+                self._writers.remove(waiter)  # else they would pile up as long as the peer does not read
+            raise
+
     async def wait_writable(self) -> None:
         """Waits until fewer bytes wait to be sent than the low-water mark, if more do than the high-water mark.
 
-        Raises ConnectionClosed if the connection is not open, or closes meanwhile.
+        Lets the loop run if 64 KiB have been sent since it last did. Raises ConnectionClosed if the connection is not
+        open, or closes meanwhile.
         """
+        if self._is_overdue:
+            await asyncio.sleep(0)
         while self._writing_paused and self._state is ConnectionState.OPEN:
-            if self._writers is None:
-                self._writers = deque()
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._writers.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if self._writers is not None and waiter in self._writers:
-                    self._writers.remove(waiter)  # else they would pile up as long as the peer does not read
-                raise
+            await self._wait_wakened()
         if self._state is not ConnectionState.OPEN:
             raise self._refusal()
 
@@ -179,6 +187,7 @@ class Wire(Link, asyncio.BaseProtocol):
         if self.transport is not None:
             self._release_socket()
             self.transport.abort()
+        if self.transport is not None or self._state is ConnectionState.CONNECTING:
             self._conclude(Close(1006, "", clean=False, initiator=None))
             self._move(Happening.LOST)
 
@@ -217,9 +226,10 @@ class Wire(Link, asyncio.BaseProtocol):
         """Sends what is written, then nothing more; what the peer still sends is thrown away until it closes, or
         close_timeout.
         """
-        if self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
         self._abort_later()
+        if self.transport is not None and self.transport.can_write_eof():
+            with contextlib.suppress(OSError):  # the peer has reset the line, and `connection_lost` is about to say so
+                self.transport.write_eof()
 
     def _move(self, happening: Happening) -> None:
         self._state = after(self._state, happening)
@@ -233,7 +243,10 @@ class Wire(Link, asyncio.BaseProtocol):
     # What the event loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport is there: the opening handshake begins."""
+        """The transport is there: the opening handshake begins, unless it was given up while TLS took its time."""
+        if self._state is ConnectionState.CLOSED:
+            transport.abort()  # type: ignore[attr-defined]
+            return
         sock = transport.get_extra_info("socket")
         direct = self._plain and sock is not None and transport.get_extra_info("sslcontext") is None
         self._attach(transport, sock.fileno() if direct else -1)  # type: ignore[arg-type]
@@ -293,14 +306,15 @@ class Wire(Link, asyncio.BaseProtocol):
         """Calls a listener; what it raises ends the connection and not the loop."""
         try:
             callback(self, *arguments)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # the latter from a future that the callback looked at
             self._on_broken(error)
 
     # What the keepalive asks
 
     def send_ping(self, payload: bytes) -> None:
-        """Sends a ping frame; `ping` also waits for the pong."""
-        self._send_control(OPCODE_PING, payload)
+        """Sends a ping frame, unless we have closed already; `ping` also waits for the pong."""
+        if self._state is ConnectionState.OPEN:
+            self._send_control(OPCODE_PING, payload)
 
     def bytes_seen(self) -> int:
         """How many bytes have been received."""
@@ -355,7 +369,7 @@ class Wire(Link, asyncio.BaseProtocol):
             error = functools.partial(RemoteProtocolError, fault.text, code=fault.code)
         self.fail(fault.code, fault.text, error, told=FIXED_REASONS[fault.code])
 
-    def _on_broken(self, error: Exception) -> None:
+    def _on_broken(self, error: BaseException) -> None:
         self.logger.error("a callback of %r failed", self, exc_info=error)
         self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)
 
@@ -368,6 +382,10 @@ class Wire(Link, asyncio.BaseProtocol):
     def _refusal(self) -> Exception:
         if self._make_error is not None:
             return self._make_error()
+        if self._is_unfinished:
+            return LocalProtocolError(
+                "a fragmented message is being sent: another must wait for its end (RFC 6455 5.4)"
+            )
         return LocalProtocolError(f"cannot send in state {self._state.name}: the opening handshake is not done")
 
     def _slow_consumer(self, pending: int) -> Exception:

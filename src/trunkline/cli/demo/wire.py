@@ -73,6 +73,7 @@ class _End(asyncio.Protocol):
 
     def __init__(self, wire: Wire, other: _End | None = None) -> None:
         self.is_stalled = False
+        self._early = bytearray()
         self._wire = wire
         self._other = other
 
@@ -81,12 +82,15 @@ class _End(asyncio.Protocol):
         self._wire.add(self)
         if self._other is not None:
             self._other._other = self
+            self.transport.write(self._other._early)
         else:
             self.transport.pause_reading()
             self._wire.forward(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._other is not None and not self.is_stalled:
+        if self._other is None:
+            self._early += data
+        elif not self.is_stalled:
             self._other.transport.write(data)
 
     def pause_writing(self) -> None:
