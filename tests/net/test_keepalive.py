@@ -1,0 +1,437 @@
+"""The keepalive on a clock of its own, and one real line that goes silent."""
+
+import asyncio
+import concurrent.futures
+import heapq
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import trunkline
+from rawpeer import PING, PONG, TEXT
+from trunkline import Close, ConnectionClosedError, ErrorCategory, LocalProtocolError, Settings
+from trunkline.net.keepalive import MAX_PENDING, SECOND_LOOK, Keepalive
+from turns import until
+
+
+class Clock:
+    """What a Keepalive uses of an event loop, in a time that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> "Timer":
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (self.now + delay, next(self._numbers), timer))
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Moves the time, and calls what is due on the way, each at its moment."""
+        until = self.now + seconds
+        while self._timers and self._timers[0][0] <= until + 1e-9:
+            self.now, _, timer = heapq.heappop(self._timers)
+            timer.fire()
+        self.now = until
+
+    def running(self) -> int:
+        """How many timers would still fire."""
+        return sum(not timer.cancelled for _, _, timer in self._timers)
+
+
+class Timer:
+    """A timer handle."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def fire(self) -> None:
+        if not self.cancelled:
+            self._callback()
+
+
+class Line:
+    """What a Keepalive needs of a connection."""
+
+    def __init__(self) -> None:
+        self.pings: list[bytes] = []
+        self.received = 0
+        self.deaf = False
+        self.dead = 0
+
+    def send_ping(self, payload: bytes) -> None:
+        self.pings.append(payload)
+
+    def bytes_seen(self) -> int:
+        return self.received
+
+    def is_deaf(self) -> bool:
+        return self.deaf
+
+    def declare_dead(self) -> None:
+        self.dead += 1
+
+
+class Bench:
+    """A keepalive with its clock and its line."""
+
+    def __init__(self, interval: float | None = 20, timeout: float | None = 20) -> None:
+        self.clock = Clock()
+        self.line = Line()
+        settings = Settings(ping_interval=interval, ping_timeout=timeout, clock=lambda: self.clock.now)
+        self.keepalive = Keepalive(self.line, settings, self.clock)
+
+    def ping(self, payload: bytes | None = None) -> concurrent.futures.Future:
+        """A ping of a caller's, and what it waits for."""
+        waiter: concurrent.futures.Future = concurrent.futures.Future()
+        self.keepalive.ping(payload, waiter)
+        return waiter
+
+
+# When pings go out
+
+
+@pytest.mark.parametrize(
+    ("interval", "timeout", "period"), [(20, 20, 20), (20, 5, 20), (10, 30, 30), (20, None, 20), (0.5, 0.25, 0.5)]
+)
+def test_pings_go_out_at_the_interval(interval, timeout, period):
+    bench = Bench(interval, timeout)
+    bench.keepalive.start()
+    bench.clock.advance(interval - 0.001)
+    assert bench.line.pings == []
+    bench.clock.advance(0.001)
+    for count in range(1, 6):
+        assert len(bench.line.pings) == count
+        bench.line.received += 1
+        bench.clock.advance(period)
+    assert bench.line.dead == 0
+
+
+def test_without_an_interval_there_are_none():
+    bench = Bench(None)
+    bench.keepalive.start()
+    bench.clock.advance(10_000)
+    assert (bench.line.pings, bench.line.dead, bench.clock.running()) == ([], 0, 0)
+
+
+def test_every_ping_is_unpredictable():
+    bench = Bench(1, None)
+    bench.keepalive.start()
+    bench.clock.advance(50)
+    assert len(set(bench.line.pings)) == 50
+    assert {len(payload) for payload in bench.line.pings} == {8}
+
+
+# Signs of life
+
+
+def test_a_silent_line_is_dead_after_interval_timeout_and_a_second_look():
+    bench = Bench(20, 15)
+    bench.keepalive.start()
+    bench.clock.advance(20 + 15 + SECOND_LOOK - 0.001)
+    assert bench.line.dead == 0
+    bench.clock.advance(0.001)
+    assert bench.line.dead == 1
+    assert 20 + 15 + SECOND_LOOK <= 20 + 15 + 1, "what is promised"
+
+
+def test_any_byte_is_a_sign_of_life():
+    bench = Bench(20, 20)
+    bench.keepalive.start()
+    bench.clock.advance(20)
+    for _ in range(10):
+        bench.clock.advance(19.999)
+        bench.line.received += 1
+        bench.clock.advance(0.001)
+    assert bench.line.dead == 0
+    assert len(bench.line.pings) == 11
+
+
+def test_bytes_from_before_the_ping_are_none():
+    bench = Bench(20, 20)
+    bench.line.received = 1000
+    bench.keepalive.start()
+    bench.clock.advance(19.999)
+    bench.line.received += 1
+    bench.clock.advance(20.001 + SECOND_LOOK)
+    assert bench.line.dead == 1
+
+
+def test_bytes_that_are_read_just_after_the_deadline_save_the_line():
+    """The loop had stalled: the timer ran before the bytes that had come meanwhile were read."""
+    bench = Bench(20, 15)
+    bench.keepalive.start()
+    bench.clock.advance(20 + 15)
+    bench.line.received += 1
+    bench.clock.advance(SECOND_LOOK)
+    assert bench.line.dead == 0
+    bench.clock.advance(5)
+    assert len(bench.line.pings) == 2
+    bench.clock.advance(15 + SECOND_LOOK)
+    assert bench.line.dead == 1
+
+
+def test_while_reading_is_paused_silence_proves_nothing():
+    bench = Bench(20, 20)
+    bench.keepalive.start()
+    bench.line.deaf = True
+    bench.clock.advance(200)
+    assert bench.line.dead == 0
+    bench.line.deaf = False
+    bench.line.received += 1
+    bench.clock.advance(20)
+    assert bench.line.dead == 0
+    bench.clock.advance(20 + SECOND_LOOK)
+    assert bench.line.dead == 1
+
+
+def test_reading_that_pauses_between_deadline_and_second_look_gives_no_verdict():
+    bench = Bench(20, 20)
+    bench.keepalive.start()
+    bench.clock.advance(40)
+    bench.line.deaf = True
+    bench.clock.advance(SECOND_LOOK)
+    assert bench.line.dead == 0
+
+
+def test_without_a_timeout_nothing_is_ever_dead():
+    bench = Bench(20, None)
+    bench.keepalive.start()
+    bench.clock.advance(2000)
+    assert (len(bench.line.pings), bench.line.dead) == (100, 0)
+
+
+@pytest.mark.parametrize("moment", [0, 20, 35, 40, 45], ids="after {} s".format)
+def test_once_stopped_it_is_still(moment):
+    bench = Bench(20, 20)
+    bench.keepalive.start()
+    bench.clock.advance(moment)
+    bench.keepalive.stop(AssertionError)
+    count = len(bench.line.pings)
+    dead = bench.line.dead
+    bench.clock.advance(1000)
+    assert (len(bench.line.pings), bench.line.dead, bench.clock.running()) == (count, dead, 0)
+
+
+# Round trips
+
+
+def test_a_pong_gives_the_round_trip_and_the_latency():
+    bench = Bench()
+    assert bench.keepalive.latency is None
+    waiter = bench.ping(b"a")
+    assert bench.line.pings == [b"a"]
+    bench.clock.advance(0.25)
+    bench.keepalive.pong(b"a")
+    assert waiter.result(0) == 0.25
+    assert bench.keepalive.latency == 0.25
+
+
+def test_the_pong_of_the_keepalives_own_ping_gives_the_latency():
+    bench = Bench(20, 20)
+    bench.keepalive.start()
+    bench.clock.advance(20)
+    bench.clock.advance(0.125)
+    bench.keepalive.pong(bench.line.pings[0])
+    assert bench.keepalive.latency == 0.125
+
+
+def test_a_pong_answers_the_pings_before_its_own():
+    """RFC 6455 5.5.3: of several pings, a peer may answer the latest only."""
+    bench = Bench()
+    waiters = []
+    for payload in (b"1", b"2", b"3"):
+        waiters.append(bench.ping(payload))
+        bench.clock.advance(1)
+    bench.keepalive.pong(b"2")
+    assert [waiter.done() for waiter in waiters] == [True, True, False]
+    assert [waiter.result(0) for waiter in waiters[:2]] == [3, 2]
+    assert bench.keepalive.latency == 2
+    bench.keepalive.pong(b"3")
+    assert waiters[2].result(0) == 1
+
+
+def test_pongs_that_nobody_asked_for_are_ignored():
+    bench = Bench()
+    bench.keepalive.pong(b"before any ping")
+    waiter = bench.ping(b"asked")
+    for payload in (b"", b"other", b"aske"):
+        bench.keepalive.pong(payload)
+    assert not waiter.done()
+    bench.keepalive.pong(b"asked")
+    bench.keepalive.pong(b"asked")
+    assert waiter.result(0) == 0
+    assert bench.keepalive.latency == 0
+
+
+def test_a_ping_that_is_under_way_is_not_sent_twice():
+    bench = Bench()
+    first = bench.ping(b"same")
+    with pytest.raises(ValueError, match="under way already"):
+        bench.ping(b"same")
+    assert bench.line.pings == [b"same"]
+    bench.keepalive.pong(b"same")
+    assert first.done()
+    bench.ping(b"same")
+    assert bench.line.pings == [b"same", b"same"]
+
+
+def test_of_too_many_pings_the_oldest_is_given_up():
+    bench = Bench()
+    waiters = [bench.ping() for _ in range(MAX_PENDING)]
+    assert not any(waiter.done() for waiter in waiters)
+    late = bench.ping()
+    with pytest.raises(TimeoutError, match=f"more than {MAX_PENDING} pings wait"):
+        waiters[0].result(0)
+    assert not waiters[1].done()
+    bench.keepalive.pong(bench.line.pings[-1])
+    assert all(waiter.result(0) == 0 for waiter in [*waiters[1:], late])
+
+
+def test_the_pings_of_a_keepalive_without_deadline_are_bounded():
+    bench = Bench(1, None)
+    bench.keepalive.start()
+    bench.clock.advance(10 * MAX_PENDING)
+    assert len(bench.keepalive._pending) == MAX_PENDING
+
+
+def test_a_cancelled_ping_takes_its_pong_in_silence():
+    bench = Bench()
+    waiter = bench.ping(b"gone")
+    waiter.cancel()
+    bench.keepalive.pong(b"gone")
+    assert bench.keepalive.latency == 0
+    cancelled = bench.ping(b"gone too")
+    cancelled.cancel()
+    bench.keepalive.stop(AssertionError)
+
+
+def test_whoever_waits_for_a_pong_learns_of_the_end():
+    bench = Bench()
+    waiters = [bench.ping(), bench.ping()]
+    bench.keepalive.stop(lambda: ConnectionClosedError(1011, "", "local"))
+    errors = [waiter.exception(0) for waiter in waiters]
+    assert all(type(error) is ConnectionClosedError for error in errors)
+    assert errors[0] is not errors[1], "each is raised with a traceback of its own"
+
+
+# On real lines
+
+
+@pytest.mark.anyio
+async def test_a_line_that_goes_silent(line):
+    async with line(ping_interval=0.05, ping_timeout=0.05) as (ws, peer):
+        receiving = asyncio.create_task(ws.recv())
+        assert (await peer.frame()).opcode == PING
+        peer.send(TEXT, b"last")
+        assert await receiving == "last"
+        frame = await peer.frame()
+        while frame.opcode == PING:
+            frame = await peer.frame()
+        assert frame.close == (1011, "keepalive ping timeout")
+        with pytest.raises(ConnectionClosedError, match=r"ping timeout: no byte for 0\.05 s") as caught:
+            await ws.recv()
+        assert (caught.value.code, caught.value.initiator) == (1011, "local")
+        assert caught.value.category is ErrorCategory.TIMEOUT
+        reason = "keepalive ping timeout: no byte for 0.05 s (ping_timeout)"
+        assert ws.close_info == Close(1011, reason, False, "local")
+
+
+@pytest.mark.anyio
+async def test_a_line_that_goes_silent_is_freed_when_the_peer_is_gone(line):
+    """Nothing of ours is acknowledged any more: close_timeout frees the socket."""
+    async with line(ping_interval=0.05, ping_timeout=0.05, close_timeout=0.1) as (ws, _):
+        await ws.wait_closed()
+        assert ws.close_info.code == 1011
+        assert ws.transport is None
+
+
+@pytest.mark.anyio
+async def test_pings_and_pongs_on_a_line(line):
+    async with line() as (ws, peer):
+        assert ws.latency is None
+        pings = [asyncio.create_task(ws.ping(payload)) for payload in (b"one", b"", b"x" * 125, None)]
+        frames = await peer.frames(4)
+        assert [frame.opcode for frame in frames] == [PING] * 4
+        assert [frame.payload for frame in frames[:3]] == [b"one", b"", b"x" * 125]
+        assert len(frames[3].payload) == 8
+        peer.send(PONG, b"unasked")
+        peer.send(PONG, frames[3].payload)
+        assert all(seconds > 0 for seconds in await asyncio.gather(*pings))
+        assert ws.latency > 0
+        assert (ws.stats().pings_sent, ws.stats().pongs_received) == (4, 2)
+
+
+@pytest.mark.anyio
+async def test_two_of_ours_keep_each_other_alive(pair):
+    often = {"ping_interval": 0.01, "ping_timeout": 0.01}
+    async with pair(client=often, server=often) as (client, server):
+        await until(lambda: min(client.stats().pongs_received, server.stats().pongs_received) >= 5)
+        assert client.latency is not None
+        assert server.latency is not None
+        await client.close()
+        assert client.close_info.clean
+
+
+@pytest.mark.anyio
+async def test_a_paused_line_is_not_killed(line):
+    async with line(ping_interval=0.01, ping_timeout=0.01, max_queue=0) as (ws, peer):
+        peer.send(TEXT, b"x")
+        await until(lambda: ws._reading_paused)
+        await peer.frames(15)  # pings: more time than a verdict takes
+        assert ws.close_info is None
+        assert await ws.recv() == "x"
+
+
+BAD_PAYLOADS: dict[str, tuple[Any, type[Exception]]] = {
+    "126 bytes": (b"x" * 126, LocalProtocolError),
+    "text": ("text", TypeError),
+    "a number": (5, TypeError),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("payload", "error"), BAD_PAYLOADS.values(), ids=BAD_PAYLOADS)
+async def test_a_ping_that_cannot_be_sent(line, payload, error):
+    async with line() as (ws, peer):
+        with pytest.raises(error):
+            await ws.ping(payload)
+        ping = asyncio.create_task(ws.ping(b"good"))
+        assert (await peer.frame()).payload == b"good"
+        peer.send(PONG, b"good")
+        await ping
+
+
+@pytest.mark.anyio
+async def test_nothing_is_pinged_after_our_close(line):
+    async with line(ping_interval=0.02, ping_timeout=None, close_timeout=0.2) as (ws, peer):
+        waiting = asyncio.create_task(ws.ping(b"?"))
+        while (await peer.frame()).payload != b"?":
+            pass
+        ws.start_closing(4000)
+        with pytest.raises(ConnectionClosedError, match="sent 4000"):
+            await ws.ping()
+        while (frame := await peer.frame()).opcode == PING:
+            pass
+        assert frame.close == (4000, "")
+        peer.send(PONG, b"?")
+        assert await waiting > 0, "a pong may come until the peer's close frame does"
+        await ws.wait_closed()
+        assert await peer.rest() == b"", "no frame, until close_timeout drops the line"
+        with pytest.raises(ConnectionClosedError, match="1006"):
+            await ws.ping()
+
+
+@pytest.mark.anyio
+async def test_connect_and_serve_refuse_times_that_are_none():
+    for name in ("ping_interval", "ping_timeout", "close_timeout", "open_timeout"):
+        for value in (0, -1):
+            with pytest.raises(ValueError, match=f"{name} is {value}, must be more than 0 seconds"):
+                trunkline.connect("ws://localhost/", **{name: value})
