@@ -122,7 +122,7 @@ async def test_origins(allowed, origin, welcome):
 
 @pytest.mark.parametrize(
     ("offered", "spoken", "chosen"),
-    [([], ["a"], None), (["a"], [], None), (["a", "b"], ["b", "a"], "b"), (["x"], ["a"], None)],
+    [([], ["a"], None), (None, None, None), (["a"], [], None), (["a", "b"], ["b", "a"], "b"), (["x"], ["a"], None)],
 )
 async def test_subprotocols(offered, spoken, chosen):
     async with serving(subprotocols=spoken) as server, at(server, subprotocols=offered) as ws:

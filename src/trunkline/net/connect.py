@@ -40,7 +40,7 @@ def connect(
     *,
     listener: Listener | None = None,
     additional_headers: HeadersLike = (),
-    subprotocols: Sequence[str] = (),
+    subprotocols: Sequence[str] | None = None,
     origin: str | None = None,
     user_agent_header: str | None = "trunkline",
     ssl: ssl_module.SSLContext | bool | None = None,
@@ -74,7 +74,7 @@ def connect(
         sock=sock,
     )
     headers = _extra_fields(parts, additional_headers, origin, user_agent_header)
-    event = RequestEvent(parts.authority, parts.target, extra_headers=headers, subprotocols=list(subprotocols))
+    event = RequestEvent(parts.authority, parts.target, extra_headers=headers, subprotocols=list(subprotocols or ()))
     return Connecting(route, event, listener, settings)
 
 

@@ -188,7 +188,7 @@ def serve(
     listener: Callable[[], Listener] | None = None,
     process_request: ProcessRequest | None = None,
     origins: Sequence[str | None] | str | None = None,
-    subprotocols: Sequence[str] = (),
+    subprotocols: Sequence[str] | None = None,
     additional_headers: HeadersLike = (),
     ssl: ssl_module.SSLContext | None = None,
     unix: str | os.PathLike[str] | None = None,
@@ -220,7 +220,7 @@ def serve(
     acceptance = Acceptance(
         process_request=process_request,
         origins=origins,
-        subprotocols=tuple(subprotocols),
+        subprotocols=tuple(subprotocols or ()),
         headers=tuple(additional_headers.items() if hasattr(additional_headers, "items") else additional_headers),
         make_listener=None if listener is None else wrap_listener(listener),
     )
