@@ -94,6 +94,29 @@ async def test_a_client_that_leaves_while_it_is_considered():
             assert len(server.connections) == 1
 
 
+@pytest.mark.parametrize("wrap", [lambda answer: answer, later], ids=["at once", "later"])
+async def test_a_health_check_on_the_same_port(wrap):
+    def process(ws, request):
+        return wrap(ws.respond(200, "fine") if request.path == "/health" else None)
+
+    async def get(server, path):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    async with serving(process_request=process) as server:
+        good = await get(server, "/health")
+        assert good.startswith(b"HTTP/1.1 200 ")
+        assert good.endswith(b"\r\n\r\nfine")
+        assert (await get(server, "/other")).startswith(b"HTTP/1.1 400 ")
+        async with at(server, "/other") as ws:
+            await ws.send("still a WebSocket")
+            assert await ws.recv() == "still a WebSocket"
+
+
 ORIGINS = {
     "none allowed but its own": (None, "http://evil.example", False),
     "its own": (None, "http://127.0.0.1:{port}", True),

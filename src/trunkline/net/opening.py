@@ -143,7 +143,12 @@ class ServerOpening:
                     self._consider(ws, event)
         except RemoteProtocolError as error:
             hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
-            self._reject(ws, Response(hint.status_code, from_fields(hint.headers), f"{error}\n".encode()))
+            refusal = Response(hint.status_code, from_fields(hint.headers), f"{error}\n".encode())
+            if self._handshake.plain_request is None or self._acceptance.process_request is None:
+                self._reject(ws, refusal)
+            elif self._deciding is None:
+                target, fields = self._handshake.plain_request
+                self._ask(ws, Request(target, from_fields(fields)), lambda: self._reject(ws, refusal))
         if self._deciding is not None and self._received > MAX_HEAD and ws.transport is not None:
             ws.transport.pause_reading()
 
@@ -162,8 +167,12 @@ class ServerOpening:
             origin = request.headers.get("origin")
             self._reject(ws, ws.respond(403, f"origin {origin} is not allowed\n"))
             return
+        self._ask(ws, request, lambda: self._accept(ws, event))
+
+    def _ask(self, ws: WebSocket, request: Request, go_on: Callable[[], None]) -> None:
+        """Lets process_request answer; if it has no answer, or is not there, `go_on`."""
         if self._acceptance.process_request is None:
-            self._accept(ws, event)
+            go_on()
             return
         try:
             answer = self._acceptance.process_request(ws, request)
@@ -171,11 +180,11 @@ class ServerOpening:
             self._break(ws, error)
             return
         if inspect.isawaitable(answer):
-            self._deciding = asyncio.ensure_future(self._decide(ws, event, answer))
+            self._deciding = asyncio.ensure_future(self._decide(ws, go_on, answer))
         else:
-            self._answer(ws, event, answer)
+            self._answer(ws, go_on, answer)
 
-    async def _decide(self, ws: WebSocket, event: RequestEvent, answer: Awaitable[Response | None]) -> None:
+    async def _decide(self, ws: WebSocket, go_on: Callable[[], None], answer: Awaitable[Response | None]) -> None:
         try:
             response = await answer
         except Exception as error:
@@ -185,13 +194,13 @@ class ServerOpening:
         if ws.transport is None:
             return
         ws.transport.resume_reading()
-        self._answer(ws, event, response)
+        self._answer(ws, go_on, response)
 
-    def _answer(self, ws: WebSocket, event: RequestEvent, response: Response | None) -> None:
+    def _answer(self, ws: WebSocket, go_on: Callable[[], None], response: Response | None) -> None:
         if ws.state is not ConnectionState.CONNECTING:
             return  # process_request has aborted it
         if response is None:
-            self._accept(ws, event)
+            go_on()
         elif isinstance(response, Response):
             self._reject(ws, response)
         else:

@@ -204,7 +204,8 @@ def serve(
     handler: a coroutine function, called with each connection; its end closes it. listener: in its place a Listener
     class, or a callable that makes a Listener for each connection. host, port: where to listen (port 0 takes a free
     one); or unix, a path; or sock.
-    process_request: called with the WebSocket and its Request before it is accepted; a Response that it gives (or its
+    process_request: called with the WebSocket and its Request before it is accepted, and for a GET that asks for no
+    upgrade (a health check) before that is refused; a Response that it gives (or its
     coroutine does) is sent in place of the 101. origins: None for pages of this host and programs without an Origin,
     "*" for any, or a list.
     max_connections, max_pending_handshakes: past them a connection gets 503. Other limits and timeouts: see

@@ -40,6 +40,9 @@ class Handshake(H11Handshake):
         super().__init__(connection_type)
         role = h11.CLIENT if self.client else h11.SERVER
         self._h11_connection = h11.Connection(role, max_incomplete_event_size=MAX_HEAD)
+        # A server's: target and fields of a GET that asks for no upgrade, such as a health check. It is refused all the
+        # same, by RemoteProtocolError, but a program may want to answer it.
+        self.plain_request: tuple[str, list[tuple[bytes, bytes]]] | None = None
 
     @property
     def trailing_data(self) -> bytes:
@@ -86,6 +89,8 @@ class Handshake(H11Handshake):
         _check_version(event)
         _check_bounds(b"%s %s HTTP/1.1" % (event.method, event.target), event.headers)
         _check_fields(event.headers)
+        if event.method == b"GET" and not any(name == b"upgrade" for name, _ in event.headers):
+            self.plain_request = event.target.decode("ascii"), list(event.headers)
         request = super()._process_connection_request(event)
         request.host.encode("idna")  # a host that wsproto could read and nobody can write again is no host
         return request
