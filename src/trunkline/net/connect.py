@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from wsproto.events import Request as RequestEvent
 
 from trunkline.net.dial import Route, dial
-from trunkline.net.http import HeadersLike, as_fields
+from trunkline.net.http import Headers, HeadersLike, as_fields, check_subprotocols
 from trunkline.net.opening import ClientOpening
 from trunkline.net.proxy import find_proxy
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.uri import URI, parse_uri
 from trunkline.net.websocket import WebSocket, websocket_class
-from trunkline.protocol.errors import ConnectError, LocalProtocolError, OpenTimeout
+from trunkline.protocol.errors import ConnectError, HandshakeError, LocalProtocolError, OpenTimeout
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +31,15 @@ __all__ = ["Connecting", "connect"]
 
 # Set by the handshake itself: a second one would be another handshake (RFC 6455 4.1).
 OWN_FIELDS: Final = frozenset(
-    {"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol"}
+    {
+        "connection",
+        "host",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+        "upgrade",
+    }
 )
 
 
@@ -73,8 +81,9 @@ def connect(
         unix=unix,
         sock=sock,
     )
+    offered = check_subprotocols(subprotocols or ())
     headers = _extra_fields(parts, additional_headers, origin, user_agent_header)
-    event = RequestEvent(parts.authority, parts.target, extra_headers=headers, subprotocols=list(subprotocols or ()))
+    event = RequestEvent(parts.authority, parts.target, extra_headers=headers, subprotocols=offered)
     return Connecting(route, event, listener, settings)
 
 
@@ -91,22 +100,14 @@ def _tls_context(uri: URI, ssl: ssl_module.SSLContext | bool | None) -> ssl_modu
 def _extra_fields(
     uri: URI, headers: HeadersLike, origin: str | None, user_agent: str | None
 ) -> list[tuple[bytes, bytes]]:
-    try:
-        fields = as_fields(headers)
-        own = [] if origin is None else [(b"Origin", origin.encode("ascii"))]
-        own += [] if user_agent is None else [(b"User-Agent", user_agent.encode("latin-1"))]
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"a header field cannot be written in {error.encoding}: {error.reason}") from None
-    names = {name.decode().lower() for name, _ in fields}
-    if names & OWN_FIELDS:
-        raise LocalProtocolError(
-            f"{', '.join(sorted(names & OWN_FIELDS))}: set by the handshake itself (additional_headers)"
-        )
-    fields += [(name, value) for name, value in own if name.decode().lower() not in names]
-    if uri.user is not None and "authorization" not in names:
-        pair = f"{uri.user}:{uri.password or ''}"
-        fields.append((b"Authorization", b"Basic " + base64.b64encode(pair.encode())))
-    return fields
+    if origin is not None and not origin.isascii():
+        raise LocalProtocolError(f"origin {origin!r} cannot be written in ASCII (origin, RFC 6454 6.2)")
+    given = Headers(headers)
+    own = {"Origin": origin, "User-Agent": user_agent}
+    if uri.user is not None:
+        own["Authorization"] = "Basic " + base64.b64encode(f"{uri.user}:{uri.password or ''}".encode()).decode()
+    added = [(name, value) for name, value in own.items() if value is not None and given.get(name) is None]
+    return as_fields(given, OWN_FIELDS) + as_fields(added)
 
 
 @dataclass(slots=True, repr=False)  # the request may hold credentials
@@ -145,7 +146,7 @@ class Connecting:
         except TimeoutError as error:
             if isinstance(error, ConnectError):
                 raise
-            raise OpenTimeout(
+            raise attempt.refusal or OpenTimeout(
                 f"{self._route.where} was not open after {timeout} s, in phase {attempt.phase} (open_timeout)"
             ) from error
 
@@ -163,6 +164,7 @@ class Connecting:
             attempt.phase = "handshake"
             await opening.opened
         except BaseException as error:
+            attempt.refusal = opening.refusal
             if not opening.opened.cancel() and not opening.opened.cancelled():
                 opening.opened.exception()  # seen: it is `error`, or comes too late for a caller that has gone
             for ws in made:
@@ -175,6 +177,7 @@ class Connecting:
 
 @dataclass(slots=True)
 class _Attempt:
-    """How far it has come, for the error that says so."""
+    """How far it has come, for the error that says so. refusal: an answer that had begun and did not end."""
 
     phase: str = "connection"
+    refusal: HandshakeError | None = None

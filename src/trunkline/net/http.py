@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Final, overload
 
-__all__ = ["Headers", "HeadersLike", "Request", "Response", "as_fields", "from_fields", "header_pairs"]
+from trunkline.protocol.errors import LocalProtocolError
+
+__all__ = [
+    "Headers",
+    "HeadersLike",
+    "Request",
+    "Response",
+    "as_fields",
+    "check_subprotocols",
+    "from_fields",
+    "header_pairs",
+]
+
+TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
+VALUE: Final = re.compile(r"([^\0\s]([^\0\r\n\v\f]*[^\0\s])?)?", re.ASCII)  # RFC 9110 5.5
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -81,11 +96,42 @@ def header_pairs(headers: HeadersLike) -> Iterable[tuple[str, str]]:
     return headers.items() if isinstance(headers, Mapping) else headers
 
 
-def as_fields(headers: HeadersLike) -> list[tuple[bytes, bytes]]:
-    """The pairs as wsproto takes them. Values are ISO 8859-1, as HTTP has them; what cannot be written is refused by
-    h11.
+def as_fields(headers: HeadersLike, reserved: frozenset[str] = frozenset()) -> list[tuple[bytes, bytes]]:
+    """The pairs as wsproto takes them. Values are ISO 8859-1, as HTTP has them.
+
+    Raises LocalProtocolError for what cannot stand in HTTP (RFC 9110 5) and for names that are `reserved`. Its text
+    holds no value: that may be a secret.
     """
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in header_pairs(headers)]
+    return [_field(name, value, reserved) for name, value in header_pairs(headers)]
+
+
+def _field(name: str, value: str, reserved: frozenset[str]) -> tuple[bytes, bytes]:
+    if not (isinstance(name, str) and isinstance(value, str)):
+        raise TypeError(f"header field {name!r} is {type(value).__name__}, name and value must be str")
+    if not TOKEN.fullmatch(name):
+        raise LocalProtocolError(f"{name!r} is no name of a header field (RFC 9110 5.1)")
+    if name.lower() in reserved:
+        raise LocalProtocolError(f"header field {name} is set by the handshake itself (RFC 6455 4)")
+    if not VALUE.fullmatch(value):
+        raise LocalProtocolError(f"header field {name} has white space at an end, or a line end or NUL (RFC 9110 5.5)")
+    try:
+        return name.encode("ascii"), value.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"header field {name} cannot be written in {error.encoding} (RFC 9110 5.5)") from None
+
+
+def check_subprotocols(names: Sequence[str]) -> list[str]:
+    """The names, if each is a token and none stands twice (RFC 6455 4.1); LocalProtocolError otherwise, TypeError for
+    one str in place of a sequence of them.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"subprotocols is the str {names!r}, must be a sequence of str")
+    for index, name in enumerate(names):
+        if not TOKEN.fullmatch(name):
+            raise LocalProtocolError(f"{name!r} is no name of a subprotocol: it must be a token (RFC 6455 4.1)")
+        if name in names[:index]:
+            raise LocalProtocolError(f"subprotocol {name} stands twice (RFC 6455 4.1)")
+    return list(names)
 
 
 def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -51,22 +51,21 @@ class ClientOpening:
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Takes a piece of the response."""
+        fault: HandshakeError | None = None
         try:
             self._handshake.receive_data(data)
-            for event in self._handshake.events():
-                self._handle(ws, event)
         except RemoteProtocolError as error:
-            status = None if "HTTP" in str(error) else 101
-            self._fail(ws, HandshakeError(status, detail=str(error)))
+            fault = HandshakeError(101 if self._handshake.has_switched else None, detail=str(error))
+        for event in self._handshake.events():
+            self._handle(ws, event)
+        if fault is not None:
+            # The body of a refusal may be malformed; what the refusal says is not.
+            self._fail(ws, self.refusal or fault)
 
     def lose(self, ws: WebSocket, error: Exception | None) -> None:
         """The transport ended: what there is of an answer is the answer."""
-        if self._refusal is not None:
-            self._refuse(ws, self._refusal)
-        elif error is not None:
-            self._fail(ws, error)
-        else:
-            self._fail(ws, ConnectionResetError("the server ended the connection without an answer"))
+        silent = ConnectionResetError("the server ended the connection without an answer")
+        self._fail(ws, self.refusal or error or silent)
 
     def _handle(self, ws: WebSocket, event: Event) -> None:
         if isinstance(event, AcceptConnection):
@@ -84,18 +83,21 @@ class ClientOpening:
             self.opened.set_result(None)
             if self._handshake.trailing_data:
                 ws._feed(self._handshake.trailing_data)
-        elif isinstance(event, RejectConnection):
+        elif isinstance(event, RejectConnection) and event.has_body:  # without: 1xx, the answer follows (RFC 9110 15.2)
             self._refusal = event
-            if not event.has_body:
-                self._refuse(ws, event)
-        elif isinstance(event, RejectData) and self._refusal is not None:
+        elif isinstance(event, RejectData):
             self._body += event.data
             if event.body_finished or len(self._body) > MAX_BODY:
-                self._refuse(ws, self._refusal)
+                assert self.refusal is not None  # h11 gives no body without a head
+                self._fail(ws, self.refusal)
 
-    def _refuse(self, ws: WebSocket, event: RejectConnection) -> None:
-        headers = list(from_fields(event.headers))
-        self._fail(ws, HandshakeError(event.status_code, headers, bytes(self._body[:MAX_BODY])))
+    @property
+    def refusal(self) -> HandshakeError | None:
+        """What is known of an answer that is no 101, whether or not it is complete."""
+        if self._refusal is None:
+            return None
+        headers = list(from_fields(self._refusal.headers))
+        return HandshakeError(self._refusal.status_code, headers, bytes(self._body[:MAX_BODY]))
 
     def _fail(self, ws: WebSocket, error: Exception) -> None:
         if not self.opened.done():

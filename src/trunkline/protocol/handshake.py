@@ -44,6 +44,8 @@ class Handshake(H11Handshake):
         # same, by RemoteProtocolError, but a program may want to answer it.
         self.plain_request: tuple[str, list[tuple[bytes, bytes]]] | None = None
 
+    has_switched = False  # a client's: whether the server has answered 101, be it a valid one or not
+
     @property
     def trailing_data(self) -> bytes:
         """What was received behind the handshake: the first frames."""
@@ -96,6 +98,7 @@ class Handshake(H11Handshake):
         return request
 
     def _establish_client_connection(self, event: h11.InformationalResponse) -> AcceptConnection:
+        self.has_switched = True
         _check_version(event)
         _check_bounds(b"HTTP/1.1 101 %s" % event.reason, event.headers)
         _check_single(event.headers, _SINGLE_ANSWERS)

@@ -1,0 +1,85 @@
+"""HTTP of opening handshakes, written by hand, and a server that answers whatever it is told.
+
+Fields are changed by their names; None leaves one out, a list repeats it.
+"""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+LIMIT = 20  # seconds, after which a test that waits for what never comes fails
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+# The example of RFC 6455 1.3.
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+ASKED: dict[str, bytes] = {
+    "Host": b"localhost",
+    "Upgrade": b"websocket",
+    "Connection": b"Upgrade",
+    "Sec-WebSocket-Key": KEY,
+    "Sec-WebSocket-Version": b"13",
+}
+ANSWERED: dict[str, bytes] = {"Upgrade": b"websocket", "Connection": b"Upgrade", "Sec-WebSocket-Accept": ACCEPT}
+
+Fields = Mapping[str, bytes | list[bytes] | None]
+
+
+def head(line: bytes, fields: Fields, more: bytes = b"") -> bytes:
+    """A first line, fields, more bytes as they are, and the empty line."""
+    rows = [(name, one) for name, value in fields.items() for one in (value if isinstance(value, list) else [value])]
+    return b"\r\n".join([line, *(b"%s: %s" % (n.encode(), v) for n, v in rows if v is not None), more + b"\r\n"])
+
+
+def request(changed: Fields | None = None, more: bytes = b"", *, line: bytes = b"GET /chat?x=1 HTTP/1.1") -> bytes:
+    """A good request, but for what is changed."""
+    return head(line, {**ASKED, **(changed or {})}, more)
+
+
+def answer(
+    changed: Fields | None = None, more: bytes = b"", *, line: bytes = b"HTTP/1.1 101 Switching Protocols"
+) -> bytes:
+    """A good answer to KEY, but for what is changed."""
+    return head(line, {**ANSWERED, **(changed or {})}, more)
+
+
+def accept_for(asked: bytes) -> bytes:
+    """The accept key that proves to have read this request."""
+    lines = asked.split(b"\r\n")
+    key = next(line.split(b":")[1].strip() for line in lines if line.lower().startswith(b"sec-websocket-key:"))
+    return base64.b64encode(hashlib.sha1(key + GUID).digest())
+
+
+@asynccontextmanager
+async def answering(data: bytes, *, step: int | None = None, then_closes: bool = True) -> AsyncIterator[str]:
+    """The address of a TCP server that reads a request and answers `data`, in which ACCEPT stands for the accept key
+    that is right, whole or in steps of some bytes each; then it closes, or else waits for the client to do so.
+    """
+    talks: list[asyncio.Task[None]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())  # type: ignore[arg-type]  # it runs as one
+        with suppress(ConnectionError):
+            asked = await reader.readuntil(b"\r\n\r\n")
+            reply = data.replace(ACCEPT, accept_for(asked))
+            for at in range(0, len(reply), step or len(reply) or 1):
+                writer.write(reply[at : at + (step or len(reply))])
+                await writer.drain()
+                await asyncio.sleep(0)
+            if not then_closes:
+                await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        async with asyncio.timeout(LIMIT):
+            yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            server.close()
+            await asyncio.gather(*talks)
+    finally:
+        server.close()
+        for task in talks:
+            task.cancel()
