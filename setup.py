@@ -17,7 +17,7 @@ def extension(name: str, kernels: list[str]) -> Extension:
         f"trunkline.{name}",
         [f"native/trunkline/{name}.pyx", *(f"native/c/{kernel}.c" for kernel in kernels)],
         include_dirs=["native/c"],
-        depends=[f"native/c/{kernel}.h" for kernel in KERNELS],
+        depends=[f"native/c/{kernel}.h" for kernel in [*KERNELS, "histogram"]],
         extra_compile_args=FLAGS,
     )
 
@@ -30,6 +30,7 @@ setup(
             extension("_inbox", []),
             extension("_outlet", []),
             extension("_link", []),
+            extension("_metrics", ["histogram"]),
         ],
         include_path=["native"],
         build_dir="build/cython",

@@ -1,0 +1,49 @@
+#include "histogram.h"
+
+enum { BITS = 6, CUTS = 1 << BITS, LARGEST_SHIFT = TL_BUCKETS / CUTS - 2 };
+
+#if defined(__GNUC__) || defined(__clang__)
+static unsigned top_bit(uint64_t value) { return 63u - (unsigned)__builtin_clzll(value); }
+#else
+static unsigned top_bit(uint64_t value) {
+    unsigned bit = 0;
+    while (value >>= 1)
+        bit++;
+    return bit;
+}
+#endif
+
+unsigned tl_bucket(uint64_t nanoseconds) {
+    if (nanoseconds < CUTS)
+        return (unsigned)nanoseconds;
+    unsigned shift = top_bit(nanoseconds) - BITS; /* what is shifted out is less than a bucket's width */
+    if (shift > LARGEST_SHIFT)
+        return TL_BUCKETS - 1;
+    return shift * CUTS + (unsigned)(nanoseconds >> shift); /* the shifted value has its top bit: 64 to 127 */
+}
+
+uint64_t tl_bucket_floor(unsigned bucket) {
+    if (bucket < CUTS)
+        return bucket;
+    unsigned shift = bucket / CUTS - 1;
+    return (uint64_t)(CUTS + bucket % CUTS) << shift;
+}
+
+double tl_value_at(const uint64_t counts[TL_BUCKETS], uint64_t rank) {
+    uint64_t seen = 0;
+    unsigned bucket = 0;
+    for (; bucket < TL_BUCKETS - 1; bucket++) {
+        seen += counts[bucket];
+        if (seen > rank)
+            break;
+    }
+    /* A bucket of width 1 holds one value. */
+    return ((double)tl_bucket_floor(bucket) + (double)(tl_bucket_floor(bucket + 1) - 1)) / 2;
+}
+
+uint64_t tl_count_below(const uint64_t counts[TL_BUCKETS], uint64_t nanoseconds) {
+    uint64_t seen = 0;
+    for (unsigned bucket = 0; bucket < TL_BUCKETS && tl_bucket_floor(bucket + 1) - 1 <= nanoseconds; bucket++)
+        seen += counts[bucket];
+    return seen;
+}

@@ -1,0 +1,311 @@
+"""What is measured while messages flow: histograms, moving averages, rates and suspicion.
+
+Theory of operation. Recording is a few additions in plain C fields: no object is made and no clock is read; whoever
+records says what the time is. A `Histogram` allocates its counts once, at its first record. Reading is for people and
+scrapers, seconds apart, and may take its time.
+
+Sources: the histogram's layout is HdrHistogram's; the jitter is RFC 3550's (6.4.1, weight 1/16); the suspicion is the
+phi of Hayashibara et al., "The phi accrual failure detector" (2004), with the logistic approximation of the normal
+distribution that Akka uses.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.math cimport ceil, exp, isfinite, log10, sqrt
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+cdef enum:
+    LONGEST = 1000  # seconds: what is longer is recorded as this; the last bucket begins at 137
+
+
+@cython.final
+cdef class Histogram:
+    """Durations, to 2 significant digits: any quantile is within 1 % of a duration that was recorded at its rank.
+
+    Durations are seconds, from 1 ns to 137 s; longer ones are counted as longer, negative ones as 0. Not shared between
+    threads.
+    """
+
+    def __dealloc__(self):
+        PyMem_Free(self._counts)
+
+    cdef int _make(self) except -1:
+        if self._counts == NULL:
+            self._counts = <uint64_t *>PyMem_Calloc(TL_BUCKETS, sizeof(uint64_t))
+            if self._counts == NULL:
+                raise MemoryError
+        return 0
+
+    cpdef int record(self, double seconds) except -1:
+        """Counts a duration. Raises ValueError for one that is not finite. The first record allocates 16 KiB."""
+        if not isfinite(seconds):
+            raise ValueError(f"a duration is {seconds!r}, must be a finite number of seconds")
+        if self._counts == NULL:
+            self._make()
+        self._add(seconds)
+        return 0
+
+    cdef int _add(self, double seconds) noexcept:
+        seconds = min(max(seconds, 0.0), <double>LONGEST)
+        self._counts[tl_bucket(<uint64_t>(seconds * 1e9 + 0.5))] += 1
+        if self.count == 0 or seconds < self._shortest:
+            self._shortest = seconds
+        if seconds > self._longest:
+            self._longest = seconds
+        self._sum += seconds
+        self.count += 1
+        return 0
+
+    @property
+    def sum(self):
+        """Seconds of all durations together."""
+        return self._sum
+
+    @property
+    def minimum(self):
+        """Seconds of the shortest; None if nothing was recorded."""
+        return self._shortest if self.count else None
+
+    @property
+    def maximum(self):
+        """Seconds of the longest; None if nothing was recorded."""
+        return self._longest if self.count else None
+
+    @property
+    def mean(self):
+        """Seconds; None if nothing was recorded."""
+        return self._sum / <double>self.count if self.count else None
+
+    def quantile(self, double q):
+        """Seconds that a share q (0 to 1) of the durations did not exceed, by nearest rank; None if nothing was
+        recorded. ValueError for q outside of 0 to 1.
+        """
+        cdef uint64_t rank
+        if not 0 <= q <= 1:
+            raise ValueError(f"q is {q!r}, must be between 0 and 1")
+        if self.count == 0:
+            return None
+        rank = min(<uint64_t>ceil(q * <double>self.count), self.count)
+        return min(max(tl_value_at(self._counts, max(rank, 1) - 1) / 1e9, self._shortest), self._longest)
+
+    def count_within(self, double seconds):
+        """How many durations were at most so many seconds; one of a bucket's width (1/64) less may be missing."""
+        if self.count == 0 or not seconds >= 0:
+            return 0
+        if seconds >= self._longest:
+            return self.count
+        return tl_count_below(self._counts, <uint64_t>(min(seconds, <double>LONGEST) * 1e9 + 0.5))
+
+    def buckets(self):
+        """A list of (lower bound in seconds, count) of all buckets that have a count, from the shortest."""
+        cdef unsigned i
+        if self._counts == NULL:
+            return []
+        return [(tl_bucket_floor(i) / 1e9, self._counts[i]) for i in range(TL_BUCKETS) if self._counts[i]]
+
+    def merge(self, Histogram other not None):
+        """Adds all that another has recorded: the same as if it had been recorded here, but for the last digits of
+        `sum`.
+        """
+        cdef unsigned i
+        if other.count == 0:
+            return
+        self._make()
+        for i in range(TL_BUCKETS):
+            self._counts[i] += other._counts[i]
+        if self.count == 0 or other._shortest < self._shortest:
+            self._shortest = other._shortest
+        self._longest = max(self._longest, other._longest)
+        self._sum += other._sum
+        self.count += other.count
+
+    def copy(self):
+        """Another one with the same counts."""
+        cdef Histogram made = Histogram.__new__(Histogram)
+        made.merge(self)
+        return made
+
+    def clear(self):
+        """Forgets everything."""
+        if self._counts != NULL:
+            memset(self._counts, 0, TL_BUCKETS * sizeof(uint64_t))
+        self.count = 0
+        self._sum = self._shortest = self._longest = 0
+
+    def __repr__(self):
+        if not self.count:
+            return "<Histogram empty>"
+        return f"<Histogram of {self.count}: p50 {self.quantile(0.5):.6f} s, p99 {self.quantile(0.99):.6f} s>"
+
+
+@cython.final
+cdef class Average:
+    """An exponentially weighted moving average and the jitter about it.
+
+    weight: the share of a new value, more than 0 and at most 1. The first value is taken whole.
+    """
+
+    def __cinit__(self, double weight=0.0625):
+        if not 0 < weight <= 1:
+            raise ValueError(f"weight is {weight!r}, must be more than 0 and at most 1")
+        self.weight = weight
+
+    cpdef int record(self, double value) except -1:
+        """Takes a value. Raises ValueError for one that is not finite."""
+        cdef double distance
+        if not isfinite(value):
+            raise ValueError(f"a value is {value!r}, must be finite")
+        if self.count:
+            self._value += self.weight * (value - self._value)
+            distance = value - self._last if value > self._last else self._last - value
+            self._jitter += self.weight * (distance - self._jitter)
+        else:
+            self._value = value
+        self._last = value
+        self.count += 1
+        return 0
+
+    @property
+    def value(self):
+        """The average; None before the first value."""
+        return self._value if self.count else None
+
+    @property
+    def last(self):
+        """The latest value; None before the first."""
+        return self._last if self.count else None
+
+    @property
+    def jitter(self):
+        """The average of |value - previous value|, with the same weight; None before the second value."""
+        return self._jitter if self.count > 1 else None
+
+
+@cython.final
+cdef class Window:
+    """How much was counted in the last `seconds`, to a tenth of them: the part of a slot that is running is counted,
+    and with it the nine before.
+
+    seconds: its length. now: the clock's reading (seconds, monotonic) when it is made.
+    """
+
+    def __cinit__(self, double seconds, double now):
+        if not seconds > 0:
+            raise ValueError(f"seconds is {seconds!r}, must be more than 0")
+        self.seconds = seconds
+        self._born = now
+        self._slot = <int64_t>(now / seconds * SLOTS)
+
+    cdef int _move(self, double now) noexcept:
+        """Goes to the slot of now and empties those that were left out."""
+        cdef int64_t slot = <int64_t>(now / self.seconds * SLOTS)
+        if slot - self._slot >= SLOTS:
+            memset(self._slots, 0, sizeof(self._slots))
+            self._slot = slot
+        while self._slot < slot:  # a clock that goes backwards stays in its slot
+            self._slot += 1
+            self._slots[self._slot % SLOTS] = 0
+        return 0
+
+    cdef int add(self, double now, uint64_t n) noexcept:
+        self._move(now)
+        self._slots[self._slot % SLOTS] += n
+        return 0
+
+    def total(self, double now):
+        """What was counted in the window that ends now."""
+        cdef uint64_t total = 0
+        cdef int i
+        self._move(now)
+        for i in range(SLOTS):
+            total += self._slots[i]
+        return total
+
+    def rate(self, double now):
+        """The same a second; over its life while it is younger than the window is long (but over a tenth at least)."""
+        cdef double slot = self.seconds / SLOTS
+        cdef object total = self.total(now)
+        cdef double covered = (SLOTS - 1) * slot + max(now - <double>self._slot * slot, 0.0)
+        return total / max(min(covered, now - self._born), slot)
+
+
+@cython.final
+cdef class Rates:
+    """A counter with its rates over 1, 10 and 60 seconds.
+
+    now: the clock's reading (seconds, monotonic) when it is made.
+    """
+
+    def __cinit__(self, double now):
+        self._short = Window(1, now)
+        self._middle = Window(10, now)
+        self._long = Window(60, now)
+
+    cpdef int add(self, double now, uint64_t n) except -1:
+        """Counts n at the time now."""
+        self._short.add(now, n)
+        self._middle.add(now, n)
+        self._long.add(now, n)
+        self.total += n
+        return 0
+
+    def per_second(self, double now):
+        """The rates a second over the last 1, 10 and 60 s, as a tuple."""
+        return self._short.rate(now), self._middle.rate(now), self._long.rate(now)
+
+    def totals(self, double now):
+        """What was counted in the last 1, 10 and 60 s, as a tuple."""
+        return self._short.total(now), self._middle.total(now), self._long.total(now)
+
+
+@cython.final
+cdef class Suspicion:
+    """Phi: how surprising it is that a sign of life which comes again and again has not come again.
+
+    Phi 1 means that one line in 10 would be alive all the same, phi 3 one in 1,000. weight: the share of a new interval
+    in the averages. least: seconds; the standard deviation is taken for no less, so that a very regular line is not
+    suspected for a moment's delay.
+    """
+
+    def __cinit__(self, double weight=0.0625, double least=0.1):
+        if not 0 < weight <= 1:
+            raise ValueError(f"weight is {weight!r}, must be more than 0 and at most 1")
+        if not least > 0:
+            raise ValueError(f"least is {least!r}, must be more than 0 seconds")
+        self._weight = weight
+        self._least = least
+
+    cpdef int record(self, double now) except -1:
+        """A sign of life came at the time now (seconds, monotonic)."""
+        cdef double interval, distance
+        if self.count:
+            interval = max(now - self._last, 0.0)
+            if self.count == 1:
+                self._mean = interval
+                self._variance = (interval / 4) * (interval / 4)  # Akka's first guess
+            else:
+                distance = interval - self._mean
+                self._mean += self._weight * distance
+                self._variance = (1 - self._weight) * (self._variance + self._weight * distance * distance)
+        self._last = now
+        self.count += 1
+        return 0
+
+    def phi(self, double now):
+        """The suspicion at the time now; 0.0 before two signs of life."""
+        cdef double deviation, y, e, elapsed = now - self._last
+        if self.count < 2:
+            return 0.0
+        deviation = max(sqrt(self._variance), self._least)
+        y = (elapsed - self._mean) / deviation
+        # Beyond this e is nothing beside 1, and would soon be too small for a double.
+        if y > 20:
+            return min((1.5976 * y + 0.070566 * y * y * y) / 2.302585092994046, 1e6)
+        e = exp(-y * (1.5976 + 0.070566 * y * y))
+        return -log10(e / (1 + e)) if elapsed > self._mean else -log10(1 - 1 / (1 + e))
+
+    def forget(self):
+        """The line is a new one: its first sign of life is still to come."""
+        self.count = 0
+        self._mean = self._variance = self._last = 0
