@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from trunkline.manager.clock import Clock
-from trunkline.manager.connection import Connection, Context, Dial
+from trunkline.manager.connection import Connection
+from trunkline.manager.context import Context, Dial
 from trunkline.manager.events import Events, EventStream, StateChange
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.service import Service
@@ -133,7 +134,7 @@ class ConnectionManager:
         known = self._connections.get(service.identify(parameters))
         if known is not None and known.status is not ConnectionStatus.CLOSING:
             return known
-        connection = Connection(service, parameters, self._context())
+        connection = Connection(service, parameters, self._context(), forget=self._forget)
         self._connections[connection.id] = connection
         self._by_service[service.name][connection.id] = connection
         return connection
@@ -145,7 +146,7 @@ class ConnectionManager:
     def _context(self) -> Context:
         if self._clock is None:
             self._clock = asyncio.get_running_loop()
-        return Context(self._dial, self._clock, self._rng, self._events.publish, self._forget, self._logger)
+        return Context(self._dial, self._clock, self._rng, self._events.publish, self._logger)
 
     def _forget(self, connection: Connection[Any, Any]) -> None:
         if self._connections.get(connection.id) is connection:

@@ -1,0 +1,34 @@
+"""What a manager lends to each of its connections."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from trunkline.manager.clock import Clock
+from trunkline.manager.events import StateChange
+from trunkline.net.websocket import WebSocket
+
+__all__ = ["Context", "Dial"]
+
+
+class Dial(Protocol):
+    """`trunkline.connect`, or whatever a test puts in its place."""
+
+    def __call__(
+        self, uri: str, /, *, additional_headers: Mapping[str, str], **options: Any
+    ) -> Awaitable[WebSocket]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a connection is lent by its manager."""
+
+    dial: Dial
+    clock: Clock
+    rng: random.Random
+    publish: Callable[[StateChange], None]
+    logger: logging.Logger

@@ -1,0 +1,244 @@
+"""The life of a line: dial, read until the link is lost, decide, wait, dial again.
+
+A line has one task, which does that and nothing else. Whoever has something to send looks at the link of the moment;
+what is received goes to the `Traffic` that the line was made for. No caller ever holds on to a link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from wsproto.connection import ConnectionState
+
+from trunkline.manager.clock import Signal, sleep
+from trunkline.manager.context import Context
+from trunkline.manager.errors import NotConnected, WaitTimeout
+from trunkline.manager.events import StateChange
+from trunkline.manager.health import Meter
+from trunkline.manager.retry import Pause, Retries
+from trunkline.manager.service import Service
+from trunkline.manager.states import ENDED, ConnectionStatus, Event, move
+from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.categories import ErrorCategory
+from trunkline.protocol.errors import TrunklineError
+
+__all__ = ["Line", "Traffic"]
+
+
+class Traffic(Protocol):
+    """What goes over a line, as the line tells of it. None of these may block or raise."""
+
+    def begin(self, link: WebSocket) -> None:
+        """A link is up, the status is connected, nothing has been read of it."""
+
+    def receive(self, batch: list[str | bytes]) -> None:
+        """Messages of the link of the moment."""
+
+    async def wait_room(self) -> None:
+        """Wait until more can be received. Backpressure reaches the peer meanwhile."""
+
+    def call_last(self) -> None:
+        """The link is closed by us: let in what it still holds, over any bound. It is asked for no room from now on."""
+
+    def stop(self, link: WebSocket) -> None:
+        """The link is gone; another may follow."""
+
+    def end(self) -> None:
+        """No link will come by itself: the status is in ENDED. Called at each move to such a status."""
+
+
+class Line:
+    """One line, across its links. `forget` is called when it has ended for good.
+
+    status: where it stands. link: the WebSocket of the moment, None while there is none.
+    last_error: the latest issue, kept when the line is up again; cause: the exception it was made from.
+    """
+
+    def __init__(
+        self,
+        connection_id: str,
+        service: Service[Any, Any],
+        url: str,
+        context: Context,
+        *,
+        traffic: Traffic,
+        meter: Meter,
+        forget: Callable[[], None],
+    ) -> None:
+        self.status = ConnectionStatus.IDLE
+        self.link: WebSocket | None = None
+        self.last_error: ConnectionIssue | None = None
+        self.cause: BaseException | None = None
+        self._id = connection_id
+        self._service = service
+        self._url = url
+        self._context = context
+        self._clock = context.clock
+        self._traffic = traffic
+        self._meter = meter
+        self._forget = forget
+        self._task: asyncio.Task[None] | None = None
+        self._retries = self._make_retries()
+        self._moved = Signal(context.clock)
+
+    @property
+    def attempts(self) -> int:
+        """Failed attempts and lost links since the line was last stable (`RetryPolicy.reset_after`)."""
+        return self._retries.count
+
+    def start(self) -> None:
+        """Begin to dial, unless that is done already; a failed line starts over."""
+        if self.status is ConnectionStatus.IDLE or self.status is ConnectionStatus.FAILED:
+            self._retries = self._make_retries()
+            self._apply(Event.DIAL)
+            self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {self._id}")
+
+    async def wait_link(self, timeout: float | None) -> WebSocket:
+        """The link, as soon as there is an open one. Raises NotConnected if there will be none, WaitTimeout."""
+        until = None if timeout is None else self._clock.time() + timeout
+        while self.link is None or self.link.state is not ConnectionState.OPEN:
+            if self.status in ENDED:
+                raise self.refusal() from self.cause
+            if not await self._moved.wait(until) and timeout is not None:
+                raise WaitTimeout(self._id, self.status, self.last_error, timeout) from self.cause
+        return self.link
+
+    def refusal(self) -> NotConnected:
+        """The error for whoever wants to use a line that has ended."""
+        return NotConnected(self._id, self.status, self.last_error)
+
+    async def close(self, code: int, reason: str) -> None:
+        """End it for good: the link by the closing handshake, and no retry. Returns when nothing is left of it.
+
+        Cancelled, it drops the link without waiting for the peer.
+        """
+        if self.status is ConnectionStatus.CLOSING:
+            while self.status is ConnectionStatus.CLOSING:
+                await self._moved.wait()
+            return
+        if self.status is ConnectionStatus.CLOSED:
+            return
+        self._apply(Event.CLOSE)
+        try:
+            if self.link is not None and self._task is not None:
+                await self.link.close(code, reason)
+                self._traffic.call_last()
+                await asyncio.wait([self._task])
+        finally:
+            await self._end_task()
+
+    # The task
+
+    async def _hold(self) -> None:
+        while True:
+            issue = await self._attempt()
+            if self.status is ConnectionStatus.CLOSING:
+                return
+            pause = self._decide(issue)
+            if pause is None:
+                return
+            await sleep(self._clock, pause.delay)
+            self._apply(Event.DIAL)
+
+    async def _attempt(self) -> ConnectionIssue:
+        """Dial, and read until the link is gone: how it ended."""
+        try:
+            link = await self._dial()
+        except Exception as error:
+            return self._note(error)
+        try:
+            self._open(link)
+            async for batch in link.batches():
+                self._traffic.receive(batch)
+                await self._traffic.wait_room()
+            await link.recv()  # raises what ended the link, where the iteration only stops
+            raise AssertionError("a message came after the last batch")
+        except Exception as error:
+            return self._note(error)
+        finally:
+            self._drop(link)
+
+    async def _dial(self) -> WebSocket:
+        try:
+            headers = await self._service.ask_headers()
+        except Exception as error:
+            text = f"the headers of service {self._service.name} could not be had: {error!r}"
+            raise CredentialsError(text, recoverable=categorize(error).recoverable) from error
+        return await self._context.dial(self._url, additional_headers=headers, **self._service.options)
+
+    def _open(self, link: WebSocket) -> None:
+        self.link = link
+        self._retries.opened(self._clock.time())
+        self._apply(Event.OPENED, downtime=self._meter.mark_up())
+        self._traffic.begin(link)
+
+    def _drop(self, link: WebSocket) -> None:
+        self._meter.note_latency(link.latency)
+        self._meter.mark_down()
+        self.link = None
+        link.abort()  # nothing, if the closing handshake is done
+        self._traffic.stop(link)
+
+    def _note(self, error: BaseException) -> ConnectionIssue:
+        if not isinstance(error, (TrunklineError, OSError)):
+            self._context.logger.error("%s: unexpected %r", self._id, error, exc_info=error)
+        issue = categorize(error)
+        if issue.category is not ErrorCategory.NORMAL_CLOSURE:
+            self._meter.count_error()
+        self.last_error, self.cause = issue, error
+        return issue
+
+    def _decide(self, issue: ConnectionIssue) -> Pause | None:
+        """Move on from how an attempt ended."""
+        pause = self._retries.after(issue, self._clock.time())
+        if pause is not None:
+            self._apply(Event.SUSPEND if pause.suspended else Event.DEFER, issue, pause)
+        elif issue.category is ErrorCategory.NORMAL_CLOSURE:
+            self._apply(Event.FINISH, issue)
+            self._forget()
+        else:
+            self._apply(Event.GIVE_UP, issue)
+        return pause
+
+    def _make_retries(self) -> Retries:
+        return Retries(self._service.retry, self._context.rng, refreshable=self._service.refreshes_headers)
+
+    def _apply(
+        self,
+        event: Event,
+        issue: ConnectionIssue | None = None,
+        pause: Pause | None = None,
+        *,
+        downtime: float | None = None,
+    ) -> None:
+        before, self.status = self.status, move(self.status, event)
+        change = StateChange(
+            connection_id=self._id,
+            service=self._service.name,
+            before=before,
+            after=self.status,
+            at=self._clock.time(),
+            generation=self._meter.links,
+            issue=issue,
+            retry=self._retries.count or None,
+            delay=None if pause is None else pause.delay,
+            downtime=downtime,
+        )
+        self._moved.notify()
+        if self.status in ENDED:
+            self._traffic.end()
+        self._context.publish(change)
+
+    async def _end_task(self) -> None:
+        task = self._task
+        try:
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        finally:
+            if self.status is ConnectionStatus.CLOSING:
+                self._apply(Event.CLOSED)
+            self._forget()
