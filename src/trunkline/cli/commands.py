@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import trunkline
 from trunkline.cli.client import Exit, talk
+from trunkline.cli.doctor import examine
 from trunkline.cli.echo import serve_echo
+from trunkline.cli.info import show_info
 from trunkline.cli.stdout import silence
 
 if TYPE_CHECKING:
@@ -28,6 +30,22 @@ exit status:
   2    the command line or the URL makes no sense
   3    no link came up: name, port, TLS, timeout
   4    the server would not open a WebSocket
+  130  interrupted
+"""
+
+DOCTOR_EPILOG = """\
+Looks the name up, dials every address, makes TLS, opens a WebSocket, pings and closes it, and stops at the first step
+that fails. Nothing but pings is sent.
+
+exit status:
+  0    the line is good
+  2    the command line or the URL makes no sense
+  10   the name was not found
+  11   no address answers on that port
+  12   the proxy would not
+  13   no TLS: the certificate, or the handshake
+  14   no WebSocket: refused, silent, or something else that answers
+  15   pings are not answered
   130  interrupted
 """
 
@@ -53,6 +71,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_connect(commands)
     _add_serve(commands)
+    _add_doctor(commands)
+    _add_info(commands)
     return parser
 
 
@@ -76,13 +96,7 @@ def _add_connect(commands: Commands) -> None:
         epilog=CONNECT_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("url", metavar="URL", help="ws://host[:port]/path or wss://...")
-    parser.add_argument(
-        "--header", action="append", default=[], type=_header, metavar="NAME:VALUE", help="send it; may be repeated"
-    )
-    parser.add_argument(
-        "--subprotocol", action="append", default=[], metavar="NAME", help="offer it; may be repeated, best first"
-    )
+    _add_address(parser)
     parser.add_argument(
         "--linger", type=_positive, default=1.0, metavar="S", help="seconds of silence before closing (default 1)"
     )
@@ -95,6 +109,42 @@ def _add_serve(commands: Commands) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=8765, help="0 for a free one (default 8765)")
     parser.set_defaults(start=serve_echo)
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="find out where a line breaks: name, port, TLS, proxy, handshake, ping",
+        description="Find out where the line to a WebSocket server breaks, step by step, and why.",
+        epilog=DOCTOR_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_address(parser)
+    parser.add_argument(
+        "--timeout", type=_positive, default=10.0, metavar="S", help="seconds that a step may take (default 10)"
+    )
+    parser.add_argument(
+        "--proxy", default=True, metavar="URL", help="go through it (default: the environment's, as connections do)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of the lines")
+    parser.set_defaults(start=examine)
+
+
+def _add_info(commands: Commands) -> None:
+    parser = commands.add_parser("info", help="versions, SIMD and loop in use", description="What is in use here.")
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of the lines")
+    parser.set_defaults(start=show_info)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    """What every command that dials takes."""
+    parser.add_argument("url", metavar="URL", help="ws://host[:port]/path or wss://...")
+    parser.add_argument(
+        "--header", action="append", default=[], type=_header, metavar="NAME:VALUE", help="send it; may be repeated"
+    )
+    parser.add_argument(
+        "--subprotocol", action="append", default=[], metavar="NAME", help="offer it; may be repeated, best first"
+    )
 
 
 async def _demo(options: argparse.Namespace) -> int:

@@ -1,0 +1,59 @@
+"""`trunkline info`: what is installed and in use here, for a report of a fault."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import json
+import os
+import platform
+import ssl
+import sys
+from typing import Any, Final
+
+import trunkline
+from trunkline._frames import mask_variant
+
+__all__ = ["gather", "show_info"]
+
+REQUIRED: Final = ("wsproto", "h11", "msgspec")
+OPTIONAL: Final = ("uvloop", "isal", "rich", "prometheus-client", "opentelemetry-api", "python-socks")
+
+
+def gather() -> dict[str, Any]:
+    """What is here, as data. Packages that are not installed are None."""
+    names = [*REQUIRED, *OPTIONAL]
+    return {
+        "trunkline": trunkline.__version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "masking": mask_variant(),
+        "tls": ssl.OPENSSL_VERSION,
+        "loop": type(asyncio.get_running_loop()).__module__,
+        "installed_at": os.path.dirname(trunkline.__file__),
+        "packages": {name: _version(name) for name in names},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+async def show_info(options: argparse.Namespace) -> int:
+    """Print it."""
+    seen = gather()
+    if options.json:
+        print(json.dumps(seen))
+        return 0
+    packages = seen.pop("packages")
+    for name, value in seen.items():
+        print(f"{name.replace('_', ' '):<20}{value}")
+    for name in (*REQUIRED, *OPTIONAL):
+        print(f"{name:<20}{packages[name] or 'not installed' + ('' if name in OPTIONAL else ', but needed')}")
+    sys.stdout.flush()
+    return 0

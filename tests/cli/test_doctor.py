@@ -1,0 +1,219 @@
+"""`trunkline doctor` against lines that are good and lines that break, each at another step."""
+
+import asyncio
+import contextlib
+import datetime
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import trustme
+
+import trunkline
+
+pytestmark = pytest.mark.anyio
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+
+
+async def echo(ws: trunkline.WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+@contextlib.asynccontextmanager
+async def raw(talk: Talk, **options: Any) -> AsyncIterator[int]:
+    """A TCP server that does as the test says; gives its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await talk(reader, writer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, **options) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes everything and says nothing."""
+    await reader.read()
+
+
+def banner(text: bytes) -> Talk:
+    """Says this at once and hangs up."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(text)
+        await reader.read(1)
+
+    return talk
+
+
+async def test_a_good_line(run: Any) -> None:
+    async with trunkline.serve(echo, "127.0.0.1", 0, subprotocols=["chat.v2"]) as server:
+        command = await run("doctor", f"ws://127.0.0.1:{server.port}/room?token=secret", "--subprotocol", "chat.v2")
+        done = await command.finish()
+    lines = done.out.splitlines()
+    assert [line.split()[:2] for line in lines[:6]] == [
+        ["ok", step] for step in ("url", "dns", "tcp", "handshake", "ping", "close")
+    ]
+    assert "subprotocol chat.v2" in done.out
+    assert "secret" not in done.out
+    assert lines[-1] == "The line is good."
+    assert (done.status, done.err) == (0, "")
+
+
+async def test_a_good_line_over_tls(run: Any, server_tls, authority, monkeypatch, tmp_path) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    async with trunkline.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
+        done = await (await run("doctor", "--json", f"wss://localhost:{server.port}/")).finish()
+    found = json.loads(done.out)
+    (tls,) = [step for step in found["steps"] if step["step"] == "tls"]
+    assert (found["status"], done.status) == (0, 0)
+    assert tls["version"] == "TLSv1.3"
+    assert tls["days_left"] > 14
+    assert tls["outcome"] == "ok"
+
+
+async def test_a_name_that_is_not_there(run: Any) -> None:
+    done = await (await run("doctor", "ws://nowhere.invalid/")).finish()
+    assert done.status == 10
+    assert "FAULT dns" in done.out
+    assert "spelled right" in done.out
+    assert "The line breaks at: dns." in done.out
+
+
+async def test_a_port_that_refuses(run: Any, refusing_port: int) -> None:
+    done = await (await run("doctor", f"ws://127.0.0.1:{refusing_port}/")).finish()
+    assert done.status == 11
+    assert "FAULT tcp" in done.out
+    assert "nothing listens on this port" in done.out
+
+
+async def test_a_refusal_with_403(run: Any) -> None:
+    def refuse(ws: trunkline.WebSocket, request: trunkline.Request) -> Any:
+        return trunkline.Response(403, [("Server", "edge \x9b"), ("X-Secret", "s3cret")], b"no")
+
+    async with trunkline.serve(echo, "127.0.0.1", 0, process_request=refuse) as server:
+        command = await run("doctor", "--json", f"ws://127.0.0.1:{server.port}/")
+        done = await command.finish()
+    last = json.loads(done.out)["steps"][-1]
+    assert done.status == 14
+    assert (last["step"], last["outcome"], last["status"]) == ("handshake", "fault", 403)
+    assert last["headers"] == {"server": "edge \\x9b"}
+    assert last["category"] == "forbidden"
+    assert "s3cret" not in done.out
+
+
+async def test_a_certificate_of_nobody_known(run: Any, server_tls) -> None:
+    async with trunkline.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
+        done = await (await run("doctor", f"wss://localhost:{server.port}/")).finish()
+    assert done.status == 13
+    assert "FAULT tls" in done.out
+    assert "authority is not known" in done.out
+
+
+async def test_a_certificate_for_another_name(run: Any, wrong_name_tls, authority, monkeypatch, tmp_path) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    async with trunkline.serve(echo, "127.0.0.1", 0, ssl=wrong_name_tls) as server:
+        done = await (await run("doctor", f"wss://localhost:{server.port}/")).finish()
+    assert done.status == 13
+    assert "for another name" in done.out
+
+
+def lasting(authority: trustme.CA, days: int) -> ssl.SSLContext:
+    """A certificate that ends in so many days."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days, hours=1)
+    authority.issue_cert("localhost", not_before=end - datetime.timedelta(days=90), not_after=end).configure_cert(
+        context
+    )
+    return context
+
+
+@pytest.mark.parametrize(("days", "status", "words"), [(-3, 13, "has expired"), (3, 0, "expires soon")])
+async def test_a_certificate_that_has_expired_or_soon_will(
+    run: Any, authority, monkeypatch, tmp_path, days: int, status: int, words: str
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    async with trunkline.serve(echo, "127.0.0.1", 0, ssl=lasting(authority, days)) as server:
+        done = await (await run("doctor", f"wss://localhost:{server.port}/")).finish()
+    assert done.status == status
+    assert words in done.out
+
+
+async def test_a_server_that_says_nothing(run: Any) -> None:
+    async with raw(mute) as port:
+        done = await (await run("doctor", "--timeout", "0.3", f"ws://127.0.0.1:{port}/")).finish()
+    assert done.status == 14
+    assert "says nothing" in done.out
+
+
+async def test_a_port_without_tls(run: Any) -> None:
+    async with raw(banner(b"220 mail.example ESMTP\r\n")) as port:
+        done = await (await run("doctor", f"wss://127.0.0.1:{port}/")).finish()
+    assert done.status == 13
+    assert "speak TLS at all" in done.out
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"-ERR unknown command\r\n\r\n", b"\x1b]0;owned\x07\r\n\r\n"],
+)
+async def test_something_else_that_answers(run: Any, answer: bytes) -> None:
+    async with raw(banner(answer)) as port:
+        done = await (await run("doctor", f"ws://127.0.0.1:{port}/")).finish()
+    assert done.status == 14
+    assert "does not speak WebSocket here" in done.out
+    assert "\x1b" not in done.out
+
+
+async def test_pings_that_nobody_answers(run: Any) -> None:
+    async def deaf(ws: trunkline.WebSocket) -> None:
+        ws.transport.pause_reading()
+        await ws.wait_closed()
+
+    async with trunkline.serve(deaf, "127.0.0.1", 0, close_timeout=0.1) as server:
+        command = await run("doctor", "--timeout", "0.3", f"ws://127.0.0.1:{server.port}/")
+        done = await command.finish()
+    assert done.status == 15
+    assert "no pong within 0.3 s" in done.out
+    assert "5.5.2" in done.out
+
+
+async def test_a_proxy_that_is_not_there(run: Any, refusing_port: int) -> None:
+    command = await run("doctor", "--proxy", f"http://127.0.0.1:{refusing_port}", "ws://far.invalid/")
+    done = await command.finish()
+    assert f"through 127.0.0.1:{refusing_port}" in done.out
+    assert done.status == 11
+
+
+async def test_a_proxy_that_will_not(run: Any) -> None:
+    async with raw(banner(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")) as port:
+        command = await run("doctor", "--proxy", f"http://user:secret@127.0.0.1:{port}", "ws://far.invalid/")
+        done = await command.finish()
+    assert done.status == 12
+    assert "wants a user and a password" in done.out
+    assert "secret" not in done.out
+
+
+async def test_a_url_that_is_none(run: Any) -> None:
+    done = await (await run("doctor", "http://host/")).finish()
+    assert done.status == 2
+    assert "must be ws or wss" in done.out
+
+
+async def test_info(run: Any) -> None:
+    done = await (await run("info", "--json")).finish()
+    seen = json.loads(done.out)
+    assert seen["trunkline"] == trunkline.__version__
+    assert seen["masking"] in ("scalar", "sse2", "avx2", "neon")
+    assert seen["packages"]["wsproto"].startswith("1.")
+    told = await (await run("info")).finish()
+    assert told.status == done.status == 0
+    assert f"trunkline           {trunkline.__version__}" in told.out
