@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import trunkline
 from trunkline.protocol.categories import ErrorCategory
+from trunkline.protocol.errors import printable
 
 __all__ = ["EXITS", "Finding", "Outcome", "Step", "advise", "fault"]
 
@@ -71,20 +72,20 @@ _C = ErrorCategory
 
 ADVICE: Final[dict[ErrorCategory, str]] = {
     _C.DNS_FAILED: "Is the name spelled right, and does this machine's resolver answer for other names?",
-    _C.CONNECTION_REFUSED: "The machine is there, but nothing listens on this port: is the server up, is the port right?",
+    _C.CONNECTION_REFUSED: "The machine is there, but nothing listens on this port: is the server up, the port right?",
     _C.UNREACHABLE: "No route leads there: look at the network, a VPN, a firewall.",
     _C.TIMEOUT: "Nobody says no, but nobody answers: a firewall that drops, or a server that is stuck.",
     _C.NETWORK_ERROR: "The other side, or something in between, cut the line.",
-    _C.TLS_FAILED: "Does this port speak TLS at all, and a version that both sides know? ws:// is the scheme without TLS.",
+    _C.TLS_FAILED: "Does this port speak TLS at all, and a version that both sides know? Without TLS it is ws://.",
     _C.PROXY_FAILED: "The proxy would not make a tunnel; https_proxy, http_proxy and no_proxy say which is used.",
     _C.PROXY_AUTHENTICATION: "The proxy wants a user and a password: http://user:password@host:port.",
-    _C.AUTHENTICATION_FAILED: "The server wants to know who you are: --header 'Authorization: Bearer ...' sends a token.",
+    _C.AUTHENTICATION_FAILED: "The server wants to know who you are: --header 'Authorization: Bearer ...' sends it.",
     _C.FORBIDDEN: "The server understood and will not: an Origin it does not list (--header 'Origin: ...'), or rights.",
     _C.NOT_FOUND: "The server has nothing at this path.",
     _C.REDIRECT: "The server sends its clients elsewhere: use that address.",
     _C.THROTTLED: "Too many attempts: wait as long as the server says.",
     _C.SERVICE_UNAVAILABLE: "The server, or the one behind its front, is in trouble; it may pass.",
-    _C.INVALID_UPGRADE: "Something answers, but it does not speak WebSocket here: is it the right port and path, and does a "
+    _C.INVALID_UPGRADE: "Something answers, but it does not speak WebSocket here: are port and path right, does a "
     "proxy in front pass upgrades on?",
     _C.CONNECTION_FAILED: "The server will not open a WebSocket for this request.",
 }
@@ -114,5 +115,5 @@ def fault(step: Step, error: BaseException, seconds: float | None = None, text: 
     """The finding for a step that failed with `error`; text: in place of the error's own."""
     issue = trunkline.categorize(error)
     facts = {"category": issue.category, "code": issue.code, "recoverable": issue.recoverable}
-    shown = trunkline.protocol.errors.printable(text or str(error))
+    shown = printable(text or str(error))
     return Finding(step, Outcome.FAULT, shown, advise(error), seconds, facts)
