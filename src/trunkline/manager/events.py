@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.net.logs import log_fields
 
 __all__ = ["EventStream", "Events", "StateChange"]
 
@@ -131,7 +132,9 @@ class Events:
                 callback(change)
             except Exception:
                 # A listener's fault must not stop the line that it listens to.
-                self._logger.exception("a subscriber of connection events raised")
+                self._logger.exception(
+                    "a subscriber of connection events raised", extra=log_fields("subscriber.failed")
+                )
 
     def end(self) -> None:
         """No more changes: every stream ends once it is read out."""

@@ -17,10 +17,12 @@ from trunkline.manager.context import Context
 from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import StateChange
 from trunkline.manager.health import Meter
+from trunkline.manager.logs import redact
 from trunkline.manager.retry import Pause, Retries
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, ConnectionStatus, Event, move
 from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
+from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 from trunkline.protocol.errors import TrunklineError
@@ -184,7 +186,8 @@ class Line:
 
     def _note(self, error: BaseException) -> ConnectionIssue:
         if not isinstance(error, (TrunklineError, OSError)):
-            self._context.logger.error("%s: unexpected %r", self._id, error, exc_info=error)
+            extra = log_fields("connection.fault", connection=redact(self._id))
+            self._context.logger.error("unexpected %r", error, exc_info=error, extra=extra)
         issue = categorize(error)
         if issue.category is not ErrorCategory.NORMAL_CLOSURE:
             self._meter.count_error()

@@ -15,6 +15,7 @@ from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
 from trunkline.manager.events import Events, EventStream, StateChange
 from trunkline.manager.health import ConnectionHealth
+from trunkline.manager.logs import StateLog
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
 from trunkline.net.connect import connect
@@ -54,6 +55,7 @@ class ConnectionManager:
         self._dial = dial if dial is not None else cast(Dial, connect)
         self._logger = logger if logger is not None else logging.getLogger("trunkline.manager")
         self._events = Events(self._logger)
+        self._events.subscribe(StateLog(self._logger))
         self._connections: dict[str, Connection[Any, Any]] = {}
         self._by_service: dict[str, dict[str, Connection[Any, Any]]] = {name: {} for name in self._services}
         self._waiting: Counter[str] = Counter()  # callers of connect, by connection

@@ -7,7 +7,9 @@ from typing import Any, Generic, TypeVar
 from trunkline.manager.context import Context
 from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox, Quarantine
+from trunkline.manager.logs import redact
 from trunkline.manager.service import Service
+from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import DecodeError
 
@@ -43,7 +45,10 @@ class Reception(Generic[Receives]):
                 self._meter.count_undecodable()
         if misfits:
             # Once for all that came together: a peer must not decide how fast our log grows.
-            self._logger.warning("%s: %d undecodable messages, the last: %s", self._id, len(misfits), misfits[-1])
+            known = redact(self._id)
+            extra = log_fields("message.undecodable", connection=known, service=self._service.name, count=len(misfits))
+            text = "%s: %d undecodable messages, the last: %s"
+            self._logger.warning(text, known, len(misfits), misfits[-1], extra=extra)
         self.inbox.changed.notify()
 
     async def wait_room(self) -> None:

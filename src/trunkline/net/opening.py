@@ -16,6 +16,7 @@ from wsproto.events import Request as RequestEvent
 from wsproto.utilities import RemoteProtocolError
 
 from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, from_fields
+from trunkline.net.logs import log_fields
 from trunkline.protocol.errors import HandshakeError, LocalProtocolError
 from trunkline.protocol.handshake import MAX_HEAD, Handshake
 
@@ -209,7 +210,7 @@ class ServerOpening:
             self._break(ws, TypeError(f"process_request gave {type(response).__name__}, must give None or a Response"))
 
     def _break(self, ws: WebSocket, error: Exception) -> None:
-        ws.logger.error("process_request failed", exc_info=error)
+        ws.logger.error("process_request failed", exc_info=error, extra=log_fields("request.failed"))
         self._reject(ws, ws.respond(500, "internal error\n"))
 
     def _is_welcome(self, headers: Headers) -> bool:
@@ -235,7 +236,7 @@ class ServerOpening:
         try:
             listener = make() if make is not None else None
         except Exception as error:
-            ws.logger.error("the listener could not be made", exc_info=error)
+            ws.logger.error("the listener could not be made", exc_info=error, extra=log_fields("listener.failed"))
             ws.abort()
             return
         response = Response(101, Headers(headers))
@@ -256,7 +257,8 @@ class ServerOpening:
             data = self._handshake.send(RejectConnection(response.status, fields, has_body=True))
             data += self._handshake.send(RejectData(response.body))
         except (LocalProtocolError, UnicodeError) as error:
-            ws.logger.error("the answer %r cannot be sent", response.status, exc_info=error)
+            extra = log_fields("request.failed", code=response.status)
+            ws.logger.error("the answer %r cannot be sent", response.status, exc_info=error, extra=extra)
             ws.abort()
             return
         ws.transport.write(data)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from trunkline.net.http import HeadersLike
+from trunkline.net.logs import log_fields
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.websocket import WebSocket, websocket_class
@@ -151,7 +152,7 @@ class Server:
         except ConnectionClosed:
             pass  # the handler need not catch what ends every connection
         except Exception as error:
-            ws.logger.error("the handler of %r failed", ws, exc_info=error)
+            ws.logger.error("the handler of %r failed", ws, exc_info=error, extra=log_fields("handler.failed"))
             ws.fail(1011, f"the handler raised {type(error).__name__}", told=INTERNAL_ERROR)
         finally:
             ws.start_closing()

@@ -24,6 +24,7 @@ from trunkline._link import Link
 from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive
 from trunkline.net.listener import Close, Listener
+from trunkline.net.logs import log_fields
 from trunkline.net.loops import adapts, flusher_of
 from trunkline.net.settings import Settings
 from trunkline.protocol.categories import Initiator
@@ -370,7 +371,7 @@ class Wire(Link, asyncio.BaseProtocol):
         self.fail(fault.code, fault.text, error, told=FIXED_REASONS[fault.code])
 
     def _on_broken(self, error: BaseException) -> None:
-        self.logger.error("a callback of %r failed", self, exc_info=error)
+        self.logger.error("a callback of %r failed", self, exc_info=error, extra=log_fields("callback.failed"))
         self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)
 
     def _on_writable(self) -> None:

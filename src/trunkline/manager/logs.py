@@ -1,0 +1,76 @@
+"""Each change of a connection's state as one log record."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Final
+
+from trunkline.manager.events import StateChange
+from trunkline.manager.states import ConnectionStatus
+from trunkline.net.logs import log_fields
+
+__all__ = ["LEVELS", "StateLog", "redact"]
+
+_S = ConnectionStatus
+
+# An attempt that begins, or an end that was asked for, is nobody's concern at three in the morning.
+LEVELS: Final[dict[ConnectionStatus, int]] = {
+    _S.CONNECTING: logging.DEBUG,
+    _S.CONNECTED: logging.INFO,
+    _S.WAITING: logging.WARNING,
+    _S.SUSPENDED: logging.WARNING,
+    _S.FAILED: logging.ERROR,
+    _S.CLOSING: logging.DEBUG,
+    _S.CLOSED: logging.INFO,
+}
+
+_SECRET: Final = re.compile(
+    r"([?&][^=&]*(?:token|secret|passw|key|auth|credential|session|signature)[^=&]*=)[^&]*", re.IGNORECASE
+)
+
+
+def redact(connection_id: str) -> str:
+    """The id without the values of parameters whose names say that they are secret."""
+    return _SECRET.sub(r"\1...", connection_id)
+
+
+class StateLog:
+    """A subscriber of a manager's events that logs them, to the child "state" of the manager's logger."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger.getChild("state")
+        # A program that has no logging set up is not to find a lost line on its standard error; a fault, yes.
+        if not self._logger.handlers:
+            self._logger.addHandler(logging.NullHandler())
+
+    def __call__(self, change: StateChange) -> None:
+        """Log the change, if its level is asked for."""
+        level = LEVELS.get(change.after, logging.INFO)
+        if self._logger.isEnabledFor(level):
+            text = change.explain()
+            self._logger.log(level, "%s: %s", redact(change.connection_id), text, extra=describe(change))
+
+
+def describe(change: StateChange) -> dict[str, Any]:
+    """The fields of a change."""
+    issue = change.issue
+    about: dict[str, Any] = {}
+    if issue is not None:
+        about = {
+            "category": str(issue.category),
+            "code": issue.code,
+            "phase": issue.phase,
+            "initiator": issue.initiator,
+        }
+    return log_fields(
+        f"connection.{change.after}",
+        connection=redact(change.connection_id),
+        service=change.service,
+        status=str(change.after),
+        attempt=change.retry,
+        generation=change.generation,
+        delay=change.delay,
+        downtime=change.downtime,
+        **about,
+    )

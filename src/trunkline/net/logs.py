@@ -1,0 +1,56 @@
+"""What trunkline logs: one event name a message, and flat fields that formatters and filters pick up as they are.
+
+The loggers are the standard library's, a tree a floor: `trunkline.net`, `trunkline.manager` and, for
+changes of state, `trunkline.manager.state`. Nothing is logged for each
+message or frame at INFO or above. A field is an attribute of the log record; one that does not apply is absent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["EVENTS", "FIELDS", "log_fields"]
+
+# Every event that is logged, with what it means.
+EVENTS: Final[dict[str, str]] = {
+    "callback.failed": "a listener's callback raised; the connection is failed with 1011",
+    "handler.failed": "a connection's handler raised; the connection is failed with 1011",
+    "listener.failed": "a listener could not be made; the connection is aborted",
+    "request.failed": "process_request raised or gave no answer that can be sent",
+    "connection.connecting": "an attempt begins",
+    "connection.connected": "a link is up",
+    "connection.waiting": "the attempt failed or the link was lost; the next attempt has a time",
+    "connection.suspended": "the same, and only a slow probe is left",
+    "connection.failed": "the same, and there is no next attempt",
+    "connection.closing": "the program closes the connection",
+    "connection.closed": "the connection has ended",
+    "connection.fault": "an attempt ended with an exception that is no error of a line: a fault in the program",
+    "message.undecodable": "messages did not fit the service's type; they are in the quarantine",
+    "subscriber.failed": "a subscriber of connection events raised",
+}
+
+# Every field, with what it holds.
+FIELDS: Final[dict[str, str]] = {
+    "event": "the name of the event",
+    "connection": "id of the managed connection, values of secret parameters left out",
+    "service": "name of its service",
+    "attempt": "number of the retry that is made or comes next",
+    "category": "ErrorCategory of what went wrong",
+    "code": "close code, HTTP status or errno",
+    "generation": "links that the connection has had, this one included",
+    "status": "ConnectionStatus after the change",
+    "delay": "seconds until the next attempt",
+    "downtime": "seconds without a link that have just ended",
+    "phase": "how far the attempt got",
+    "initiator": "who closed: local or remote",
+    "remote": "the peer's address",
+    "count": "how many messages it is about",
+}
+
+
+def log_fields(event: str, **more: Any) -> dict[str, Any]:
+    """The `extra` of a log call. Raises KeyError for an event or a field that is not in the tables."""
+    for name in more:
+        FIELDS[name]
+    EVENTS[event]
+    return {"event": event, **{name: value for name, value in more.items() if value is not None}}

@@ -1,0 +1,1 @@
+"""To see every connection: logs for those who have nothing."""
