@@ -11,8 +11,8 @@ NAMES = {
     trunkline: """
         Broadcast Close ConnectError Connection ConnectionClosed ConnectionClosedError ConnectionClosedOK
         ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus CredentialsError DecodeError
-        ErrorCategory HandshakeError Headers InvalidURI Listener LocalProtocolError MessageTooBig NotConnected
-        OpenTimeout ProxyError RemoteProtocolError Request Response RetryPolicy SendInterrupted Server Service
+        ErrorCategory HandshakeError Headers Hint InvalidURI Listener LocalProtocolError MessageTooBig NotConnected
+        OpenTimeout ProxyError RemoteProtocolError Request Response RetryPolicy Rule SendInterrupted Server Service
         Settings SlowConsumer StateChange Stats TrunklineError WaitTimeout WebSocket broadcast categorize connect
         serve
     """,

@@ -9,6 +9,7 @@ import pytest
 
 from trunkline.manager.errors import NotConnected
 from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.rules import Rule
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.protocol.categories import ErrorCategory
 from trunkline.protocol.errors import ConnectError, HandshakeError
@@ -185,6 +186,31 @@ async def test_credentials_that_cannot_be_had(
     assert connection.last_error is not None
     assert (connection.last_error.category, connection.last_error.phase) == ("authentication_failed", "credentials")
     assert not net.dials
+    await line.manager.close()
+
+
+async def test_a_service_has_its_own_rules(make_line: MakeLine, net: Any) -> None:
+    rules = {4001: Rule(ErrorCategory.FORBIDDEN, meaning="banned"), 404: Rule(ErrorCategory.SERVICE_UNAVAILABLE)}
+    line = make_line(rules=rules)
+    net.script = [HandshakeError(404)]
+    connection = await line.start()
+    assert connection.status is Status.WAITING
+    await line.clock.advance(1)
+    net.link.lose(4001, "rude", "remote")
+    await line.clock.advance(0)
+    assert (connection.status, line.last.explain()) == (
+        Status.FAILED,
+        "given up: banned: received 4001 (private use) rude",
+    )
+    await line.manager.close()
+
+
+async def test_without_compression_once_a_peer_would_have_none(make_line: MakeLine, net: Any) -> None:
+    line = make_line(compression="deflate")
+    await line.start()
+    net.link.lose(1010, "", "local")
+    await line.clock.advance(1)
+    assert [options["compression"] for _, options in net.dials] == ["deflate", None]
     await line.manager.close()
 
 

@@ -1,12 +1,15 @@
 """Retry policies: the pauses, the limits, and what each kind of failure asks for."""
 
+import errno
 import random
 import socket
+import ssl
 from typing import Any
 
 import pytest
 
-from trunkline.manager.retry import Pause, Retries, RetryPolicy, hint_for
+from trunkline.manager.hints import Hint, hint_for
+from trunkline.manager.retry import Pause, Retries, RetryPolicy
 from trunkline.manager.taxonomy import ConnectionIssue, categorize
 from trunkline.protocol.errors import ConnectError, HandshakeError, connection_closed
 
@@ -82,15 +85,60 @@ def test_the_count_starts_over_after_stable_uptime_only() -> None:
     assert counter.count == 1
 
 
-def test_a_server_that_accepts_and_closes_is_dialled_ever_more_slowly() -> None:
-    counter, now, dials = retries(seed=3), 0.0, 0
+@pytest.mark.parametrize("jitter", ["full", "decorrelated", "added"])
+@pytest.mark.parametrize("lifetime", [0.0, 0.001, 1.0, 5.0, 14.0, 29.9, 30.0, 45.0])
+@pytest.mark.parametrize("code", [1001, 1002, 1005, 1006, 1011, 1012, 1013, 1014, 3008, 4000])
+def test_a_server_that_accepts_and_closes_is_dialled_under_ten_times_in_a_minute(
+    code: int, lifetime: float, jitter: Any
+) -> None:
+    worst = max(dials_in_a_minute(code, lifetime, jitter, seed) for seed in range(300))
+    assert worst < 10
+
+
+def dials_in_a_minute(code: int, lifetime: float, jitter: Any, seed: int) -> int:
+    """How often a server is dialled in the first minute which accepts, and closes after `lifetime` seconds."""
+    counter, now, dials = retries(RetryPolicy(jitter=jitter), seed=seed), 0.0, 0
+    while now < 60:
+        dials += 1
+        counter.opened(now)
+        pause = counter.after(closed(code), now + lifetime)
+        if pause is None:
+            return dials
+        now += lifetime + pause.delay
+    return dials
+
+
+class Stingy(random.Random):
+    """Draws the least that there is, which no seed may be trusted never to do."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return min(a, b)
+
+
+def test_nor_is_it_if_chance_always_gives_the_least() -> None:
+    counter, now, dials = Retries(RetryPolicy(), Stingy()), 0.0, 0
     while now < 60:
         dials += 1
         counter.opened(now)
         pause = counter.after(closed(1001), now)
         assert pause is not None
         now += pause.delay
-    assert dials < 10
+    assert dials == 8
+
+
+def test_a_server_that_refuses_meets_full_jitter_without_a_floor() -> None:
+    drawn = [pauses(retries(seed=seed), REFUSED, 6)[-1] for seed in range(300)]
+    assert min(pause.delay for pause in drawn if pause is not None) < 0.5
+
+
+def test_decorrelated_jitter_draws_from_three_times_the_pause_before() -> None:
+    policy = RetryPolicy(jitter="decorrelated")
+    for seed in range(50):
+        previous = 0.5
+        for pause in pauses(retries(policy, seed=seed), REFUSED, 30):
+            assert pause is not None
+            assert 0.5 <= pause.delay <= min(60, 3 * previous)
+            previous = pause.delay
 
 
 def test_past_the_deadline_it_is_suspended_and_probed_slowly() -> None:
@@ -191,6 +239,35 @@ def test_what_may_be_a_deploy_is_probed_slowly_and_not_for_ever() -> None:
 def test_a_name_server_that_is_down_is_no_missing_name() -> None:
     busy = categorize(ConnectError.wrap(socket.gaierror(socket.EAI_AGAIN, "busy"), "dns", "host"))
     assert not hint_for(busy).probe
+
+
+@pytest.mark.parametrize("code", [socket.EAI_MEMORY, socket.EAI_SYSTEM])
+def test_nor_is_a_resolver_that_is_out_of_breath(code: int) -> None:
+    assert hint_for(categorize(ConnectError.wrap(socket.gaierror(code, "busy"), "dns", "host"))) is Hint.JITTER
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_without_descriptors_it_does_not_hurry(code: int) -> None:
+    assert hint_for(categorize(ConnectError.wrap(OSError(code, "out of them"), "tcp", "host"))) is Hint.JITTER
+
+
+def test_an_expired_certificate_is_probed_until_it_is_renewed() -> None:
+    expired = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    expired.verify_code, expired.verify_message = 10, "certificate has expired"
+    issue = categorize(ConnectError.wrap(expired, "tls", "host"))
+    outcome = pauses(retries(), issue, 50)
+    assert all(pause is not None and pause.suspended for pause in outcome)
+
+
+def test_a_probe_keeps_to_retry_after_as_well() -> None:
+    pause = retries(RetryPolicy(probe=(1, 2))).after(answered(404, "120"), 0)
+    assert pause == Pause(1, 120, suspended=True, not_before=120)
+
+
+def test_what_the_server_asked_for_is_told_apart() -> None:
+    pause = retries().after(answered(503, "4"), 0)
+    assert pause is not None
+    assert pause.not_before == 4
 
 
 def test_strikes_are_counted_by_category() -> None:

@@ -4,8 +4,10 @@ from trunkline.manager.connection import Connection
 from trunkline.manager.errors import NotConnected, SendInterrupted, WaitTimeout
 from trunkline.manager.events import EventStream, StateChange
 from trunkline.manager.health import ConnectionHealth
+from trunkline.manager.hints import Hint
 from trunkline.manager.manager import ConnectionManager
 from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.rules import Rule
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
@@ -18,8 +20,10 @@ __all__ = [
     "ConnectionStatus",
     "CredentialsError",
     "EventStream",
+    "Hint",
     "NotConnected",
     "RetryPolicy",
+    "Rule",
     "SendInterrupted",
     "Service",
     "StateChange",

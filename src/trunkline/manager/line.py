@@ -19,6 +19,7 @@ from trunkline.manager.events import StateChange
 from trunkline.manager.health import Meter
 from trunkline.manager.logs import redact
 from trunkline.manager.retry import Pause, Retries
+from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, ConnectionStatus, Event, move
 from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
@@ -41,6 +42,9 @@ class Traffic(Protocol):
 
     async def wait_room(self) -> None:
         """Wait until more can be received. Backpressure reaches the peer meanwhile."""
+
+    def set_aside(self, issue: ConnectionIssue) -> None:
+        """The peer choked on a message of ours (1003, 1007, 1009): the suspect must not be sent again."""
 
     def call_last(self) -> None:
         """The link is closed by us: let in what it still holds, over any bound. It is asked for no room from now on."""
@@ -82,6 +86,7 @@ class Line:
         self._traffic = traffic
         self._meter = meter
         self._forget = forget
+        self._is_plain = False  # a peer would have none of our extensions
         self._task: asyncio.Task[None] | None = None
         self._retries = self._make_retries()
         self._moved = Signal(context.clock)
@@ -136,16 +141,16 @@ class Line:
 
     async def _hold(self) -> None:
         while True:
-            issue = await self._attempt()
+            judgement = await self._attempt()
             if self.status is ConnectionStatus.CLOSING:
                 return
-            pause = self._decide(issue)
+            pause = self._decide(judgement)
             if pause is None:
                 return
             await sleep(self._clock, pause.delay)
             self._apply(Event.DIAL)
 
-    async def _attempt(self) -> ConnectionIssue:
+    async def _attempt(self) -> Judgement:
         """Dial, and read until the link is gone: how it ended."""
         try:
             link = await self._dial()
@@ -169,7 +174,10 @@ class Line:
         except Exception as error:
             text = f"the headers of service {self._service.name} could not be had: {error!r}"
             raise CredentialsError(text, recoverable=categorize(error).recoverable) from error
-        return await self._context.dial(self._url, additional_headers=headers, **self._service.options)
+        options: dict[str, Any] = {**self._service.options}
+        if self._is_plain and "compression" in options:
+            options["compression"] = None
+        return await self._context.dial(self._url, additional_headers=headers, **options)
 
     def _open(self, link: WebSocket) -> None:
         self.link = link
@@ -184,19 +192,23 @@ class Line:
         link.abort()  # nothing, if the closing handshake is done
         self._traffic.stop(link)
 
-    def _note(self, error: BaseException) -> ConnectionIssue:
+    def _note(self, error: BaseException) -> Judgement:
         if not isinstance(error, (TrunklineError, OSError)):
             extra = log_fields("connection.fault", connection=redact(self._id))
             self._context.logger.error("unexpected %r", error, exc_info=error, extra=extra)
-        issue = categorize(error)
-        if issue.category is not ErrorCategory.NORMAL_CLOSURE:
+        judgement = self._service.rules.judge(error, refreshable=self._service.refreshes_headers)
+        if judgement.issue.category is not ErrorCategory.NORMAL_CLOSURE:
             self._meter.count_error()
-        self.last_error, self.cause = issue, error
-        return issue
+        self.last_error, self.cause = judgement.issue, error
+        self._is_plain = self._is_plain or judgement.hint.plain
+        if judgement.hint.set_aside and judgement.issue.initiator == "remote":
+            self._traffic.set_aside(judgement.issue)
+        return judgement
 
-    def _decide(self, issue: ConnectionIssue) -> Pause | None:
+    def _decide(self, judgement: Judgement) -> Pause | None:
         """Move on from how an attempt ended."""
-        pause = self._retries.after(issue, self._clock.time())
+        issue = judgement.issue
+        pause = self._retries.after(issue, self._clock.time(), judgement.hint)
         if pause is not None:
             self._apply(Event.SUSPEND if pause.suspended else Event.DEFER, issue, pause)
         elif issue.category is ErrorCategory.NORMAL_CLOSURE:

@@ -9,6 +9,7 @@ from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox, Quarantine
 from trunkline.manager.logs import redact
 from trunkline.manager.service import Service
+from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import DecodeError
@@ -54,6 +55,9 @@ class Reception(Generic[Receives]):
     async def wait_room(self) -> None:
         """Wait until the inbox is not full."""
         await self.inbox.wait_room()
+
+    def set_aside(self, issue: ConnectionIssue) -> None:
+        """Nothing: what we sent is not ours to keep, and is never sent twice."""
 
     def call_last(self) -> None:
         """Let in what the link still holds."""

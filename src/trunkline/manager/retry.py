@@ -3,85 +3,24 @@
 `RetryPolicy` is the plan, a value that many services may share; `Retries` counts one connection's attempts against it.
 
 The backoff is full jitter inside a ceiling that doubles up to the cap, so that clients which lost one server at one
-moment come back spread out. What a failure asks for beyond that (a pause of its own, a limited number of tries, a slow
-probe) stands in `HINTS`. A connection that only just opened has proved nothing: the count starts over after
-`reset_after` seconds of uptime, so that a server which accepts and then closes does not make us dial in a hot loop.
+moment come back spread out. What a failure asks for beyond that stands in `trunkline.manager.hints`. A connection that
+only just opened has proved nothing: the count starts over after `reset_after` seconds of uptime. And since full jitter
+may draw next to nothing time and again, it gets a floor once a link has died young, so that a server which accepts and
+then closes is dialled under ten times in the first minute, whatever is drawn.
 """
 
 from __future__ import annotations
 
 import random
-import socket
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
+from trunkline.manager.hints import Hint, hint_for
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.protocol.categories import ErrorCategory
 
-__all__ = ["HINTS", "Hint", "Pause", "Retries", "RetryPolicy", "hint_for"]
-
-
-class Hint(NamedTuple):
-    """How to come back from a kind of failure, where it is not plain jittered backoff."""
-
-    tries: int | None = None  # retries before we stop; None: no limit
-    first: tuple[float, float] | None = None  # seconds: the first pause is drawn from here
-    slowness: float = 1.0  # multiplies the ceiling of the backoff
-    probe: bool = False  # suspended, with a slow probe
-    refresh: bool = False  # only if the credentials are asked for anew
-
-
-PLAIN: Final = Hint()
-FAST: Final = Hint(first=(0.0, 0.05))  # a broken line, not a busy server: one quick try
-SPREAD: Final = Hint(first=(0.0, 5.0))  # everybody lost the same server: come back spread out
-ONCE: Final = Hint(tries=1)
-THREE_STRIKES: Final = Hint(tries=3)
-REFRESH: Final = Hint(tries=1, refresh=True)
-PROBE: Final = Hint(tries=5, probe=True)
-
-_C = ErrorCategory
-
-HINTS: Final[dict[ErrorCategory, Hint]] = {
-    _C.GOING_AWAY: SPREAD,
-    _C.PROTOCOL_ERROR: ONCE,
-    _C.UNSUPPORTED_DATA: ONCE,
-    _C.INVALID_DATA: ONCE,
-    _C.MESSAGE_TOO_BIG: ONCE,
-    _C.EXTENSION_REQUIRED: ONCE,
-    _C.RESERVED: ONCE,
-    _C.INVALID_UPGRADE: ONCE,
-    _C.APPLICATION: THREE_STRIKES,
-    _C.TLS_FAILED: THREE_STRIKES,
-    _C.TLS_CERTIFICATE: PROBE,
-    _C.NOT_FOUND: PROBE,
-    _C.DNS_FAILED: PROBE,
-    _C.NETWORK_ERROR: FAST,
-    _C.SERVICE_RESTART: Hint(first=(5.0, 30.0)),
-    _C.OVERLOADED: Hint(slowness=4.0),
-    _C.THROTTLED: Hint(slowness=2.0),
-    _C.POLICY_VIOLATION: REFRESH,
-}
-
-# Where one category has two causes that ask for different things.
-HINTS_BY_CODE: Final[dict[tuple[ErrorCategory, int], Hint]] = {
-    (_C.NETWORK_ERROR, 1006): SPREAD,
-    (_C.TIMEOUT, 1011): FAST,
-    (_C.TIMEOUT, 408): FAST,
-    (_C.AUTHENTICATION_FAILED, 401): REFRESH,
-    (_C.AUTHENTICATION_FAILED, 3000): REFRESH,
-    (_C.FORBIDDEN, 403): REFRESH,
-    (_C.DNS_FAILED, socket.EAI_AGAIN): PLAIN,
-}
-
-
-def hint_for(issue: ConnectionIssue) -> Hint:
-    """The hint for an issue; PLAIN where nothing special is known."""
-    if issue.code is not None:
-        by_code = HINTS_BY_CODE.get((issue.category, issue.code))
-        if by_code is not None:
-            return by_code
-    return HINTS.get(issue.category, PLAIN)
+__all__ = ["Pause", "Retries", "RetryPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +35,11 @@ class RetryPolicy:
     reset_after: uptime after which the count starts over.
     longest_retry_after: a Retry-After beyond this is taken for this.
     reopen: dial again after the peer closed with 1000.
-    jitter: "full" draws the pause between 0 and the ceiling; "added" takes the ceiling and adds up to `base`.
+    jitter: "full" draws the pause between 0 and the ceiling; "decorrelated" between `base` and three times the pause
+        before; "added" takes the ceiling and adds up to `base`.
+    attempt_timeout: for one whole attempt, credentials and `open_timeout` included; None: no limit.
     first_at_once: the first dial after the loss of a link does not wait.
-    hints: follow `HINTS` and Retry-After.
+    hints: follow what the kind of failure asks for, and Retry-After.
     """
 
     base: float = 0.5
@@ -109,7 +50,8 @@ class RetryPolicy:
     reset_after: float = 30.0
     longest_retry_after: float = 300.0
     reopen: bool = False
-    jitter: Literal["full", "added"] = "full"
+    jitter: Literal["full", "decorrelated", "added"] = "full"
+    attempt_timeout: float | None = 60.0
     first_at_once: bool = False
     hints: bool = True
 
@@ -126,23 +68,39 @@ class RetryPolicy:
         """Five attempts, 1 s doubling to 30 s with up to 1 s added, at once after a loss, whatever the failure was."""
         return cls(base=1.0, cap=30.0, attempts=5, reset_after=0.0, jitter="added", first_at_once=True, hints=False)
 
-    def should_retry(self, issue: ConnectionIssue, *, refreshable: bool = False) -> bool:
+    def should_retry(self, issue: ConnectionIssue, *, hint: Hint | None = None, refreshable: bool = False) -> bool:
         """Whether trying again can help. `refreshable`: the next attempt will bring new credentials."""
         if issue.category is ErrorCategory.NORMAL_CLOSURE:
             return self.reopen and issue.initiator == "remote"
         if not self.hints:
             return issue.recoverable and issue.category is not ErrorCategory.AUTHENTICATION_FAILED
-        if hint_for(issue).refresh:
+        if (hint or hint_for(issue)).refresh:
             return refreshable
         return issue.recoverable
 
-    def delay(self, retry: int, rng: random.Random, slowness: float = 1.0) -> float:
-        """The pause before the given retry (1 is the first)."""
+    def delay(
+        self,
+        retry: int,
+        rng: random.Random,
+        slowness: float = 1.0,
+        *,
+        previous: float | None = None,
+        with_floor: bool = False,
+    ) -> float:
+        """The pause before the given retry (1 is the first). previous: the pause before the last one, if any.
+
+        With a floor it is at least half the ceiling, so that the sum of the pauses is sure to grow.
+        """
         # The exponent stops where any cap is long reached: 2.0 ** 1024 would overflow.
         ceiling = min(self.base * slowness * 2.0 ** min(retry - 1, 60), self.cap)
+        floor = ceiling / 2 if with_floor else 0.0
         if self.jitter == "added":
             return ceiling + rng.uniform(0.0, self.base)
-        return rng.uniform(0.0, ceiling)
+        if self.jitter == "decorrelated":
+            lowest = min(self.base * slowness, self.cap)
+            highest = min(self.cap, 3 * max(lowest, previous or 0.0))
+            return max(floor, rng.uniform(lowest, highest))
+        return rng.uniform(floor, ceiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +110,7 @@ class Pause:
     retry: int  # its number, counted since the line was last stable
     delay: float  # seconds
     suspended: bool = False
+    not_before: float = 0.0  # seconds of it that the server asked for, which no haste of ours may shorten
 
 
 class Retries:
@@ -164,6 +123,8 @@ class Retries:
         self._refreshable = refreshable
         self._dials = 0  # fruitless ones since then
         self._tries: Counter[ErrorCategory] = Counter()
+        self._young = 0  # links that were lost before `reset_after`, since then
+        self._previous: float | None = None  # the pause before
         self._up_since: float | None = None
         self._down_since: float | None = None
 
@@ -171,28 +132,38 @@ class Retries:
         """A link came up at `now`."""
         self._up_since = now
 
-    def after(self, issue: ConnectionIssue, now: float) -> Pause | None:
-        """Count a failed attempt or a lost link; the pause before the next attempt, None if there should be none."""
-        if self._up_since is not None and now - self._up_since >= self.policy.reset_after:
+    def after(self, issue: ConnectionIssue, now: float, hint: Hint | None = None) -> Pause | None:
+        """Count a failed attempt or a lost link; the pause before the next attempt, None if there should be none.
+
+        hint: how to come back, in place of the table's.
+        """
+        lost, stable = self._count_life(now)
+        if stable:
             self._start_over()
         else:
             self._dials += 1
-        lost, self._up_since = self._up_since is not None, None
+            self._young += lost
         if self._down_since is None:
             self._down_since = now
         self.count += 1
-        if not self.policy.should_retry(issue, refreshable=self._refreshable):
+        hint = hint or hint_for(issue)
+        if not self.policy.should_retry(issue, hint=hint, refreshable=self._refreshable):
             return None
         if self.policy.attempts is not None and self._dials >= self.policy.attempts:
             return None
         if not self.policy.hints:
             return Pause(self.count, self._plain_delay(lost))
-        return self._follow(hint_for(issue), issue, now)
+        return self._follow(hint, issue, now)
+
+    def _count_life(self, now: float) -> tuple[bool, bool]:
+        """Whether there was a link, and whether it was up for long enough to start over."""
+        since, self._up_since = self._up_since, None
+        return since is not None, since is not None and now - since >= self.policy.reset_after
 
     def _start_over(self) -> None:
-        self.count = self._dials = 0
+        self.count = self._dials = self._young = 0
         self._tries.clear()
-        self._down_since = None
+        self._down_since = self._previous = None
 
     def _plain_delay(self, lost: bool) -> float:
         if self.policy.first_at_once and lost:
@@ -203,17 +174,19 @@ class Retries:
         self._tries[issue.category] += 1
         if hint.tries is not None and self._tries[issue.category] > hint.tries:
             return None
+        # Jitter goes on top: before its time the server has told us not to come.
+        not_before = min(issue.retry_after or 0.0, self.policy.longest_retry_after)
         if hint.probe or self._is_past_deadline(now):
-            return Pause(self.count, self._rng.uniform(*self.policy.probe), suspended=True)
-        delay = self._draw(hint)
-        if issue.retry_after is not None:
-            # Upward only: before that time the server has told us not to come.
-            delay += min(issue.retry_after, self.policy.longest_retry_after)
-        return Pause(self.count, delay)
+            delay = max(not_before, self._rng.uniform(*self.policy.probe))
+            return Pause(self.count, delay, suspended=True, not_before=not_before)
+        return Pause(self.count, self._draw(hint) + not_before, not_before=not_before)
 
     def _draw(self, hint: Hint) -> float:
         if hint.first is None or self.count > 1:
-            return self.policy.delay(self.count, self._rng, hint.slowness)
+            self._previous = self.policy.delay(
+                self.count, self._rng, hint.slowness, previous=self._previous, with_floor=self._young > 0
+            )
+            return self._previous
         low, high = hint.first
         shrink = min(1.0, self.policy.cap / high)
         return self._rng.uniform(low * shrink, high * shrink)

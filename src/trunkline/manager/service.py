@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.rules import Rule, RuleKey, Rules
 from trunkline.net.uri import parse_uri
 from trunkline.protocol.errors import DecodeError, InvalidURI
 
@@ -55,10 +56,12 @@ class Service(Generic[Sends, Receives]):
     url: a ws or wss URL. `{name}` in its path or query is a parameter, which `connect` fills in and quotes.
     sends, receives: the types of its messages, anything that msgspec knows; JSON in text messages on the wire.
     retry: when to try again.
+    rules: the service's own rows of the taxonomy: by close code, HTTP status, category or exception class.
     headers: HTTP headers of the opening handshake, or an async callable that is asked for them at each attempt.
     options: what else `trunkline.connect` takes.
 
-    Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that JSON cannot carry.
+    Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that JSON cannot carry,
+    ValueError for a rule about a number that is neither a close code nor a status.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Service(Generic[Sends, Receives]):
         sends: type[Sends] | UnionType,
         receives: type[Receives] | UnionType,
         retry: RetryPolicy | None = None,
+        rules: Mapping[RuleKey, Rule] | None = None,
         headers: HeaderSource | None = None,
         **options: Unpack[ConnectOptions],
     ) -> None:
@@ -77,6 +81,7 @@ class Service(Generic[Sends, Receives]):
         self.sends = sends
         self.receives = receives
         self.retry = retry if retry is not None else RetryPolicy()
+        self.rules = Rules(rules)
         self.headers = headers
         self.options = options
         self.parameters: frozenset[str] = _parameters_of(url)

@@ -11,6 +11,7 @@ from trunkline.protocol.errors import (
     ConnectError,
     ConnectionClosed,
     HandshakeError,
+    ProxyError,
     TrunklineError,
     connection_closed,
 )
@@ -48,7 +49,7 @@ class ConnectionIssue:
 
     category: ErrorCategory
     message: str
-    code: int | None = None  # close code, HTTP status or errno, as `phase` tells
+    code: int | None = None  # close code, HTTP status (a proxy's too) or errno, as `phase` tells
     details: Mapping[str, Any] = field(default_factory=dict)
     recoverable: bool = False
     retry_after: float | None = None  # seconds that the peer asked us to wait
@@ -109,7 +110,9 @@ def _from_answer(error: HandshakeError) -> ConnectionIssue:
 def _from_error(error: TrunklineError) -> ConnectionIssue:
     phase: IssuePhase = "open"
     code = None
-    if isinstance(error, ConnectError):
+    if isinstance(error, ProxyError):
+        phase, code = error.phase, error.status
+    elif isinstance(error, ConnectError):
         phase, code = error.phase, error.errno
     elif isinstance(error, CredentialsError):
         phase = "credentials"

@@ -1,0 +1,117 @@
+"""How to come back from a kind of failure, as a table.
+
+A category says what went wrong; a `Hint` says what it asks of a retry beyond plain jittered backoff: a first pause of
+its own, a limited number of tries, a slow probe, new credentials. `HINTS` has a row for each category that asks for
+something, `HINTS_BY_CODE` for those with two causes that ask for different things.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.protocol.categories import ErrorCategory
+
+__all__ = ["HINTS", "HINTS_BY_CODE", "Hint", "hint_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """How to come back from a kind of failure, where it is not plain jittered backoff.
+
+    words: for people. tries: retries for this category before it stops; None: no limit. first: seconds; the first pause
+    is drawn between these. slowness: multiplies the ceiling of the backoff. probe: suspended, with a slow probe.
+    refresh: only if the credentials are asked for anew. set_aside: the message that the peer may have choked on is not
+    sent again. elsewhere: another endpoint, if there is one. plain: without the extensions that were asked for.
+    """
+
+    words: str
+    tries: int | None = None
+    first: tuple[float, float] | None = None
+    slowness: float = 1.0
+    probe: bool = False
+    refresh: bool = False
+    set_aside: bool = False
+    elsewhere: bool = False
+    plain: bool = False
+
+    JITTER: ClassVar[Hint]
+    FAST: ClassVar[Hint]
+    SPREAD: ClassVar[Hint]
+    ONCE: ClassVar[Hint]
+    THREE_STRIKES: ClassVar[Hint]
+    REFRESH: ClassVar[Hint]
+    SET_ASIDE: ClassVar[Hint]
+    PROBE: ClassVar[Hint]
+    LIMITED_PROBE: ClassVar[Hint]
+    STOP: ClassVar[Hint]
+
+
+Hint.JITTER = Hint("backoff")
+# A broken line, not a busy server: one quick try.
+Hint.FAST = Hint("one fast retry, then backoff", first=(0.0, 0.05))
+# Everybody lost the same server: come back spread out.
+Hint.SPREAD = Hint("first after 0 to 5 s, then backoff", first=(0.0, 5.0))
+Hint.ONCE = Hint("one retry, then stop", tries=1)
+Hint.THREE_STRIKES = Hint("three retries, then stop", tries=3)
+Hint.REFRESH = Hint("one retry with new credentials, if the service asks for them, then stop", tries=1, refresh=True)
+Hint.SET_ASIDE = Hint("the suspect message is set aside; one retry, then stop", tries=1, set_aside=True)
+Hint.PROBE = Hint("suspended, a slow probe", probe=True)
+Hint.LIMITED_PROBE = Hint("suspended, five slow probes, then stop", tries=5, probe=True)
+Hint.STOP = Hint("stop", tries=0)
+
+_C = ErrorCategory
+
+HINTS: Final[dict[ErrorCategory, Hint]] = {
+    _C.NORMAL_CLOSURE: Hint("stop; backoff if the policy reopens what the peer closed"),
+    _C.GOING_AWAY: Hint.SPREAD,
+    _C.PROTOCOL_ERROR: Hint.ONCE,
+    _C.UNSUPPORTED_DATA: Hint.SET_ASIDE,
+    _C.INVALID_DATA: Hint.SET_ASIDE,
+    _C.MESSAGE_TOO_BIG: Hint.SET_ASIDE,
+    _C.EXTENSION_REQUIRED: Hint("one retry without compression, then stop", tries=1, plain=True),
+    _C.POLICY_VIOLATION: Hint.REFRESH,
+    _C.SERVICE_RESTART: Hint("first after 5 to 30 s, then backoff", first=(5.0, 30.0)),
+    _C.OVERLOADED: Hint("another endpoint, backoff four times as slow", slowness=4.0, elsewhere=True),
+    _C.RESERVED: Hint.ONCE,
+    _C.APPLICATION: Hint.THREE_STRIKES,
+    _C.AUTHENTICATION_FAILED: Hint.REFRESH,
+    _C.PROXY_AUTHENTICATION: Hint.STOP,
+    _C.FORBIDDEN: Hint.STOP,
+    _C.CONNECTION_FAILED: Hint.STOP,
+    _C.REDIRECT: Hint.STOP,
+    _C.NOT_FOUND: Hint.LIMITED_PROBE,
+    _C.INVALID_UPGRADE: Hint.ONCE,
+    _C.THROTTLED: Hint("not before Retry-After, backoff twice as slow, twice the budget", slowness=2.0),
+    _C.DNS_FAILED: Hint.LIMITED_PROBE,
+    _C.NETWORK_ERROR: Hint.FAST,
+    _C.TLS_CERTIFICATE: Hint.PROBE,
+    _C.TLS_FAILED: Hint.THREE_STRIKES,
+}
+
+HINTS_BY_CODE: Final[dict[tuple[ErrorCategory, int], Hint]] = {
+    (_C.NETWORK_ERROR, 1006): Hint.SPREAD,
+    (_C.TIMEOUT, 1011): Hint.FAST,
+    (_C.TIMEOUT, 408): Hint.FAST,
+    (_C.FORBIDDEN, 403): Hint.REFRESH,
+    # The name server, or we, are busy: the name may well be there.
+    (_C.DNS_FAILED, socket.EAI_AGAIN): Hint.JITTER,
+    (_C.DNS_FAILED, socket.EAI_MEMORY): Hint.JITTER,
+    (_C.DNS_FAILED, socket.EAI_SYSTEM): Hint.JITTER,
+    # Out of descriptors or memory: haste would be a spin.
+    **{(_C.NETWORK_ERROR, code): Hint.JITTER for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)},
+}
+
+
+def hint_for(issue: ConnectionIssue) -> Hint:
+    """The hint for an issue; plain backoff where nothing special is known."""
+    if issue.phase == "credentials":
+        return Hint.JITTER  # the callback's exception decides whether at all
+    if issue.code is not None:
+        by_code = HINTS_BY_CODE.get((issue.category, issue.code))
+        if by_code is not None:
+            return by_code
+    return HINTS.get(issue.category, Hint.JITTER)
