@@ -18,11 +18,13 @@ async def settle(turns: int = 50) -> None:
 
 
 def open_files() -> dict[str, str]:
-    """The file descriptors of this process, with what they are."""
+    """The file descriptors of this process, with what they are; without the one for /dev/null that uvloop keeps from
+    the first socket it listens on, for the day when no other is left.
+    """
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             found[name] = os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:
             continue  # the one that listed them
-    return found
+    return {name: what for name, what in found.items() if what != "/dev/null"}

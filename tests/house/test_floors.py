@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ["core", "protocol", "net", "manager", "trunkline", "surface"]
-SURFACES = {"__main__", "asgi", "cli", "observe"}
+SURFACES = {"__main__", "asgi", "cli", "observe", "testing"}
 
 # Cython: `from PACKAGE import NAMES`, with or without parentheses, or `import MODULE`; cimport alike.
 CYTHON = re.compile(

@@ -6,6 +6,7 @@ import pytest
 
 import trunkline
 import trunkline.protocol
+import trunkline.testing
 
 NAMES = {
     trunkline: """
@@ -21,6 +22,9 @@ NAMES = {
         AcceptConnection BytesMessage CLIENT CloseConnection CloseReason Connection ConnectionState ConnectionType
         Event LocalProtocolError Message Opcode Ping Pong ProtocolError RejectConnection RejectData
         RemoteProtocolError Request SERVER TextMessage WSConnection
+    """,
+    trunkline.testing: """
+        Fault FaultProxy Incident Line PeerGone Plan ScriptedPeer ScriptedServer script seeded_faults
     """,
 }
 
@@ -44,7 +48,12 @@ def test_nothing_else_looks_public(module: types.ModuleType) -> None:
         for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
-    assert visible == set(module.__all__)
+    assert visible == {name for name in module.__all__ if not isinstance(getattr(module, name), types.ModuleType)}
+
+
+def test_the_steps_of_a_script_are_those_that_were_agreed_on() -> None:
+    steps = "Step accept answer close drop echo hang raw receive reset send stay wait"
+    assert sorted(trunkline.testing.script.__all__) == steps.split()
 
 
 def test_what_is_listed_has_a_docstring(module: types.ModuleType) -> None:

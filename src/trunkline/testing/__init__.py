@@ -1,0 +1,23 @@
+"""The fault kit: lines that break on purpose and always the same, and servers that answer what a script says.
+
+It is for trunkline's own tests and for those of programs that use trunkline; nothing else in trunkline imports it.
+"""
+
+from trunkline.testing import script
+from trunkline.testing.faults import Fault, Plan, seeded_faults
+from trunkline.testing.peer import PeerGone, ScriptedPeer
+from trunkline.testing.proxy import FaultProxy, Incident, Line
+from trunkline.testing.server import ScriptedServer
+
+__all__ = [
+    "Fault",
+    "FaultProxy",
+    "Incident",
+    "Line",
+    "PeerGone",
+    "Plan",
+    "ScriptedPeer",
+    "ScriptedServer",
+    "script",
+    "seeded_faults",
+]
