@@ -84,7 +84,6 @@ def a_client(module: Any) -> Any:
 
 REQUESTS = {
     "the least": request(),
-    "lines folded and ended by LF": request(more=b"X-Long: a\r\n b\r\n").replace(b"\r\n", b"\n"),
     "keep-alive, Upgrade": request({"Connection": b"keep-alive, Upgrade"}),
     "other cases": request({"Upgrade": b"WebSocket", "Connection": b"UPGRADE", "sec-websocket-key": None}),
     "subprotocols": request(more=b"Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Protocol: c\r\n"),
@@ -235,19 +234,51 @@ REFUSED = {
     "a subprotocol beyond ASCII": (request(more="Sec-WebSocket-Protocol: é\r\n".encode()), 400, "cannot be read"),
     "an extension beyond ASCII": (request(more="Sec-WebSocket-Extensions: é\r\n".encode()), 400, "cannot be read"),
     "a Connection beyond ASCII": (request({"Connection": "é".encode()}), 400, "cannot be read"),
+    "lines ended by LF": (request().replace(b"\r\n", b"\n"), 400, "LF alone"),
+    "one line ended by LF": (request(more=b"X: y\n"), 400, "LF alone"),
+    "an empty line ended by LF": (request()[:-2] + b"\n\r\n", 400, "LF alone"),
+    "a field folded with a space": (request(more=b"X-Long: a\r\n b\r\n"), 400, "folded"),
+    "a field folded with a tab": (request(more=b"X-Long: a\r\n\tb\r\n"), 400, "folded"),
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("step", [None, 1, 2, 3, 7])
 @pytest.mark.parametrize(("data", "status", "text"), REFUSED.values(), ids=REFUSED)
-def test_requests_that_only_we_refuse(data: bytes, status: int, text: str) -> None:
+def test_requests_that_only_we_refuse(data: bytes, status: int, text: str, step: int | None) -> None:
     end = a_server(protocol)
-    with pytest.raises(RemoteProtocolError, match=text) as caught:
-        end.receive_data(data)
-    assert isinstance(caught.value, wsproto.utilities.RemoteProtocolError)
-    assert isinstance(caught.value.event_hint, RejectConnection)
-    assert end.send(caught.value.event_hint).startswith(b"HTTP/1.1 %d " % status)
+    error = refusal(end, data, step or len(data))
+    assert text in str(error)
+    assert isinstance(error, wsproto.utilities.RemoteProtocolError)
+    assert isinstance(error.event_hint, RejectConnection)
+    assert end.send(error.event_hint).startswith(b"HTTP/1.1 %d " % status)
     raised, _, _ = take(a_server(wsproto), data)
     assert raised is None or raised[0] not in ("RemoteProtocolError", "LocalProtocolError")
+
+
+def test_after_a_bad_line_nothing_is_read_any_more() -> None:
+    end = a_server(protocol)
+    for data in (b"GET / HTTP/1.1\n", request(), b"\r\n\r\n", request()):
+        with pytest.raises(RemoteProtocolError, match="LF alone"):
+            end.receive_data(data)
+    assert list(end.events()) == []
+
+
+def test_what_follows_a_request_may_hold_any_byte() -> None:
+    end = a_server(protocol)
+    data = request() + build(2, b"\n\n\r\n \n\t") + build(1, b"\n x")
+    for byte in data:
+        end.receive_data(bytes((byte,)))
+    end.send(AcceptConnection())
+    assert list(end.events())[1:] == [BytesMessage(b"\n\n\r\n \n\t"), TextMessage("\n x")]
+
+
+def refusal(end: Any, data: bytes, step: int) -> RemoteProtocolError | None:
+    for at in range(0, len(data), step):
+        try:
+            end.receive_data(data[at : at + step])
+        except RemoteProtocolError as error:
+            return error
+    return None
 
 
 ANSWERS_REFUSED = {

@@ -7,9 +7,10 @@ error, with the answer to send, for whatever a peer can send.
 
 from __future__ import annotations
 
-import base64
 import binascii
-from typing import Final
+import functools
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import h11
 from wsproto.connection import ConnectionState, ConnectionType
@@ -17,6 +18,7 @@ from wsproto.events import AcceptConnection, Event, RejectConnection, Request
 from wsproto.extensions import Extension
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError as WsprotoRemoteProtocolError
+from wsproto.utilities import generate_accept_token
 
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
 
@@ -25,6 +27,11 @@ __all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_LINE", "Handshake"]
 MAX_HEAD: Final = 32 * 1024  # bytes of a request or response up to its empty line
 MAX_LINE: Final = 8 * 1024  # bytes of its first line, or of one field
 MAX_FIELDS: Final = 100
+
+_PLAIN_ANSWER: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+)
+_Fields = Sequence[tuple[bytes, bytes]]
 
 # RFC 6455 4.2.1 and 11.3: these stand at most once in a request, and these in a response.
 _SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"upgrade", b"origin"})
@@ -38,11 +45,14 @@ class Handshake(H11Handshake):
 
     def __init__(self, connection_type: ConnectionType) -> None:
         super().__init__(connection_type)
-        role = h11.CLIENT if self.client else h11.SERVER
-        self._h11_connection = h11.Connection(role, max_incomplete_event_size=MAX_HEAD)
+        # Set here, where its constructor would take it, since wsproto has made it already.
+        self._h11_connection._max_incomplete_event_size = MAX_HEAD
+        self._tail: bytes | None = b"" if connection_type is ConnectionType.SERVER else None
+        # A server's: the fields of the request as they came, names in lower case; () before.
+        self.fields: Sequence[tuple[bytes, bytes]] = ()
         # A server's: target and fields of a GET that asks for no upgrade, such as a health check. It is refused all the
         # same, by RemoteProtocolError, but a program may want to answer it.
-        self.plain_request: tuple[str, list[tuple[bytes, bytes]]] | None = None
+        self.plain_request: tuple[str, Sequence[tuple[bytes, bytes]]] | None = None
 
     has_switched = False  # a client's: whether the server has answered 101, be it a valid one or not
 
@@ -77,6 +87,8 @@ class Handshake(H11Handshake):
 
     def receive_data(self, data: bytes | None) -> None:
         """Takes what was read; events follow from `events()`."""
+        if self._tail is not None and data:
+            self._look_at_lines(self._tail, data)
         try:
             super().receive_data(data)
         except WsprotoRemoteProtocolError as error:
@@ -87,21 +99,50 @@ class Handshake(H11Handshake):
             # wsproto decodes the fields of a handshake as ASCII, and the host as IDNA.
             raise refused(f"a field of the handshake cannot be read: {error}") from error
 
+    def _look_at_lines(self, tail: bytes, data: bytes) -> None:
+        """Refuses a request with line ends or folds that h11 would let pass, and that others read in another way: so
+        are requests smuggled. `tail`: the last bytes that came before.
+        """
+        seen = tail + data if tail else data
+        end = seen.find(b"\r\n\r\n")
+        head = seen[: end + 4] if end >= 0 else seen
+        fault = None
+        if head.count(b"\n") != head.count(b"\r\n"):
+            fault = "a line ends with LF alone, must end with CR LF (RFC 9112 2.2)"
+        elif b"\r\n " in head or b"\r\n\t" in head:
+            fault = "a field is folded over several lines (RFC 9112 5.2)"
+        if fault is not None:
+            self._tail = b"\n"  # whatever comes is refused again: a parser that has failed is dead
+            raise refused(fault)
+        # Three bytes, since the fourth may make the end; without an LF whose CR would be missing.
+        self._tail = None if end >= 0 else seen[-3:].removeprefix(b"\n")
+
     def _process_connection_request(self, event: h11.Request) -> Request:
         _check_version(event)
-        _check_bounds(b"%s %s HTTP/1.1" % (event.method, event.target), event.headers)
-        _check_fields(event.headers)
-        if event.method == b"GET" and not any(name == b"upgrade" for name, _ in event.headers):
-            self.plain_request = event.target.decode("ascii"), list(event.headers)
-        request = super()._process_connection_request(event)
-        request.host.encode("idna")  # a host that wsproto could read and nobody can write again is no host
+        fields = self.fields = list(event.headers)  # h11 builds each pair anew whenever it is asked for
+        _check_bounds(len(event.method) + len(event.target) + 10, fields)
+        if not _check_fields(fields) and event.method == b"GET":
+            self.plain_request = event.target.decode("ascii"), fields
+        # It reads no more of the event than this.
+        request = super()._process_connection_request(_Head(event.method, event.target, fields))  # type: ignore[arg-type]
+        _check_host(request.host)
         return request
+
+    def _accept(self, event: AcceptConnection) -> bytes:
+        if event.subprotocol is not None or event.extensions or event.extra_headers:
+            return super()._accept(event)
+        # Nearly every answer, and the same bytes. On wsproto's way, which also sets up a connection that is not used
+        # here, they would take as long as a third of the handshake.
+        key = next(value for name, value in self.fields if name == b"sec-websocket-key")
+        self._state = ConnectionState.OPEN
+        return _PLAIN_ANSWER % generate_accept_token(key)
 
     def _establish_client_connection(self, event: h11.InformationalResponse) -> AcceptConnection:
         self.has_switched = True
         _check_version(event)
-        _check_bounds(b"HTTP/1.1 101 %s" % event.reason, event.headers)
-        _check_single(event.headers, _SINGLE_ANSWERS)
+        fields = list(event.headers)
+        _check_bounds(len(event.reason) + 13, fields)
+        _check_single(fields, _SINGLE_ANSWERS)
         accepted = super()._establish_client_connection(event)
         self._agreed = list(accepted.extensions)
         return accepted
@@ -110,6 +151,14 @@ class Handshake(H11Handshake):
     def is_refused(self) -> bool:
         """Whether the handshake has ended without a connection."""
         return self.state in (ConnectionState.REJECTING, ConnectionState.CLOSED)
+
+
+class _Head(NamedTuple):
+    """What wsproto's handshake reads of a request."""
+
+    method: bytes
+    target: bytes
+    headers: _Fields
 
 
 def refused(text: str, status: int = 400) -> RemoteProtocolError:
@@ -122,41 +171,56 @@ def _check_version(event: h11.Request | h11.InformationalResponse) -> None:
         raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.1, 4.2.1)", 505)
 
 
-def _check_bounds(first_line: bytes, headers: h11._headers.Headers) -> None:
-    if len(first_line) > MAX_LINE:
-        raise refused(f"first line of {len(first_line)} bytes, limit {MAX_LINE}", 414)
-    if len(headers) > MAX_FIELDS:
-        raise refused(f"{len(headers)} header fields, limit {MAX_FIELDS}", 431)
-    sizes = [len(name) + len(value) + 2 for name, value in headers]
-    if max(sizes, default=0) > MAX_LINE:
-        raise refused(f"header field of {max(sizes)} bytes, limit {MAX_LINE}", 431)
+def _check_bounds(first_line: int, fields: _Fields) -> None:
+    """first_line: its bytes."""
+    if first_line > MAX_LINE:
+        raise refused(f"first line of {first_line} bytes, limit {MAX_LINE}", 414)
+    if len(fields) > MAX_FIELDS:
+        raise refused(f"{len(fields)} header fields, limit {MAX_FIELDS}", 431)
+    size = first_line + 4
+    for name, value in fields:
+        length = len(name) + len(value) + 2
+        size += length + 2
+        if length > MAX_LINE:
+            raise refused(f"header field of {length} bytes, limit {MAX_LINE}", 431)
     # h11 looks at the size only while the head is not complete, so that one long read would pass it.
-    size = len(first_line) + sum(sizes) + 2 * (len(sizes) + 2)
     if size > MAX_HEAD:
         raise refused(f"HTTP head of {size} bytes, limit {MAX_HEAD}", 431)
 
 
-def _check_single(headers: h11._headers.Headers, names: frozenset[bytes]) -> None:
+def _check_single(fields: _Fields, names: frozenset[bytes]) -> None:
     seen: set[bytes] = set()
-    for name, _ in headers:
-        if name in names and name in seen:
-            raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
-        seen.add(name)
+    for name, _ in fields:
+        if name in names:
+            if name in seen:
+                raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
+            seen.add(name)
 
 
-def _check_fields(headers: h11._headers.Headers) -> None:
-    """What wsproto does not check in a request."""
-    _check_single(headers, _SINGLE)
-    for name, value in headers:
-        if name == b"sec-websocket-key" and not _is_key(value):
-            raise refused("sec-websocket-key is not 16 bytes in base64 (RFC 6455 4.2.1)")
+def _check_fields(fields: _Fields) -> bool:
+    """What wsproto does not check in a request; whether there is an Upgrade field."""
+    seen: set[bytes] = set()
+    for name, value in fields:
+        if name in _SINGLE:
+            if name in seen:
+                raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
+            seen.add(name)
+            if name == b"sec-websocket-key" and not _is_key(value):
+                raise refused("sec-websocket-key is not 16 bytes in base64 (RFC 6455 4.2.1)")
         # A request for an upgrade has no body; one that claims a body is how requests are smuggled (RFC 9112 6.1).
-        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+        elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             raise refused(f"{name.decode()} in a WebSocket handshake (RFC 9112 6.1)")
+    return b"upgrade" in seen
 
 
 def _is_key(value: bytes) -> bool:
     try:
-        return len(base64.b64decode(value, validate=True)) == 16
+        return len(binascii.a2b_base64(value, strict_mode=True)) == 16
     except binascii.Error:
         return False
+
+
+@functools.lru_cache(maxsize=256)  # a server has few names, and to encode one takes as long as to read a field
+def _check_host(host: str) -> None:
+    """UnicodeError for a host that wsproto could read and nobody can write again: that is no host."""
+    host.encode("idna")
