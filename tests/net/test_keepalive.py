@@ -2,59 +2,17 @@
 
 import asyncio
 import concurrent.futures
-import heapq
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import trunkline
+from loopclock import Clock
 from rawpeer import PING, PONG, TEXT
 from trunkline import Close, ConnectionClosedError, ErrorCategory, LocalProtocolError, Settings
 from trunkline.net.keepalive import MAX_PENDING, SECOND_LOOK, Keepalive
+from trunkline.net.timers import Timers
 from turns import until
-
-
-class Clock:
-    """What a Keepalive uses of an event loop, in a time that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._numbers = itertools.count()
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> "Timer":
-        timer = Timer(callback)
-        heapq.heappush(self._timers, (self.now + delay, next(self._numbers), timer))
-        return timer
-
-    def advance(self, seconds: float) -> None:
-        """Moves the time, and calls what is due on the way, each at its moment."""
-        until = self.now + seconds
-        while self._timers and self._timers[0][0] <= until + 1e-9:
-            self.now, _, timer = heapq.heappop(self._timers)
-            timer.fire()
-        self.now = until
-
-    def running(self) -> int:
-        """How many timers would still fire."""
-        return sum(not timer.cancelled for _, _, timer in self._timers)
-
-
-class Timer:
-    """A timer handle."""
-
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self._callback = callback
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def fire(self) -> None:
-        if not self.cancelled:
-            self._callback()
 
 
 class Line:
@@ -86,7 +44,7 @@ class Bench:
         self.clock = Clock()
         self.line = Line()
         settings = Settings(ping_interval=interval, ping_timeout=timeout, clock=lambda: self.clock.now)
-        self.keepalive = Keepalive(self.line, settings, self.clock)
+        self.keepalive = Keepalive(self.line, settings, Timers(self.clock))
 
     def ping(self, payload: bytes | None = None) -> concurrent.futures.Future:
         """A ping of a caller's, and what it waits for."""

@@ -31,10 +31,29 @@ class Headers(Sequence[tuple[str, str]]):
     pairs.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_packed", "_unpacked")
 
     def __init__(self, pairs: HeadersLike = ()) -> None:
-        self._pairs = tuple(header_pairs(pairs))
+        self._packed: bytes | None = None
+        self._unpacked: tuple[tuple[str, str], ...] = tuple(header_pairs(pairs))
+
+    @classmethod
+    def _pack(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Fields as they were received, kept in one piece until somebody asks: most are never looked at, and as pairs
+        they would be half of what an idle connection takes.
+        """
+        made = cls.__new__(cls)
+        made._packed = b"\n".join([b"%s:%s" % pair for pair in fields])
+        return made
+
+    @property
+    def _pairs(self) -> tuple[tuple[str, str], ...]:
+        if self._packed is not None:
+            # No name has a colon and no value a line end (RFC 9110 5.1, 5.5): h11 has seen to it.
+            lines = self._packed.decode("latin-1").split("\n") if self._packed else []
+            self._unpacked = tuple([(name, value) for name, _, value in [line.partition(":") for line in lines]])
+            self._packed = None
+        return self._unpacked
 
     def get_all(self, name: str) -> list[str]:
         """The values of every field with this name, in order."""
@@ -136,4 +155,4 @@ def check_subprotocols(names: Sequence[str]) -> list[str]:
 
 def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Header fields as they were received."""
-    return Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in fields])
+    return Headers._pack(fields)

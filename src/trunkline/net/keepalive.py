@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from trunkline.net.settings import Settings
+from trunkline.net.timers import Timers
 
 __all__ = ["Keepalive", "Pinged"]
 
@@ -41,27 +42,27 @@ class Pinged(Protocol):
 class Keepalive:
     """The pings of one connection."""
 
-    __slots__ = ("_loop", "_pending", "_pinged", "_seen", "_settings", "_timer", "latency")
+    __slots__ = ("_pending", "_pinged", "_seen", "_settings", "_step", "_timers", "due", "latency")
 
-    def __init__(self, pinged: Pinged, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
-        self._pinged = pinged
+    def __init__(self, pinged: Pinged, settings: Settings, timers: Timers) -> None:
+        self._pinged: Pinged | None = pinged  # None once it is stopped
         self._settings = settings
-        self._loop = loop
+        self._timers = timers
         self._pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        # What the next moment is for: a plain function, since a bound method would be one more object a connection.
+        self._step: Callable[[Keepalive, Pinged], None] = Keepalive._tick
         self._seen = 0
+        self.due = 0.0
         self.latency: float | None = None  # seconds: the last round trip
 
     def start(self) -> None:
         """Begins to send pings, if there is an interval."""
         if self._settings.ping_interval is not None:
-            self._after(self._settings.ping_interval, self._tick)
+            self._timers.after(self._settings.ping_interval, self)
 
     def stop(self, make_error: Callable[[], BaseException]) -> None:
         """No more pings; whoever waits for a pong gets what `make_error` gives."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._pinged = None
         pending, self._pending = self._pending, None
         for _, waiter in (pending or {}).values():
             if waiter is not None and not waiter.done():
@@ -82,7 +83,8 @@ class Keepalive:
         if len(self._pending) >= MAX_PENDING:
             self._abandon_oldest(self._pending)
         self._pending[payload] = (self._settings.clock(), waiter)
-        self._pinged.send_ping(payload)
+        if self._pinged is not None:
+            self._pinged.send_ping(payload)
 
     def pong(self, payload: bytes) -> None:
         """A pong came. It answers its ping and all before it (RFC 6455 5.5.3); one that nobody asked for is ignored."""
@@ -103,31 +105,37 @@ class Keepalive:
         if waiter is not None and not waiter.done():
             waiter.set_exception(TimeoutError(f"more than {MAX_PENDING} pings wait for a pong; this one was given up"))
 
-    def _after(self, delay: float, then: Callable[[], None]) -> None:
-        self._timer = self._loop.call_later(delay, then)
+    def come_due(self) -> None:
+        """The next moment has come."""
+        if self._pinged is not None:
+            self._step(self, self._pinged)
 
-    def _tick(self) -> None:
+    def _after(self, delay: float, step: Callable[[Keepalive, Pinged], None]) -> None:
+        self._step = step
+        self._timers.after(delay, self)
+
+    def _tick(self, pinged: Pinged) -> None:
         interval, timeout = self._settings.ping_interval, self._settings.ping_timeout
         assert interval is not None
-        self._seen = self._pinged.bytes_seen()
+        self._seen = pinged.bytes_seen()
         self.ping(None, None)
         if timeout is None:
-            self._after(interval, self._tick)
+            self._after(interval, Keepalive._tick)
         else:
-            self._after(timeout, self._judge)
+            self._after(timeout, Keepalive._judge)
 
-    def _judge(self) -> None:
-        if self._is_alive():
+    def _judge(self, pinged: Pinged) -> None:
+        if self._is_alive(pinged):
             interval, timeout = self._settings.ping_interval or 0, self._settings.ping_timeout or 0
-            self._after(max(0.0, interval - timeout), self._tick)
+            self._after(max(0.0, interval - timeout), Keepalive._tick)
         else:
-            self._after(SECOND_LOOK, self._sentence)
+            self._after(SECOND_LOOK, Keepalive._sentence)
 
-    def _sentence(self) -> None:
-        if self._is_alive():
-            self._judge()
+    def _sentence(self, pinged: Pinged) -> None:
+        if self._is_alive(pinged):
+            self._judge(pinged)
         else:
-            self._pinged.declare_dead()
+            pinged.declare_dead()
 
-    def _is_alive(self) -> bool:
-        return self._pinged.is_deaf() or self._pinged.bytes_seen() != self._seen
+    def _is_alive(self, pinged: Pinged) -> bool:
+        return pinged.is_deaf() or pinged.bytes_seen() != self._seen

@@ -36,6 +36,8 @@ class Listener:
     delivered any more.
     """
 
+    __slots__ = ()  # a subclass may have slots of its own
+
     def on_open(self, ws: WebSocket) -> None:
         """The opening handshake is done."""
 

@@ -14,6 +14,7 @@ __all__ = ["EVENTS", "FIELDS", "log_fields"]
 # Every event that is logged, with what it means.
 EVENTS: Final[dict[str, str]] = {
     "callback.failed": "a listener's callback raised; the connection is failed with 1011",
+    "handshake.refused": "a server refused an opening handshake, and why",
     "handler.failed": "a connection's handler raised; the connection is failed with 1011",
     "listener.failed": "a listener could not be made; the connection is aborted",
     "request.failed": "process_request raised or gave no answer that can be sent",

@@ -1,42 +1,55 @@
-"""What differs from one event loop to another."""
+"""What the connections of one event loop share, and what differs from one loop to another."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline._outlet import Flusher
+from trunkline.net.timers import Timers
 
-__all__ = ["adapts", "flusher_of", "wants_buffers"]
+__all__ = ["Shared", "shared_by"]
 
-_flushers: Final[dict[asyncio.AbstractEventLoop, Flusher]] = {}
+
+class Shared(NamedTuple):
+    """What the connections of one event loop share.
+
+    wants_buffers: the loop reads faster into a buffer of ours than into `bytes` of its own. adapts: it is at its best
+    with `bytes` for small reads and with a buffer of ours for large ones.
+    """
+
+    flusher: Flusher
+    timers: Timers
+    wants_buffers: bool
+    adapts: bool
+
+
+_shared: Final[dict[asyncio.AbstractEventLoop, Shared]] = {}
 _lock: Final = threading.Lock()
 
 
-def flusher_of(loop: asyncio.AbstractEventLoop) -> Flusher:
-    """The one Flusher of a loop; those of closed loops are dropped when the next loop asks."""
-    flusher = _flushers.get(loop)
-    if flusher is None:
+def shared_by(loop: asyncio.AbstractEventLoop) -> Shared:
+    """What is shared on this loop; what closed loops had is dropped when the next loop asks."""
+    found = _shared.get(loop)
+    if found is None:
         with _lock:
-            for closed in [other for other in _flushers if other.is_closed()]:
-                del _flushers[closed]
-            flusher = _flushers.setdefault(loop, Flusher(loop))
-    return flusher
+            for closed in [other for other in _shared if other.is_closed()]:
+                del _shared[closed]
+            made = Shared(Flusher(loop), Timers(loop), _wants_buffers(loop), _adapts(loop))
+            found = _shared.setdefault(loop, made)
+    return found
 
 
-def wants_buffers(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the loop reads faster into a buffer of ours than into `bytes` of its own.
-
-    asyncio's selector loops do: they would allocate 256 KiB for every read. uvloop does not, and a proactor loop reads
-    while the buffer that all links share is in use by another.
+def _wants_buffers(loop: asyncio.AbstractEventLoop) -> bool:
+    """asyncio's selector loops do: they would allocate 256 KiB for every read. uvloop does not, and a proactor loop
+    reads while the buffer that all links share is in use by another.
     """
     return isinstance(loop, asyncio.SelectorEventLoop)
 
 
-def adapts(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the loop is at its best with `bytes` for small reads and with a buffer of ours for large ones.
-
-    uvloop is, and takes another protocol in the middle of a connection; a buffer would cost its small reads a quarter.
+def _adapts(loop: asyncio.AbstractEventLoop) -> bool:
+    """uvloop does, and takes another protocol in the middle of a connection; a buffer would cost its small reads a
+    quarter.
     """
     return type(loop).__module__.partition(".")[0] == "uvloop"

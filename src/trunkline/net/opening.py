@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import inspect
 import urllib.parse
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wsproto.connection import ConnectionState, ConnectionType
@@ -15,9 +16,9 @@ from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData
 from wsproto.events import Request as RequestEvent
 from wsproto.utilities import RemoteProtocolError
 
-from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, from_fields
+from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, from_fields, header_pairs
 from trunkline.net.logs import log_fields
-from trunkline.protocol.errors import HandshakeError, LocalProtocolError
+from trunkline.protocol.errors import HandshakeError, LocalProtocolError, printable
 from trunkline.protocol.handshake import MAX_HEAD, Handshake
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Acceptance", "ClientOpening", "ServerOpening"]
 
+# What a refused client is told (with 400 for any other status): fixed texts, that hold nothing of what it sent.
+FIXED_TEXTS: Final = {
+    400: "this is no WebSocket handshake (RFC 6455 4.2.1)",
+    403: "this origin is not allowed",
+    414: "the request target is too long",
+    426: "the WebSocket version spoken here is 13",
+    431: "the header fields are too many or too long",
+    500: "internal error",
+    505: "the HTTP version spoken here is 1.1",
+}
 MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept for HandshakeError
 ProcessRequest = Callable[["WebSocket", Request], Response | Awaitable[Response | None] | None]
 
@@ -111,7 +122,7 @@ class Acceptance:
     """How a server answers opening handshakes.
 
     origins: None for the same origin or none, "*" for any, or those allowed (None among them: no Origin field).
-    subprotocols: in order of preference. headers: added to the answer.
+    subprotocols: in order of preference. headers: added to the answer; LocalProtocolError if they cannot stand in HTTP.
     """
 
     process_request: ProcessRequest | None = None
@@ -119,6 +130,12 @@ class Acceptance:
     subprotocols: Sequence[str] = ()
     headers: HeadersLike = ()
     make_listener: Callable[[], Listener] | None = None
+    fields: list[tuple[bytes, bytes]] = field(init=False)
+    response: Response = field(init=False)  # what each WebSocket has as its response
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", as_fields(self.headers))
+        object.__setattr__(self, "response", Response(101, Headers(self.headers)))
 
 
 class ServerOpening:
@@ -146,12 +163,12 @@ class ServerOpening:
                     self._consider(ws, event)
         except RemoteProtocolError as error:
             hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
-            refusal = Response(hint.status_code, from_fields(hint.headers), f"{error}\n".encode())
+            refuse = functools.partial(self._refuse, ws, hint.status_code, str(error), hint.headers)
             if self._handshake.plain_request is None or self._acceptance.process_request is None:
-                self._reject(ws, refusal)
+                refuse()
             elif self._deciding is None:
                 target, fields = self._handshake.plain_request
-                self._ask(ws, Request(target, from_fields(fields)), lambda: self._reject(ws, refusal))
+                self._ask(ws, Request(target, from_fields(fields)), refuse)
         if self._deciding is not None and self._received > MAX_HEAD and ws.transport is not None:
             ws.transport.pause_reading()
 
@@ -162,15 +179,20 @@ class ServerOpening:
         self._finish(ws, False)
 
     def _consider(self, ws: WebSocket, event: RequestEvent) -> None:
-        fields = [(b"host", event.host.encode("idna")), *event.extra_headers]
-        if event.subprotocols:
-            fields.append((b"sec-websocket-protocol", ", ".join(event.subprotocols).encode()))
-        request = ws.request = Request(event.target, from_fields(fields))
-        if not self._is_welcome(request.headers):
-            origin = request.headers.get("origin")
-            self._reject(ws, ws.respond(403, f"origin {origin} is not allowed\n"))
-            return
-        self._ask(ws, request, lambda: self._accept(ws, event))
+        fields = self._handshake.fields
+        ws.request = Request(event.target, from_fields(fields))
+        origin = _value(fields, b"origin")
+        if self._is_welcome(origin, fields):
+            self._ask(ws, ws.request, functools.partial(self._accept, ws, event))
+        else:
+            self._refuse(ws, 403, f"origin {origin} is not allowed (origins)")
+
+    def _refuse(self, ws: WebSocket, status: int, why: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Answers in fixed words: what was wrong is for our log and not for a stranger."""
+        extra = log_fields("handshake.refused", code=status, remote=ws.remote_address)
+        ws.logger.info("a handshake was refused with %d: %s", status, printable(why), extra=extra)
+        refusal = ws.respond(status, FIXED_TEXTS.get(status, FIXED_TEXTS[400]) + "\n")
+        self._reject(ws, dataclasses.replace(refusal, headers=[*header_pairs(refusal.headers), *from_fields(fields)]))
 
     def _ask(self, ws: WebSocket, request: Request, go_on: Callable[[], None]) -> None:
         """Lets process_request answer; if it has no answer, or is not there, `go_on`."""
@@ -211,24 +233,24 @@ class ServerOpening:
 
     def _break(self, ws: WebSocket, error: Exception) -> None:
         ws.logger.error("process_request failed", exc_info=error, extra=log_fields("request.failed"))
-        self._reject(ws, ws.respond(500, "internal error\n"))
+        self._reject(ws, ws.respond(500, FIXED_TEXTS[500] + "\n"))
 
-    def _is_welcome(self, headers: Headers) -> bool:
-        allowed, origin = self._acceptance.origins, headers.get("origin")
+    def _is_welcome(self, origin: str | None, fields: Iterable[tuple[bytes, bytes]]) -> bool:
+        allowed = self._acceptance.origins
         if allowed is None:
-            return origin is None or _same_origin(origin, headers.get("host") or "")
+            return origin is None or _same_origin(origin, _value(fields, b"host") or "")
         return allowed == "*" or origin in allowed
 
     def _accept(self, ws: WebSocket, event: RequestEvent) -> None:
-        chosen = next((name for name in self._acceptance.subprotocols if name in event.subprotocols), None)
-        headers = self._acceptance.headers
+        chosen = None
+        if event.subprotocols:
+            chosen = next((name for name in self._acceptance.subprotocols if name in event.subprotocols), None)
         assert ws.transport is not None
         assert ws.request is not None
+        answer = AcceptConnection(subprotocol=chosen, extra_headers=self._acceptance.fields)
         try:
-            ws.transport.write(
-                self._handshake.send(AcceptConnection(subprotocol=chosen, extra_headers=as_fields(headers)))
-            )
-        except (LocalProtocolError, UnicodeError) as error:
+            ws.transport.write(self._handshake.send(answer))
+        except LocalProtocolError as error:
             self._break(ws, error)
             return
         make = self._acceptance.make_listener
@@ -239,7 +261,7 @@ class ServerOpening:
             ws.logger.error("the listener could not be made", exc_info=error, extra=log_fields("listener.failed"))
             ws.abort()
             return
-        response = Response(101, Headers(headers))
+        response = self._acceptance.response
         ws.open(client=False, request=ws.request, response=response, subprotocol=chosen, listener=listener)
         self._finish(ws, True)
         if trailing:
@@ -270,6 +292,10 @@ class ServerOpening:
             done(ws, opened)
 
 
+def _value(fields: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in fields if name == wanted), None)
+
+
 def _same_origin(origin: str, host: str) -> bool:
     """Whether a page of `origin` (RFC 6454 7) came from the host that it connects to, the scheme aside."""
     try:
@@ -296,6 +322,6 @@ def wrap_listener(listener: object) -> Callable[[], Listener]:
 
 def _make(factory: Callable[[], Listener]) -> Listener:
     made = factory()
-    if not any(hasattr(made, name) for name in ("on_message", "on_batch")):
+    if not hasattr(made, "on_message") and not hasattr(made, "on_batch"):
         raise TypeError(f"listener gave {type(made).__name__}, must give an object with on_message or on_batch")
     return made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -11,6 +13,7 @@ from trunkline.net.http import HeadersLike
 from trunkline.net.logs import log_fields
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
 from trunkline.net.settings import Limits, Settings, make_settings
+from trunkline.net.timers import SLACK
 from trunkline.net.websocket import WebSocket, websocket_class
 from trunkline.net.wire import INTERNAL_ERROR, check_close
 from trunkline.protocol.errors import ConnectionClosed
@@ -43,13 +46,16 @@ class Server:
         self._settings = settings
         self._max_connections, self._max_pending = bounds
         self._loop = asyncio.get_running_loop()
-        self._pending: dict[WebSocket, asyncio.TimerHandle | None] = {}
+        self._pending: dict[WebSocket, float] = {}  # handshakes under way, the oldest first, and when they end at last
+        self._pending_timer: asyncio.TimerHandle | None = None
+        self._class = websocket_class(self._loop)
         self._refused: set[WebSocket] = set()
         self._handlers: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Server | None = None
         self._closing: asyncio.Task[None] | None = None
         self._serving: asyncio.Future[None] | None = None
         self.connections: set[WebSocket] = set()  # the open ones
+        self._part = self.connections.discard
         self.turned_away = 0  # connections refused since max_connections or max_pending_handshakes was reached
 
     @property
@@ -96,6 +102,8 @@ class Server:
         await asyncio.shield(self._serving)
 
     async def _close(self, code: int, reason: str) -> None:
+        if self._pending_timer is not None:
+            self._pending_timer.cancel()
         for ws in [*self._pending, *self._refused]:
             ws.abort()
         closing = [ws.close(code, reason) for ws in self.connections]
@@ -117,27 +125,35 @@ class Server:
             or len(self.connections) + len(self._pending) >= self._max_connections
         ):
             self.turned_away += 1
-            ws = websocket_class(self._loop)(self._settings, _Refusal(self._refused), plain=plain)
+            ws = self._class(self._settings, _Refusal(self._refused), plain=plain)
             self._refused.add(ws)
             return ws
-        ws = websocket_class(self._loop)(self._settings, ServerOpening(self._acceptance, self._opened), plain=plain)
+        ws = self._class(self._settings, ServerOpening(self._acceptance, self._opened), plain=plain)
         timeout = self._settings.open_timeout
-        self._pending[ws] = None if timeout is None else self._loop.call_later(timeout, self._expire, ws)
+        self._pending[ws] = math.inf if timeout is None else self._loop.time() + timeout
+        if self._pending_timer is None and timeout is not None:
+            self._pending_timer = self._loop.call_later(timeout, self._expire)
         return ws
 
-    def _expire(self, ws: WebSocket) -> None:
-        """The open_timeout has passed. A handshake that died within TLS has told nobody, so this is its end as well."""
-        self._opened(ws, False)
-        ws.abort()
+    def _expire(self) -> None:
+        """The open_timeout of a handshake has passed; it may have ended before. One timer serves all of them."""
+        self._pending_timer = None
+        now = self._loop.time() + SLACK
+        late = list(itertools.takewhile(lambda ws: self._pending[ws] <= now, self._pending))
+        for ws in late:
+            # A handshake that died within TLS has told nobody, so this is its end as well.
+            self._opened(ws, False)
+            ws.abort()
+        if self._pending and self._pending_timer is None:
+            due = next(iter(self._pending.values()))
+            self._pending_timer = self._loop.call_later(max(0.0, due - self._loop.time()), self._expire)
 
     def _opened(self, ws: WebSocket, is_open: bool) -> None:
-        timer = self._pending.pop(ws, None)
-        if timer is not None:
-            timer.cancel()
+        self._pending.pop(ws, None)
         if not is_open:
             return
         self.connections.add(ws)
-        ws.on_gone(self.connections.discard)
+        ws.on_gone(self._part)
         if self._closing is not None:
             ws.start_closing(1001)
         elif self._handler is not None:

@@ -9,7 +9,7 @@ from wsproto.connection import ConnectionState
 
 from trunkline.net.fragments import is_parts, send_fragments
 from trunkline.net.http import Response
-from trunkline.net.loops import wants_buffers
+from trunkline.net.loops import shared_by
 from trunkline.net.stats import Stats
 from trunkline.net.wire import Wire
 from trunkline.protocol.errors import LocalProtocolError
@@ -174,4 +174,4 @@ class Twin:
 
 def websocket_class(loop: asyncio.AbstractEventLoop) -> type[WebSocket]:
     """The class whose reads suit the loop."""
-    return BufferedWebSocket if wants_buffers(loop) else StreamedWebSocket
+    return BufferedWebSocket if shared_by(loop).wants_buffers else StreamedWebSocket

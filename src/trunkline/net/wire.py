@@ -25,7 +25,7 @@ from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive
 from trunkline.net.listener import Close, Listener
 from trunkline.net.logs import log_fields
-from trunkline.net.loops import adapts, flusher_of
+from trunkline.net.loops import shared_by
 from trunkline.net.settings import Settings
 from trunkline.protocol.categories import Initiator
 from trunkline.protocol.connection import check_close, close_payload
@@ -94,9 +94,9 @@ class Wire(Link, asyncio.BaseProtocol):
 
     def __init__(self, settings: Settings, opening: Opening, *, plain: bool) -> None:
         """`plain`: the transport will be TCP or a unix socket without TLS, and may be written to directly."""
-        loop = asyncio.get_running_loop()
-        self._join(flusher_of(loop))
-        self._adapt(adapts(loop))
+        shared = shared_by(asyncio.get_running_loop())
+        self._join(shared.flusher)
+        self._adapt(shared.adapts)
         self._settings = settings
         self._opening: Opening | None = opening
         self._plain = plain
@@ -296,7 +296,7 @@ class Wire(Link, asyncio.BaseProtocol):
         inbox = None if listener else Inbox(self, loop, *self._settings.queue_marks)
         self._open(decoder, inbox, write_limit=self._settings.write_limit)
         self._move(Happening.ACCEPTED)
-        self._keepalive = Keepalive(self, self._settings, loop)
+        self._keepalive = Keepalive(self, self._settings, shared_by(loop).timers)
         self._keepalive.start()
         if listener is not None:
             self._listener = listener

@@ -1,0 +1,84 @@
+"""Delays on a clock of their own: order, moments, bursts, and what is left behind."""
+
+import pytest
+
+from loopclock import Clock
+from trunkline.net.timers import A_TURN, Timers
+
+
+class Item:
+    """Writes down when it came due."""
+
+    def __init__(self, clock: Clock, log: list[tuple[float, str]], name: str = "") -> None:
+        self.due = 0.0
+        self._clock = clock
+        self._log = log
+        self._name = name
+
+    def come_due(self) -> None:
+        self._log.append((self._clock.now, self._name))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_each_comes_due_at_its_moment(clock: Clock) -> None:
+    timers, log = Timers(clock), []
+    for name, delay in (("a", 3), ("b", 1), ("c", 3)):
+        timers.after(delay, Item(clock, log, name))
+        clock.advance(0.5)
+    clock.advance(10)
+    assert log == [(1.5, "b"), (3.0, "a"), (4.0, "c")]
+
+
+def test_one_timer_serves_a_delay_and_none_is_left(clock: Clock) -> None:
+    timers, log = Timers(clock), []
+    for _ in range(1000):
+        timers.after(20, Item(clock, log))
+        timers.after(5, Item(clock, log))
+        clock.advance(0.001)
+    assert clock.running() == 2
+    clock.advance(30)
+    assert len(log) == 2000
+    assert (clock.running(), timers._queues) == (0, {})
+
+
+def test_what_comes_due_at_once_is_spread_over_turns(clock: Clock) -> None:
+    timers, log, turns = Timers(clock), [], []
+    for _ in range(3 * A_TURN):
+        timers.after(1, Item(clock, log))
+    real, clock.call_later = clock.call_later, lambda delay, call: real(delay, lambda: (call(), turns.append(len(log))))
+    clock.advance(1)
+    assert turns == [2 * A_TURN, 3 * A_TURN]
+
+
+def test_an_item_may_wait_again_from_where_it_is_called(clock: Clock) -> None:
+    timers, log = Timers(clock), []
+
+    class Again(Item):
+        def come_due(self) -> None:
+            super().come_due()
+            if len(log) < 5:
+                timers.after(2, self)
+
+    timers.after(2, Again(clock, log))
+    clock.advance(100)
+    assert [moment for moment, _ in log] == [2, 4, 6, 8, 10]
+    assert timers._queues == {}
+
+
+def test_one_that_raises_holds_up_no_other(clock: Clock) -> None:
+    timers, log = Timers(clock), []
+
+    class Bad(Item):
+        def come_due(self) -> None:
+            raise LookupError
+
+    for kind in (Item, Bad, Item):
+        timers.after(1, kind(clock, log))
+    with pytest.raises(LookupError):
+        clock.advance(1)
+    clock.advance(1)
+    assert len(log) == 2
