@@ -119,4 +119,5 @@ class Tunnel(asyncio.Protocol):
             self.ready.set_result(None)
         else:
             self.ready.set_exception(error)
+            self.ready.exception()  # seen: whoever waited may have been cancelled
             self.transport.abort()

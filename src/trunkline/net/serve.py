@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import math
 import ssl as ssl_module
@@ -251,7 +252,13 @@ def serve(
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if unix is not None else loop.create_server
         tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": settings.open_timeout}
-        server._listening = await create(lambda: server.accept(plain=ssl is None), backlog=backlog, **tls, **where)
+        accept = functools.partial(server.accept, plain=ssl is None)
+        listening = server._listening = await create(accept, backlog=backlog, start_serving=False, **tls, **where)
+        try:
+            await listening.start_serving()
+        except BaseException:  # a create_server that starts by itself would go on listening if it is cancelled
+            listening.close()
+            raise
         return server
 
     return Serving(start)
