@@ -19,14 +19,17 @@ except ImportError as error:
     ) from error
 
 from trunkline.manager import (
+    BreakerPolicy,
     Connection,
     ConnectionHealth,
     ConnectionIssue,
     ConnectionManager,
     ConnectionStatus,
     CredentialsError,
+    GatePolicy,
     Hint,
     NotConnected,
+    RetryBudget,
     RetryPolicy,
     Rule,
     SendInterrupted,
@@ -64,6 +67,7 @@ from trunkline.protocol.errors import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "BreakerPolicy",
     "Broadcast",
     "Close",
     "ConnectError",
@@ -78,6 +82,7 @@ __all__ = [
     "CredentialsError",
     "DecodeError",
     "ErrorCategory",
+    "GatePolicy",
     "HandshakeError",
     "Headers",
     "Hint",
@@ -91,6 +96,7 @@ __all__ = [
     "RemoteProtocolError",
     "Request",
     "Response",
+    "RetryBudget",
     "RetryPolicy",
     "Rule",
     "SendInterrupted",

@@ -10,12 +10,12 @@ import trunkline.testing
 
 NAMES = {
     trunkline: """
-        Broadcast Close ConnectError Connection ConnectionClosed ConnectionClosedError ConnectionClosedOK
-        ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus CredentialsError DecodeError
-        ErrorCategory HandshakeError Headers Hint InvalidURI Listener LocalProtocolError MessageTooBig NotConnected
-        OpenTimeout ProxyError RemoteProtocolError Request Response RetryPolicy Rule SendInterrupted Server Service
-        Settings SlowConsumer StateChange Stats TrunklineError WaitTimeout WebSocket broadcast categorize connect
-        serve
+        BreakerPolicy Broadcast Close ConnectError Connection ConnectionClosed ConnectionClosedError
+        ConnectionClosedOK ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus CredentialsError
+        DecodeError ErrorCategory GatePolicy HandshakeError Headers Hint InvalidURI Listener LocalProtocolError
+        MessageTooBig NotConnected OpenTimeout ProxyError RemoteProtocolError Request Response RetryBudget
+        RetryPolicy Rule SendInterrupted Server Service Settings SlowConsumer StateChange Stats TrunklineError
+        WaitTimeout WebSocket broadcast categorize connect serve
     """,
     # wsproto's surface, so that a change of import is all it takes.
     trunkline.protocol: """

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from trunkline.manager.connection import Connection
 from trunkline.manager.events import StateChange
 from trunkline.manager.manager import ConnectionManager
 from trunkline.manager.service import Service
-from trunkline.protocol.errors import connection_closed
+from trunkline.protocol.errors import ConnectError, connection_closed
 
 
 class FakeTimer:
@@ -122,9 +123,14 @@ class FakeLink:
 
 
 class FakeNet:
-    """Answers each dial with the next of `script`: an exception, or a link when the script is empty."""
+    """Answers each dial with the next of `script`: an exception, or a link when the script is empty. Hosts that are
+    `down` refuse.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.times: list[float] = []  # when each dial began
+        self.down: set[str] = set()
         self.script: list[Exception] = []
         self.links: list[FakeLink] = []
         self.dials: list[tuple[str, dict[str, Any]]] = []
@@ -136,8 +142,12 @@ class FakeNet:
 
     async def __call__(self, uri: str, /, **options: Any) -> FakeLink:
         self.dials.append((uri, options))
+        self.times.append(self.clock.time())
         if self.hangs:
             await asyncio.get_running_loop().create_future()
+        host = urlsplit(uri).netloc
+        if host in self.down:
+            raise ConnectError.wrap(ConnectionRefusedError(111, "refused"), "tcp", host)
         if self.script:
             raise self.script.pop(0)
         self.links.append(FakeLink())
@@ -150,8 +160,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def net() -> FakeNet:
-    return FakeNet()
+def net(clock: FakeClock) -> FakeNet:
+    return FakeNet(clock)
 
 
 @pytest.fixture
@@ -163,20 +173,24 @@ class Note(msgspec.Struct):
     text: str
 
 
+URL = "ws://host.example/{book}"
+
+
 class Line:
     """A manager with one service, on the fake clock and the fake network, and all that it told."""
 
     note = Note
 
-    def __init__(self, clock: Any, net: Any, **options: Any) -> None:
+    def __init__(self, clock: Any, net: Any, *, manager: Any = None, url: Any = URL, **options: Any) -> None:
+        """manager: options of the manager; the others are the service's."""
         self.clock, self.net = clock, net
-        self.service = Service("notes", "ws://host.example/{book}", sends=Note, receives=Note, **options)
-        self.manager = ConnectionManager([self.service], clock=clock, rng=random.Random(1), dial=net)
+        self.service = Service("notes", url, sends=Note, receives=Note, **options)
+        self.manager = ConnectionManager([self.service], clock=clock, rng=random.Random(1), dial=net, **(manager or {}))
         self.changes: list[StateChange] = []
         self.manager.subscribe(self.changes.append)
 
-    async def start(self) -> Connection[Note, Note]:
-        connection = await self.manager.connect(self.service, wait=False, book="b")
+    async def start(self, book: str = "b") -> Connection[Note, Note]:
+        connection = await self.manager.connect(self.service, wait=False, book=book)
         await self.clock.advance(0)
         return connection
 

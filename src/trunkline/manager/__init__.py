@@ -1,8 +1,11 @@
 """Managed, typed connections: services, their connections across reconnects, and what is known of their health."""
 
+from trunkline.manager.breaker import BreakerPolicy
+from trunkline.manager.budget import RetryBudget
 from trunkline.manager.connection import Connection
 from trunkline.manager.errors import NotConnected, SendInterrupted, WaitTimeout
 from trunkline.manager.events import EventStream, StateChange
+from trunkline.manager.gate import GatePolicy
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.hints import Hint
 from trunkline.manager.manager import ConnectionManager
@@ -13,6 +16,7 @@ from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
 
 __all__ = [
+    "BreakerPolicy",
     "Connection",
     "ConnectionHealth",
     "ConnectionIssue",
@@ -20,8 +24,10 @@ __all__ = [
     "ConnectionStatus",
     "CredentialsError",
     "EventStream",
+    "GatePolicy",
     "Hint",
     "NotConnected",
+    "RetryBudget",
     "RetryPolicy",
     "Rule",
     "SendInterrupted",

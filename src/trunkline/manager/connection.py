@@ -50,7 +50,7 @@ class Connection(Generic[Sends, Receives]):
         self._line = Line(
             self.id,
             service,
-            service.locate(parameters),
+            service.locate_all(parameters),
             context,
             traffic=self._reception,
             meter=self._meter,

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trunkline.manager.budget import RetryBudget
 from trunkline.manager.clock import Clock
+from trunkline.manager.endpoints import Endpoints
 from trunkline.manager.events import StateChange
 from trunkline.net.websocket import WebSocket
 
@@ -30,5 +32,7 @@ class Context:
     dial: Dial
     clock: Clock
     rng: random.Random
+    budget: RetryBudget
+    endpoints: Endpoints
     publish: Callable[[StateChange], None]
     logger: logging.Logger

@@ -7,13 +7,15 @@ what is received goes to the `Traffic` that the line was made for. No caller eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from wsproto.connection import ConnectionState
 
 from trunkline.manager.clock import Signal, sleep
 from trunkline.manager.context import Context
+from trunkline.manager.deadline import Deadline
+from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
 from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import StateChange
 from trunkline.manager.health import Meter
@@ -26,9 +28,12 @@ from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, catego
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
-from trunkline.protocol.errors import TrunklineError
+from trunkline.protocol.errors import OpenTimeout, TrunklineError
 
 __all__ = ["Line", "Traffic"]
+
+# What a retry takes from the budget after this, where it is not 1: there are too many of us.
+COSTS: Final = {ErrorCategory.THROTTLED: 2.0}
 
 
 class Traffic(Protocol):
@@ -67,7 +72,7 @@ class Line:
         self,
         connection_id: str,
         service: Service[Any, Any],
-        url: str,
+        urls: Sequence[str],
         context: Context,
         *,
         traffic: Traffic,
@@ -80,9 +85,10 @@ class Line:
         self.cause: BaseException | None = None
         self._id = connection_id
         self._service = service
-        self._url = url
         self._context = context
         self._clock = context.clock
+        names = [endpoint_name(url, service.options.get("unix")) for url in urls]
+        self._way = Way(urls, context.endpoints, names, context.clock)
         self._traffic = traffic
         self._meter = meter
         self._forget = forget
@@ -140,20 +146,21 @@ class Line:
     # The task
 
     async def _hold(self) -> None:
+        cost = 0.0  # the first dial is no retry
         while True:
-            judgement = await self._attempt()
+            judgement = await self._attempt(cost)
             if self.status is ConnectionStatus.CLOSING:
                 return
             pause = self._decide(judgement)
             if pause is None:
                 return
             await sleep(self._clock, pause.delay)
-            self._apply(Event.DIAL)
+            cost = COSTS.get(judgement.issue.category, 1.0)
 
-    async def _attempt(self) -> Judgement:
-        """Dial, and read until the link is gone: how it ended."""
+    async def _attempt(self, cost: float) -> Judgement:
+        """Dial, and read until the link is gone: how it ended. cost: what the dial takes from the budget."""
         try:
-            link = await self._dial()
+            link = await self._dial(cost)
         except Exception as error:
             return self._note(error)
         try:
@@ -168,16 +175,53 @@ class Line:
         finally:
             self._drop(link)
 
-    async def _dial(self) -> WebSocket:
+    async def _dial(self, cost: float) -> WebSocket:
+        """A link, once the budget, the breaker and the gate allow it."""
+        if cost:
+            await self._context.budget.pay(self._clock, cost)
+        while True:
+            with await self._way.wait_permit() as permit:
+                async with permit.endpoint.gate.slot():
+                    if permit.is_stale():
+                        continue
+                    if self.status is not ConnectionStatus.CONNECTING:
+                        self._apply(Event.DIAL)
+                    return await self._shake_hands(permit)
+
+    async def _shake_hands(self, permit: Permit) -> WebSocket:
+        limit = self._service.retry.attempt_timeout
         try:
-            headers = await self._service.ask_headers()
+            try:
+                async with Deadline(self._clock, limit):
+                    headers = await self._ask_headers()
+                    await permit.endpoint.gate.wait_moment()
+                    link = await self._context.dial(permit.url, additional_headers=headers, **self._options())
+            except TimeoutError as error:
+                if isinstance(error, TrunklineError):
+                    raise
+                raise OpenTimeout(f"{permit.endpoint.name} was not open after {limit} s (attempt_timeout)") from error
+        except Exception as error:
+            cooldown = min(permit.endpoint.breaker.policy.cooldown, self._service.retry.cap)
+            cooldown *= self._context.rng.uniform(0.5, 1.0)
+            permit.fail(self._service.rules.judge(error).issue, self._clock.time(), cooldown)
+            raise
+        permit.succeed()
+        self._way.note_success()
+        self._context.budget.succeed()
+        return link
+
+    async def _ask_headers(self) -> Mapping[str, str]:
+        try:
+            return await self._service.ask_headers()
         except Exception as error:
             text = f"the headers of service {self._service.name} could not be had: {error!r}"
             raise CredentialsError(text, recoverable=categorize(error).recoverable) from error
+
+    def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {**self._service.options}
         if self._is_plain and "compression" in options:
             options["compression"] = None
-        return await self._context.dial(self._url, additional_headers=headers, **options)
+        return options
 
     def _open(self, link: WebSocket) -> None:
         self.link = link
@@ -207,8 +251,10 @@ class Line:
 
     def _decide(self, judgement: Judgement) -> Pause | None:
         """Move on from how an attempt ended."""
-        issue = judgement.issue
-        pause = self._retries.after(issue, self._clock.time(), judgement.hint)
+        issue, now = judgement.issue, self._clock.time()
+        avoidance = AVOIDANCE if judgement.hint.elsewhere else 0.0
+        self._way.note_failure(now, issue.retry_after or avoidance)
+        pause = self._retries.after(issue, now, judgement.hint, elsewhere=self._way.has_other(now))
         if pause is not None:
             self._apply(Event.SUSPEND if pause.suspended else Event.DEFER, issue, pause)
         elif issue.category is ErrorCategory.NORMAL_CLOSURE:

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from trunkline.manager.breaker import BreakerPolicy
+from trunkline.manager.budget import RetryBudget, shared_budget
 from trunkline.manager.clock import Clock
 from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
+from trunkline.manager.endpoints import Endpoints
 from trunkline.manager.events import Events, EventStream, StateChange
+from trunkline.manager.gate import GatePolicy
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.logs import StateLog
 from trunkline.manager.service import Service
@@ -32,8 +36,11 @@ class ConnectionManager:
         async with ConnectionManager([chat]) as manager:
             room = await manager.connect(chat, room="lobby")
 
-    Leaving the block closes every connection. For tests: `clock` (default: the running loop), `rng` for the jitter, and
-    `dial` in the place of `trunkline.connect`.
+    Leaving the block closes every connection.
+
+    budget: what retries pay into; the default is one for the whole process. gate, breaker: what each endpoint gets.
+    For tests: `clock` (default: the running loop), `rng` for the jitter, and `dial` in the place of
+    `trunkline.connect`.
     """
 
     def __init__(
@@ -44,6 +51,9 @@ class ConnectionManager:
         rng: random.Random | None = None,
         dial: Dial | None = None,
         logger: logging.Logger | None = None,
+        budget: RetryBudget | None = None,
+        gate: GatePolicy | None = None,
+        breaker: BreakerPolicy | None = None,
     ) -> None:
         self._services: dict[str, Service[Any, Any]] = {}
         for service in services:
@@ -56,6 +66,9 @@ class ConnectionManager:
         self._logger = logger if logger is not None else logging.getLogger("trunkline.manager")
         self._events = Events(self._logger)
         self._events.subscribe(StateLog(self._logger))
+        self._budget = budget
+        self._policies = gate or GatePolicy(), breaker or BreakerPolicy()
+        self._lent: Context | None = None
         self._connections: dict[str, Connection[Any, Any]] = {}
         self._by_service: dict[str, dict[str, Connection[Any, Any]]] = {name: {} for name in self._services}
         self._waiting: Counter[str] = Counter()  # callers of connect, by connection
@@ -146,9 +159,23 @@ class ConnectionManager:
             raise ValueError(f"the manager was not given the service {service.name!r}")
 
     def _context(self) -> Context:
-        if self._clock is None:
-            self._clock = asyncio.get_running_loop()
-        return Context(self._dial, self._clock, self._rng, self._events.publish, self._logger)
+        if self._lent is None:
+            budget, clock = self._budget, self._clock
+            if budget is None:
+                # The shared one goes by the real time.
+                budget = shared_budget() if clock is None else RetryBudget(clock=clock.time)
+            clock = clock or asyncio.get_running_loop()
+            endpoints = Endpoints(clock, *self._policies)
+            self._lent = Context(
+                dial=self._dial,
+                clock=clock,
+                rng=self._rng,
+                budget=budget,
+                endpoints=endpoints,
+                publish=self._events.publish,
+                logger=self._logger,
+            )
+        return self._lent
 
     def _forget(self, connection: Connection[Any, Any]) -> None:
         if self._connections.get(connection.id) is connection:

@@ -132,10 +132,13 @@ class Retries:
         """A link came up at `now`."""
         self._up_since = now
 
-    def after(self, issue: ConnectionIssue, now: float, hint: Hint | None = None) -> Pause | None:
+    def after(
+        self, issue: ConnectionIssue, now: float, hint: Hint | None = None, *, elsewhere: bool = False
+    ) -> Pause | None:
         """Count a failed attempt or a lost link; the pause before the next attempt, None if there should be none.
 
-        hint: how to come back, in place of the table's.
+        hint: how to come back, in place of the table's. elsewhere: the next attempt goes to another server, which has
+        asked for nothing.
         """
         lost, stable = self._count_life(now)
         if stable:
@@ -153,7 +156,7 @@ class Retries:
             return None
         if not self.policy.hints:
             return Pause(self.count, self._plain_delay(lost))
-        return self._follow(hint, issue, now)
+        return self._follow(hint, issue, now, elsewhere)
 
     def _count_life(self, now: float) -> tuple[bool, bool]:
         """Whether there was a link, and whether it was up for long enough to start over."""
@@ -170,12 +173,13 @@ class Retries:
             return 0.0
         return self.policy.delay(max(1, self._dials), self._rng)
 
-    def _follow(self, hint: Hint, issue: ConnectionIssue, now: float) -> Pause | None:
+    def _follow(self, hint: Hint, issue: ConnectionIssue, now: float, elsewhere: bool) -> Pause | None:
         self._tries[issue.category] += 1
         if hint.tries is not None and self._tries[issue.category] > hint.tries:
             return None
         # Jitter goes on top: before its time the server has told us not to come.
-        not_before = min(issue.retry_after or 0.0, self.policy.longest_retry_after)
+        asked = 0.0 if elsewhere else issue.retry_after or 0.0
+        not_before = min(asked, self.policy.longest_retry_after)
         if hint.probe or self._is_past_deadline(now):
             delay = max(not_before, self._rng.uniform(*self.policy.probe))
             return Pause(self.count, delay, suspended=True, not_before=not_before)

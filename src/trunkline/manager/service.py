@@ -53,7 +53,8 @@ class Service(Generic[Sends, Receives]):
     """A kind of connection. Immutable; one may serve many managers.
 
     name: unique in a manager; the first part of a connection's id.
-    url: a ws or wss URL. `{name}` in its path or query is a parameter, which `connect` fills in and quotes.
+    url: a ws or wss URL. `{name}` in its path or query is a parameter, which `connect` fills in and quotes. Several,
+        with the same parameters, are the endpoints of the service in order of preference: `urls`, `url` is the first.
     sends, receives: the types of its messages, anything that msgspec knows; JSON in text messages on the wire.
     retry: when to try again.
     rules: the service's own rows of the taxonomy: by close code, HTTP status, category or exception class.
@@ -67,7 +68,7 @@ class Service(Generic[Sends, Receives]):
     def __init__(
         self,
         name: str,
-        url: str,
+        url: str | Sequence[str],
         *,
         sends: type[Sends] | UnionType,
         receives: type[Receives] | UnionType,
@@ -77,14 +78,15 @@ class Service(Generic[Sends, Receives]):
         **options: Unpack[ConnectOptions],
     ) -> None:
         self.name = name
-        self.url = url
+        self.urls: tuple[str, ...] = (url,) if isinstance(url, str) else tuple(url)
         self.sends = sends
         self.receives = receives
         self.retry = retry if retry is not None else RetryPolicy()
         self.rules = Rules(rules)
         self.headers = headers
         self.options = options
-        self.parameters: frozenset[str] = _parameters_of(url)
+        self.parameters: frozenset[str] = _parameters_of_all(self.urls)
+        self.url = self.urls[0]
         self._encoder = msgspec.json.Encoder()
         self._decoder: msgspec.json.Decoder[Receives] = msgspec.json.Decoder(receives)
 
@@ -127,8 +129,13 @@ class Service(Generic[Sends, Receives]):
 
     def locate(self, parameters: Mapping[str, object]) -> str:
         """The URL of the connection with these parameters, each quoted whole: a "/" in one is not a "/" in the path."""
+        return self.locate_all(parameters)[0]
+
+    def locate_all(self, parameters: Mapping[str, object]) -> list[str]:
+        """The same at each of the service's endpoints."""
         self._check(parameters)
-        return self.url.format_map({name: quote(str(value), safe="") for name, value in parameters.items()})
+        quoted = {name: quote(str(value), safe="") for name, value in parameters.items()}
+        return [url.format_map(quoted) for url in self.urls]
 
     def _check(self, parameters: Mapping[str, object]) -> None:
         if parameters.keys() != self.parameters:
@@ -140,6 +147,15 @@ class Service(Generic[Sends, Receives]):
             if str(value) in ("", ".", ".."):
                 # RFC 3986 5.2.4: dot segments are removed on the way, quoted or not, and an empty one may be.
                 raise ValueError(f"{name} is {value!r}, which is no path segment (RFC 3986 3.3)")
+
+
+def _parameters_of_all(urls: Sequence[str]) -> frozenset[str]:
+    if not urls:
+        raise InvalidURI("a service has one URL or more, given none")
+    sets = [_parameters_of(url) for url in urls]
+    if any(names != sets[0] for names in sets):
+        raise InvalidURI(f"the URLs {', '.join(urls)} have different parameters; wanted the same in each")
+    return sets[0]
 
 
 def _parameters_of(url: str) -> frozenset[str]:

@@ -1,0 +1,101 @@
+"""The retry budget: how many fruitless dials a process may make, whatever it is that fails.
+
+A bucket of tokens. A retry pays one, two if the server said that there are too many of us; a dial that succeeds puts
+one back, and time fills slowly. So a recovery that works is free, while one that does not is soon held to `per_second`.
+An empty bucket makes dials wait, in order; it never makes one fail.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from trunkline.manager.clock import Clock
+from trunkline.manager.turnstile import ROUNDING, Turnstile
+
+__all__ = ["RetryBudget", "shared_budget"]
+
+
+class RetryBudget:
+    """A token bucket. May be shared by managers in different threads.
+
+    capacity: tokens at first, and the most there can be. per_second: tokens that come with time, above 0. per_success:
+    tokens that a dial which succeeded puts back. clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        capacity: float = 100.0,
+        *,
+        per_second: float = 10.0,
+        per_success: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if capacity < 1 or per_second <= 0 or per_success < 0:
+            raise ValueError(
+                f"capacity is {capacity}, per_second {per_second} and per_success {per_success}; "
+                "wanted 1 or more, above 0, and 0 or more"
+            )
+        self.capacity = capacity
+        self.per_second = per_second
+        self.per_success = per_success
+        self.delayed = 0  # dials that had to wait for a token
+        self._clock = clock
+        self._tokens = capacity
+        self._filled_at = clock()
+        self._queue = Turnstile()
+
+    def __repr__(self) -> str:
+        return f"<RetryBudget {self.tokens:.1f} of {self.capacity:g}, {self.waiting} waiting>"
+
+    @property
+    def tokens(self) -> float:
+        """What is in the bucket."""
+        with self._queue.lock:
+            self._fill(0.0)
+            return self._tokens
+
+    @property
+    def waiting(self) -> int:
+        """Dials that wait for a token."""
+        return len(self._queue)
+
+    async def pay(self, clock: Clock, cost: float = 1.0) -> None:
+        """Take `cost` tokens, after those who asked before; wait by `clock` for as long as there are too few.
+
+        Cancelled, it has taken nothing.
+        """
+        cost, has_waited = min(cost, self.capacity), False
+
+        def take() -> float:
+            nonlocal has_waited
+            self._fill(0.0)
+            lacking = cost - self._tokens
+            if lacking <= ROUNDING:
+                self._tokens -= cost
+                return 0.0
+            self.delayed += not has_waited
+            has_waited = True
+            return lacking / self.per_second
+
+        await self._queue.enter(clock, take)
+
+    def succeed(self) -> None:
+        """A dial succeeded."""
+        with self._queue.lock:
+            self._fill(self.per_success)
+        self._queue.nudge()
+
+    def _fill(self, more: float) -> None:
+        now = self._clock()
+        grown = max(0.0, now - self._filled_at) * self.per_second
+        self._filled_at = now
+        self._tokens = min(self.capacity, self._tokens + grown + more)
+
+
+_shared = RetryBudget()
+
+
+def shared_budget() -> RetryBudget:
+    """The budget of this process, for every manager that was not given one of its own."""
+    return _shared

@@ -1,0 +1,163 @@
+"""The servers behind a service: which one a line dials next, and whether it may.
+
+An `Endpoint` is a host and port with its gate and its breaker; a manager keeps one for all its lines, in `Endpoints`.
+A `Way` is one line's list of them. It takes the first that is healthy, goes round all of them while they fail, and
+leaves alone for a while those that asked for it, as long as there is another.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from trunkline.manager.breaker import UNHEALTHY, Breaker, BreakerPolicy
+from trunkline.manager.clock import Clock, Signal
+from trunkline.manager.gate import DialGate, GatePolicy
+from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.net.uri import parse_uri
+
+__all__ = ["AVOIDANCE", "Endpoint", "Endpoints", "Permit", "Way", "endpoint_name"]
+
+AVOIDANCE: Final = 60.0  # seconds that an endpoint which said 1013 is left alone, if there is another
+
+
+def endpoint_name(url: str, unix: str | os.PathLike[str] | None = None) -> str:
+    """What lines that share a gate and a breaker have in common: the host and port, or the path of the unix socket."""
+    if unix is not None:
+        return os.fspath(unix)
+    uri = parse_uri(url)
+    return f"{uri.host}:{uri.port}"
+
+
+class Endpoint:
+    """A host and port, with what all lines to it share."""
+
+    def __init__(self, name: str, gate: DialGate, breaker: Breaker) -> None:
+        self.name = name
+        self.gate = gate
+        self.breaker = breaker
+        self.avoided_until = -math.inf
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.name} {self.breaker.state}>"
+
+    def is_healthy(self, now: float) -> bool:
+        """Whether there is no reason to prefer another."""
+        return self.breaker.state == "closed" and now >= self.avoided_until
+
+
+class Endpoints:
+    """A manager's endpoints, by name."""
+
+    def __init__(self, clock: Clock, gate: GatePolicy, breaker: BreakerPolicy) -> None:
+        self.changed = Signal(clock)  # a breaker closed, or may be probed
+        self._clock = clock
+        self._gate = gate
+        self._breaker = breaker
+        self._endpoints: dict[str, Endpoint] = {}
+
+    def get(self, name: str) -> Endpoint:
+        """The endpoint with this name, made when it is first asked for."""
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            breaker = Breaker(self._breaker, self.changed.notify)
+            endpoint = self._endpoints[name] = Endpoint(name, DialGate(self._gate, self._clock), breaker)
+        return endpoint
+
+    def hurry(self) -> None:
+        """Whatever was thought of them, they may be dialled now."""
+        now = self._clock.time()
+        for endpoint in self._endpoints.values():
+            endpoint.avoided_until = -math.inf
+            endpoint.breaker.hurry(now)
+
+
+class Stop(NamedTuple):
+    """One of the addresses that a line may dial."""
+
+    url: str
+    endpoint: Endpoint
+
+
+class Permit:
+    """A line's leave to dial one address. Used as a context manager; without a verdict in it, nothing was learned."""
+
+    def __init__(self, url: str, endpoint: Endpoint) -> None:
+        self.url = url
+        self.endpoint = endpoint
+        self._is_probe = endpoint.breaker.enter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._is_probe:
+            self.endpoint.breaker.leave()
+
+    def is_stale(self) -> bool:
+        """Whether the breaker has opened since: other lines have found out that it makes no sense."""
+        return not self._is_probe and self.endpoint.breaker.state != "closed"
+
+    def succeed(self) -> None:
+        """The link is up."""
+        self._is_probe = False
+        self.endpoint.breaker.succeed()
+
+    def fail(self, issue: ConnectionIssue, now: float, cooldown: float) -> None:
+        """It is not."""
+        if issue.phase == "credentials":
+            return  # nobody was dialled
+        if issue.category in UNHEALTHY:
+            self.endpoint.breaker.fail(now, cooldown, is_probe=self._is_probe)
+        else:
+            self.endpoint.breaker.succeed()
+        self._is_probe = False
+
+
+class Way:
+    """One line's addresses, in the order of preference, with the endpoint of each."""
+
+    def __init__(self, urls: Sequence[str], endpoints: Endpoints, names: Sequence[str], clock: Clock) -> None:
+        self._stops = [Stop(url, endpoints.get(name)) for url, name in zip(urls, names, strict=True)]
+        self._changed = endpoints.changed
+        self._clock = clock
+        self._present = self._stops[0]
+        self._failures: dict[Stop, int] = {}  # by address: the number of its last failure since a link was up
+        self._count = 0
+
+    async def wait_permit(self) -> Permit:
+        """Leave to dial the best address that may be dialled; waits while every breaker is open."""
+        while True:
+            now = self._clock.time()
+            for stop in self._ranked(now):
+                if stop.endpoint.breaker.wait_time(now) <= 0:
+                    self._present = stop
+                    return Permit(*stop)
+            wait = min(stop.endpoint.breaker.wait_time(now) for stop in self._stops)
+            await self._changed.wait(None if wait == math.inf else now + wait)
+
+    def note_failure(self, now: float, avoid_for: float) -> None:
+        """The address dialled last has failed or was lost; `avoid_for`: seconds that it asked to be left alone."""
+        self._count += 1
+        self._failures[self._present] = self._count
+        endpoint = self._present.endpoint
+        if avoid_for:
+            endpoint.avoided_until = max(endpoint.avoided_until, now + avoid_for)
+
+    def note_success(self) -> None:
+        """The address dialled last is up: what failed before is forgotten."""
+        self._failures.clear()
+
+    def has_other(self, now: float) -> bool:
+        """Whether a healthy endpoint is left beside the present one."""
+        present = self._present.endpoint
+        return any(stop.endpoint is not present and stop.endpoint.is_healthy(now) for stop in self._stops)
+
+    def _ranked(self, now: float) -> list[Stop]:
+        # Sorting is stable: among equals the order of the service stands.
+        return sorted(self._stops, key=lambda stop: (not stop.endpoint.is_healthy(now), self._failures.get(stop, 0)))

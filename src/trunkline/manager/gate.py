@@ -1,0 +1,97 @@
+"""The dial gate of one host: how many handshakes may be under way, and how fast dials may follow each other.
+
+However many lines want to come back, the host sees a steady stream: a few at once when it was quiet before, then one
+after the other at the same distance, in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from trunkline.manager.clock import Clock
+from trunkline.manager.turnstile import ROUNDING, Turnstile
+
+__all__ = ["DialGate", "GatePolicy"]
+
+WINDOW: Final = 0.1  # seconds in which no more than their share of `per_second` dials begin
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What a gate lets through to one host.
+
+    under_way: attempts at once, from the asking for credentials to the end of the handshake.
+    per_second: dials a second; in any 100 ms no more than a tenth of it, rounded up.
+    """
+
+    under_way: int = 32
+    per_second: float = 200.0
+
+    def __post_init__(self) -> None:
+        if self.under_way < 1 or self.per_second <= 0:
+            raise ValueError(
+                f"under_way is {self.under_way} and per_second {self.per_second}; wanted 1 or more, and above 0"
+            )
+
+
+class DialGate:
+    """A gate with its two queues: for a slot, and for the moment to dial."""
+
+    def __init__(self, policy: GatePolicy, clock: Clock) -> None:
+        self.policy = policy
+        self.under_way = 0
+        self._clock = clock
+        self._slots = Turnstile()
+        self._moments = Turnstile()
+        self._distance = 1 / policy.per_second
+        self._quota = max(1, int(policy.per_second * WINDOW + ROUNDING))
+        self._window = self._quota * self._distance
+        self._burst = max(1, self._quota // 4)
+        self._begun: deque[float] = deque(maxlen=self._quota)  # when the latest dials began
+
+    @property
+    def waiting(self) -> int:
+        """Lines that wait for a slot or for their moment."""
+        return len(self._slots) + len(self._moments)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """One of the `under_way`, for as long as the block lasts. First come, first served."""
+        await self._slots.enter(self._clock, self._take_slot)
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            self._slots.nudge()
+
+    async def wait_moment(self) -> None:
+        """Wait for the moment to dial. First come, first served."""
+        await self._moments.enter(self._clock, self._take_moment)
+
+    def _take_slot(self) -> float:
+        if self.under_way >= self.policy.under_way:
+            return math.inf
+        self.under_way += 1
+        return 0.0
+
+    def _take_moment(self) -> float:
+        now = self._clock.time()
+        wait = self._next_moment(now) - now
+        if wait > ROUNDING:
+            return wait
+        self._begun.append(now)
+        return 0.0
+
+    def _next_moment(self, now: float) -> float:
+        recent = sum(begun > now - self._window + ROUNDING for begun in self._begun)
+        if recent < self._burst:
+            return now
+        moment = self._begun[-1] + self._distance
+        if recent >= self._quota:
+            moment = max(moment, self._begun[0] + self._window)
+        return moment

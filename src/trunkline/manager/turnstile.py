@@ -1,0 +1,94 @@
+"""Lets tasks through in the order in which they came, each as soon as there is something to give it.
+
+Budgets and gates differ in what they give; whoever waits for it queues here. The tasks may belong to different event
+loops in different threads, as a budget may be one for the whole process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from trunkline.manager.clock import Clock
+
+__all__ = ["ROUNDING", "Turnstile"]
+
+# Seconds and tokens below which a difference is rounding: to wait for less would be to spin.
+ROUNDING: Final = 1e-9
+
+
+class Turnstile:
+    """First come, first served."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # held whenever `take` is called
+        self._queue: deque[_Waiter] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    async def enter(self, clock: Clock, take: Callable[[], float]) -> None:
+        """Wait in the queue until `take` gives 0, having taken.
+
+        What else it gives are the seconds after which it is asked again; infinity: when `nudge` is called. Only the
+        head of the queue asks. Cancellation leaves the queue, and nothing is taken.
+        """
+        waiter = _Waiter(asyncio.get_running_loop())
+        with self.lock:
+            self._queue.append(waiter)
+        try:
+            while (delay := self._ask(waiter, take)) > 0:
+                await waiter.wait(clock, delay)
+        finally:
+            self._leave(waiter)
+
+    def nudge(self) -> None:
+        """There may be something to take: let the head ask again."""
+        with self.lock:
+            head = self._queue[0] if self._queue else None
+        if head is not None:
+            head.wake()
+
+    def _ask(self, waiter: _Waiter, take: Callable[[], float]) -> float:
+        with self.lock:
+            while self._queue[0].loop.is_closed():  # a loop that was stopped with tasks in it wakes none of them
+                self._queue.popleft()
+            return take() if self._queue[0] is waiter else math.inf
+
+    def _leave(self, waiter: _Waiter) -> None:
+        with self.lock, contextlib.suppress(ValueError):
+            self._queue.remove(waiter)
+        self.nudge()
+
+
+class _Waiter:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._woken: asyncio.Future[None] | None = None
+
+    async def wait(self, clock: Clock, delay: float) -> None:
+        self._woken = self.loop.create_future()
+        timer = None if delay == math.inf else clock.call_later(delay, self._settle)
+        try:
+            await self._woken
+        finally:
+            self._woken = None
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # no loop runs here, or the waiter's is closed
+            if asyncio.get_running_loop() is self.loop:
+                self._settle()
+                return
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
