@@ -75,8 +75,10 @@ cdef class Suspicion:
     cdef double _least              # seconds: standard deviations are taken for no less
     cdef double _mean               # seconds between two signs of life
     cdef double _variance
-    cdef double _last               # when the last one came
+    cdef double _beat               # when the last of those that come again and again came
+    cdef double _last               # when the last of any kind came
     cdef readonly uint64_t count
 
     # Verbs
     cpdef int record(self, double now) except -1
+    cpdef int touch(self, double now) except -1

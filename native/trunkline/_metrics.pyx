@@ -280,7 +280,7 @@ cdef class Suspicion:
         """A sign of life came at the time now (seconds, monotonic)."""
         cdef double interval, distance
         if self.count:
-            interval = max(now - self._last, 0.0)
+            interval = max(now - self._beat, 0.0)
             if self.count == 1:
                 self._mean = interval
                 self._variance = (interval / 4) * (interval / 4)  # Akka's first guess
@@ -288,8 +288,14 @@ cdef class Suspicion:
                 distance = interval - self._mean
                 self._mean += self._weight * distance
                 self._variance = (1 - self._weight) * (self._variance + self._weight * distance * distance)
-        self._last = now
+        self._beat = self._last = now
         self.count += 1
+        return 0
+
+    cpdef int touch(self, double now) except -1:
+        """A sign of life came at the time now that is not one of those that come again and again."""
+        if self.count and now > self._last:
+            self._last = now
         return 0
 
     def phi(self, double now):
@@ -308,4 +314,4 @@ cdef class Suspicion:
     def forget(self):
         """The line is a new one: its first sign of life is still to come."""
         self.count = 0
-        self._mean = self._variance = self._last = 0
+        self._mean = self._variance = self._beat = self._last = 0

@@ -74,7 +74,8 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.state = ConnectionState.OPEN
-        self.latency: float | None = None
+        self.traffic = (0, 0)  # bytes received and sent
+        self.record_latency: Callable[[float], object] | None = None
         self.sent: list[Any] = []
         self.closed_with: tuple[int, str] | None = None
         self.aborted = False
@@ -82,6 +83,12 @@ class FakeLink:
         self.answers_close = True
         self._batches: asyncio.Queue[list[Any] | Exception] = asyncio.Queue()
         self._end: Exception | None = None
+
+    def watch_latency(self, record: Callable[[float], object]) -> None:
+        self.record_latency = record
+
+    def moved(self) -> tuple[int, int]:
+        return self.traffic
 
     def deliver(self, *messages: Any) -> None:
         self._batches.put_nowait(list(messages))

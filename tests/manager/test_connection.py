@@ -305,7 +305,7 @@ async def test_a_cancelled_close_drops_the_link(line: Any) -> None:
 async def test_health_across_links(make_line: MakeLine, clock: Any, net: Any) -> None:
     line = make_line(retry=RetryPolicy(base=1, cap=1))
     connection = await line.start()
-    net.link.latency = 0.025
+    net.link.record_latency(0.025)
     await clock.advance(30)
     net.link.lose()
     await clock.advance(2)

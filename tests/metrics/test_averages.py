@@ -109,6 +109,19 @@ def test_an_irregular_line_is_suspected_later():
     assert irregular.phi(now + 2.0) < regular.phi(last + 2.0)
 
 
+def test_a_sign_out_of_turn_ends_the_silence_and_keeps_the_rhythm():
+    suspicion, last = suspicion_of(10.0)
+    assert suspicion.phi(last + 30) > 3
+    suspicion.touch(last + 29)
+    assert suspicion.phi(last + 30) < 0.01
+    suspicion.touch(last)
+    assert suspicion.phi(last + 30) < 0.01, "time does not go backwards"
+    suspicion.record(last + 30)
+    for beat in range(50):
+        suspicion.record(last + 40 + beat * 10)
+    assert suspicion.phi(last + 530 + 10.0) < 2
+
+
 def test_no_suspicion_before_two_signs_of_life():
     suspicion = Suspicion()
     assert suspicion.phi(1e9) == 0.0

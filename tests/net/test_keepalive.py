@@ -23,6 +23,7 @@ class Line:
         self.received = 0
         self.deaf = False
         self.dead = 0
+        self.latencies: list[float] = []
 
     def send_ping(self, payload: bytes) -> None:
         self.pings.append(payload)
@@ -32,6 +33,9 @@ class Line:
 
     def is_deaf(self) -> bool:
         return self.deaf
+
+    def note_latency(self, seconds: float) -> None:
+        self.latencies.append(seconds)
 
     def declare_dead(self) -> None:
         self.dead += 1

@@ -94,7 +94,7 @@ class Connection(Generic[Sends, Receives]):
     def health(self) -> ConnectionHealth:
         """A snapshot."""
         if self.websocket is not None:
-            self._meter.note_latency(self.websocket.latency)
+            self._meter.count_bytes(*self.websocket.moved())
         return self._meter.report(self.id, self.service.name, self.status, self.attempts)
 
     # What the program does with it

@@ -1,152 +1,219 @@
-"""How a connection is doing: a few counters, a clock reading, and the report that they make."""
+"""How a connection is doing: what it counts while it runs, and the report that this makes.
+
+Recording costs a few additions in the compiled `_metrics`; the clock is read once for a batch of messages, not once a
+message. Everything is on the monotonic clock: a wall clock that is set does not move a figure.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+from trunkline._metrics import Average, Histogram, Rates, Suspicion
 from trunkline.manager.clock import Clock
 from trunkline.manager.states import ConnectionStatus
 
-__all__ = ["ConnectionHealth", "Meter", "Window"]
+__all__ = ["ConnectionHealth", "Meter", "Rate"]
 
-WINDOW = 10.0  # seconds over which rates are taken
+LATENCY_WEIGHT: Final = 1 / 8  # of a new round trip in the average, as TCP smooths its own (RFC 6298 2)
+LEAST_DEVIATION: Final = 1.0  # seconds: a sign of life that is so much late is no cause for suspicion
+
+
+class Rate(NamedTuple):
+    """How much a second, over the last 1, 10 and 60 s."""
+
+    over_1: float
+    over_10: float
+    over_60: float
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionHealth:
-    """A snapshot of one connection."""
+    """A snapshot of one connection. Times are seconds; what is not known yet is None."""
 
     connection_id: str
     service: str
     status: ConnectionStatus
-    latency: float | None  # seconds, RTT of the last ping that was answered; None before the first
-    messages_per_second: float  # both ways, mean of the last 10 s
-    error_rate: float  # share of the last 10 s that went wrong: errors / (messages + errors)
-    uptime: float  # seconds that the present link has been up; 0 without one
-    last_seen: float | None  # seconds since a message last arrived; None before the first
-    availability: float  # share of the time since the first link came up in which there was one; 0 before
-    reconnects: int  # links after the first
-    attempts: int  # failures and losses since the line was last stable
-    messages_sent: int
+
+    # Round trips of pings, over all links
+    latency: float | None  # the last one
+    latency_average: float | None  # EWMA, weight 1/8
+    latency_p50: float | None  # quantiles of all, within 1 %
+    latency_p90: float | None
+    latency_p99: float | None
+    jitter: float | None  # EWMA of |round trip - previous round trip|, weight 1/8
+
+    # What it moves
+    messages_per_second: float  # both ways, over the last 10 s
+    received_per_second: Rate
+    sent_per_second: Rate
+    bytes_received_per_second: Rate  # on the wire, under TLS its plaintext
+    bytes_sent_per_second: Rate
     messages_received: int
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
+
+    # How it holds
+    error_rate: float  # share of the last 10 s that went wrong: errors / (messages + errors)
+    errors: int  # undecodable messages, failed attempts and lost links
     undecodable: int  # messages that did not fit the service's type
-    errors: int  # those, failed attempts and lost links
+    uptime: float  # of the present link; 0 without one
+    availability: float  # share of the time since the first link came up in which there was one; 0 before
+    last_seen: float | None  # since anything was last received
+    phi: float  # how suspicious the present silence is: 1 is one in 10, 3 one in 1,000; 0 without a link
+    attempts: int  # failures and losses since the line was last stable
+    reconnects: int  # links after the first
 
 
-class Window:
-    """Counts what happened in the last `WINDOW` seconds, to a tenth of it."""
+@dataclass(slots=True)
+class Times:
+    """When the line was up, on the manager's clock."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._born = clock.time()
-        self._slots: deque[list[float]] = deque()  # [slot number, count], oldest first, at most eleven
+    clock: Clock
+    first_up: float | None = None
+    up_since: float | None = None
+    down_since: float | None = None
+    up_before: float = 0.0  # by links that are gone
+    seen: float | None = None  # when something was last received
 
-    def add(self, count: int = 1) -> None:
-        slot = self._slot()
-        if self._slots and self._slots[-1][0] == slot:
-            self._slots[-1][1] += count
-        else:
-            self._slots.append([slot, count])
-            self._forget(slot)
+    def mark_up(self) -> float | None:
+        """A link came up; the time there was none before it, None if it is the first."""
+        now = self.up_since = self.clock.time()
+        if self.first_up is None:
+            self.first_up = now
+        return None if self.down_since is None else now - self.down_since
 
-    def total(self) -> int:
-        self._forget(self._slot())
-        return int(sum(count for _, count in self._slots))
+    def mark_down(self) -> None:
+        """The link is gone."""
+        now = self.clock.time()
+        if self.up_since is not None:
+            self.up_before += now - self.up_since
+            self.up_since, self.down_since = None, now
 
-    def rate(self) -> float:
-        """Per second; over its life while it is younger than the window."""
-        age = self._clock.time() - self._born
-        return self.total() / max(min(age, WINDOW), WINDOW / 10)
+    def uptime(self) -> float:
+        """Of the present link."""
+        return 0.0 if self.up_since is None else self.clock.time() - self.up_since
 
-    def _slot(self) -> int:
-        return int(self._clock.time() / WINDOW * 10)
+    def availability(self) -> float:
+        """Since the first link came up."""
+        if self.first_up is None:
+            return 0.0
+        since = self.clock.time() - self.first_up
+        return (self.up_before + self.uptime()) / since if since > 0 else 1.0
 
-    def _forget(self, slot: int) -> None:
-        while self._slots and self._slots[0][0] <= slot - 10:
-            self._slots.popleft()
+
+@dataclass(slots=True)
+class Counters:
+    """Counters with their rates."""
+
+    received: Rates
+    sent: Rates
+    bytes_received: Rates
+    bytes_sent: Rates
+    errors: Rates
+
+    @classmethod
+    def starting(cls, now: float) -> Counters:
+        """All at zero."""
+        return cls(*(Rates(now) for _ in range(5)))
 
 
 class Meter:
     """What one connection counts, across all its links."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._messages = Window(clock)
-        self._errors = Window(clock)
-        self.sent = 0
-        self.received = 0
-        self.undecodable = 0
-        self.errors = 0
+        self.times = Times(clock)
+        self.latencies = Histogram()  # seconds, of all links
         self.links = 0
-        self.latency: float | None = None
-        self._received_at: float | None = None
-        self._first_up_at: float | None = None
-        self._up_since: float | None = None
-        self._down_since: float | None = None
-        self._up_before = 0.0  # seconds, by links that are gone
+        self.undecodable = 0
+        self._clock = clock
+        self._counters = Counters.starting(clock.time())
+        self._latency = Average(LATENCY_WEIGHT)
+        self._suspicion = Suspicion(least=LEAST_DEVIATION)
+        self._moved = (0, 0)  # bytes of the present link that are counted
 
-    def count_sent(self) -> None:
-        self.sent += 1
-        self._messages.add()
+    # What others tell
+
+    def count_sent(self, messages: int = 1) -> None:
+        """Messages went out."""
+        self._counters.sent.add(self._clock.time(), messages)
 
     def count_received(self, messages: int) -> None:
-        self.received += messages
-        self._messages.add(messages)
-        self._received_at = self._clock.time()
+        """Messages came together."""
+        now = self.times.seen = self._clock.time()
+        self._counters.received.add(now, messages)
+        self._suspicion.touch(now)
 
     def count_error(self) -> None:
-        self.errors += 1
-        self._errors.add()
+        """An attempt failed, or a link was lost."""
+        self._counters.errors.add(self._clock.time(), 1)
 
     def count_undecodable(self) -> None:
+        """A message did not fit."""
         self.undecodable += 1
         self.count_error()
 
-    def note_latency(self, latency: float | None) -> None:
-        if latency is not None:
-            self.latency = latency
+    def count_bytes(self, received: int, sent: int) -> None:
+        """What the present link has moved since it came up."""
+        now = self._clock.time()
+        before_received, before_sent = self._moved
+        self._counters.bytes_received.add(now, received - before_received)
+        self._counters.bytes_sent.add(now, sent - before_sent)
+        self._moved = received, sent
+
+    def record_latency(self, seconds: float) -> None:
+        """A ping was answered, so many seconds after it was sent."""
+        now = self.times.seen = self._clock.time()
+        self.latencies.record(seconds)
+        self._latency.record(seconds)
+        self._suspicion.record(now)
 
     def mark_up(self) -> float | None:
         """A link came up; the seconds there was none before it, None if it is the first."""
-        now = self._clock.time()
         self.links += 1
-        self._up_since = now
-        if self._first_up_at is None:
-            self._first_up_at = now
-        return None if self._down_since is None else now - self._down_since
+        self._moved = 0, 0
+        self._suspicion.forget()
+        return self.times.mark_up()
 
     def mark_down(self) -> None:
-        now = self._clock.time()
-        if self._up_since is not None:
-            self._up_before += now - self._up_since
-            self._up_since, self._down_since = None, now
+        """The link is gone."""
+        self.times.mark_down()
 
-    def uptime(self) -> float:
-        return 0.0 if self._up_since is None else self._clock.time() - self._up_since
-
-    def availability(self) -> float:
-        if self._first_up_at is None:
-            return 0.0
-        since = self._clock.time() - self._first_up_at
-        return (self._up_before + self.uptime()) / since if since > 0 else 1.0
+    # What they are told
 
     def report(self, connection_id: str, service: str, status: ConnectionStatus, attempts: int) -> ConnectionHealth:
-        now, errors = self._clock.time(), self._errors.total()
+        """A snapshot."""
+        now, counters, latencies = self._clock.time(), self._counters, self.latencies
+        messages = counters.received.totals(now)[1] + counters.sent.totals(now)[1]
+        errors = counters.errors.totals(now)[1]
+        received, sent = Rate(*counters.received.per_second(now)), Rate(*counters.sent.per_second(now))
         return ConnectionHealth(
             connection_id=connection_id,
             service=service,
             status=status,
-            latency=self.latency,
-            messages_per_second=self._messages.rate(),
-            error_rate=errors / max(1, errors + self._messages.total()),
-            uptime=self.uptime(),
-            last_seen=None if self._received_at is None else now - self._received_at,
-            availability=self.availability(),
-            reconnects=max(0, self.links - 1),
-            attempts=attempts,
-            messages_sent=self.sent,
-            messages_received=self.received,
+            latency=self._latency.last,
+            latency_average=self._latency.value,
+            latency_p50=latencies.quantile(0.5),
+            latency_p90=latencies.quantile(0.9),
+            latency_p99=latencies.quantile(0.99),
+            jitter=self._latency.jitter,
+            messages_per_second=received.over_10 + sent.over_10,
+            received_per_second=received,
+            sent_per_second=sent,
+            bytes_received_per_second=Rate(*counters.bytes_received.per_second(now)),
+            bytes_sent_per_second=Rate(*counters.bytes_sent.per_second(now)),
+            messages_received=counters.received.total,
+            messages_sent=counters.sent.total,
+            bytes_received=counters.bytes_received.total,
+            bytes_sent=counters.bytes_sent.total,
+            error_rate=errors / max(1, errors + messages),
+            errors=counters.errors.total,
             undecodable=self.undecodable,
-            errors=self.errors,
+            uptime=self.times.uptime(),
+            availability=self.times.availability(),
+            last_seen=None if self.times.seen is None else now - self.times.seen,
+            phi=0.0 if self.times.up_since is None else self._suspicion.phi(now),
+            attempts=attempts,
+            reconnects=max(0, self.links - 1),
         )

@@ -227,10 +227,11 @@ class Line:
         self.link = link
         self._retries.opened(self._clock.time())
         self._apply(Event.OPENED, downtime=self._meter.mark_up())
+        link.watch_latency(self._meter.record_latency)
         self._traffic.begin(link)
 
     def _drop(self, link: WebSocket) -> None:
-        self._meter.note_latency(link.latency)
+        self._meter.count_bytes(*link.moved())
         self._meter.mark_down()
         self.link = None
         link.abort()  # nothing, if the closing handshake is done

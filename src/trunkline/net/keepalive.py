@@ -35,6 +35,9 @@ class Pinged(Protocol):
     def is_deaf(self) -> bool:
         """Whether we have paused reading."""
 
+    def note_latency(self, seconds: float) -> None:
+        """A ping was answered, so many seconds after it was sent."""
+
     def declare_dead(self) -> None:
         """No byte came in time."""
 
@@ -98,6 +101,7 @@ class Keepalive:
                 waiter.set_result(now - sent)
             if answered == payload:
                 self.latency = now - sent
+                self._pinged.note_latency(self.latency)
                 return
 
     def _abandon_oldest(self, pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]]) -> None:

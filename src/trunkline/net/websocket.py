@@ -72,6 +72,11 @@ class WebSocket(Wire):
         """Our socket address; None once the transport is gone."""
         return self.transport.get_extra_info("sockname") if self.transport else None
 
+    def moved(self) -> tuple[int, int]:
+        """Bytes received and bytes sent since it opened, as `stats` has them, without making a snapshot."""
+        decoder = self._decoder_view
+        return (0, 0) if decoder is None else (decoder.bytes_received, self.bytes_sent)
+
     def stats(self) -> Stats:
         """A snapshot of the counters."""
         decoder = self._decoder_view

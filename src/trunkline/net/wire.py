@@ -81,6 +81,7 @@ class Wire(Link, asyncio.BaseProtocol):
         "_keepalive",
         "_listener",
         "_make_error",
+        "_on_latency",
         "_opening",
         "_plain",
         "_settings",
@@ -109,6 +110,7 @@ class Wire(Link, asyncio.BaseProtocol):
         self._closed_waiter: asyncio.Future[None] | None = None
         self._writers: deque[asyncio.Future[None]] | None = None
         self._forget: Callable[[WebSocket], None] | None = None  # a server's, told when the transport is gone
+        self._on_latency: Callable[[float], object] | None = None  # whoever keeps a histogram
         self.close_info: Close | None = None
         self.request: Request | None = None
         self.response: Response | None = None
@@ -325,6 +327,11 @@ class Wire(Link, asyncio.BaseProtocol):
         """Whether reading is paused, since messages wait to be taken."""
         return self._reading_paused
 
+    def note_latency(self, seconds: float) -> None:
+        """A ping was answered."""
+        if self._on_latency is not None:
+            self._on_latency(seconds)
+
     def declare_dead(self) -> None:
         """No byte came in time after a keepalive ping."""
         seconds = self._settings.ping_timeout
@@ -358,6 +365,10 @@ class Wire(Link, asyncio.BaseProtocol):
     def on_gone(self, forget: Callable[[WebSocket], None]) -> None:
         """`forget` is called with this connection when its transport is gone: a server's register."""
         self._forget = forget
+
+    def watch_latency(self, record: Callable[[float], object]) -> None:
+        """`record` is called with the seconds of every round trip of a ping, in place of whatever was before."""
+        self._on_latency = record
 
     def _shut(self) -> None:
         if self.transport is not None:

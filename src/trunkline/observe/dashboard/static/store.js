@@ -1,0 +1,80 @@
+// What is known: rows by id, their history, totals and events. Filled by the feed, read by the views.
+
+const KEPT_POINTS = 240; // of a row's history; at two a second at the most, two minutes and more
+const KEPT_TOTALS = 1200; // ten minutes at two a second
+const KEPT_EVENTS = 2000;
+
+/** The last points of several series over time, oldest first. */
+class History {
+  constructor(series, limit) {
+    this.limit = limit;
+    this.columns = Array.from({ length: series + 1 }, () => []);
+  }
+
+  add(at, ...values) {
+    [at, ...values].forEach((value, index) => this.columns[index].push(value));
+    if (this.columns[0].length > this.limit * 1.25) {
+      // Cut now and then: a shift for each point would move all others.
+      this.columns.forEach((column) => column.splice(0, column.length - this.limit));
+    }
+  }
+}
+
+export class Store {
+  constructor() {
+    this.rows = new Map();
+    this.histories = new Map();
+    this.totals = {};
+    this.history = new History(4, KEPT_TOTALS);
+    this.events = [];
+    this.program = {};
+    this.actions = false;
+    this.skew = 0; // seconds that the program's clock is ahead of ours
+  }
+
+  /** The program's time now, in seconds since 1970. */
+  now() {
+    return Date.now() / 1000 + this.skew;
+  }
+
+  /** Takes a message of the feed. */
+  take(message) {
+    this.skew = message.at - Date.now() / 1000;
+    if (message.kind === "snapshot") {
+      this.rows.clear();
+      this.program = message.program;
+      this.actions = message.actions;
+      this.events = [];
+      for (const values of message.rows) {
+        const row = Object.fromEntries(message.columns.map((name, index) => [name, values[index]]));
+        this.rows.set(row.id, row);
+        this.remember(row, message.at);
+      }
+    } else {
+      for (const [id, changed] of message.rows) {
+        const row = this.rows.get(id) || { id };
+        Object.assign(row, changed);
+        this.rows.set(id, row);
+        this.remember(row, message.at);
+      }
+      for (const id of message.gone) {
+        this.rows.delete(id);
+        this.histories.delete(id);
+      }
+    }
+    this.events.push(...message.events);
+    if (this.events.length > KEPT_EVENTS) this.events.splice(0, this.events.length - KEPT_EVENTS);
+    this.totals = message.totals;
+    this.history.add(message.at, this.totals.in_rate, this.totals.out_rate, ms(this.totals.p50), ms(this.totals.p99));
+  }
+
+  remember(row, at) {
+    let history = this.histories.get(row.id);
+    if (!history) this.histories.set(row.id, (history = new History(4, KEPT_POINTS)));
+    history.add(at, row.in_rate, row.out_rate, ms(row.latency), ms(row.p99));
+  }
+}
+
+function ms(seconds) {
+  return seconds === null || seconds === undefined ? null : seconds * 1e3;
+}
