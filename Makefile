@@ -17,11 +17,11 @@ NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
-.PHONY: help build demo test lint bench conformance docs wheel clean
+.PHONY: help build demo test lint bench conformance wsproto docs wheel clean
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
-	@echo '  PYTHON=python3.12 picks the interpreter for a new .venv; ARGS="..." is handed on to test, demo, bench and conformance'
+	@echo '  PYTHON=python3.12 picks the interpreter for a new .venv; ARGS="..." is handed on to test, demo, bench, conformance and wsproto'
 
 build: $(DONE)/core  ## make .venv and compile the core into it
 
@@ -40,6 +40,9 @@ bench: $(DONE)/core $(DONE)/bench build/bench/load build/bench/limit  ## measure
 
 conformance: $(DONE)/core $(DONE)/test  ## run the Autobahn suite in both roles; WSTEST=... names its program
 	@$(BIN)/python scripts/conformance $(ARGS)
+
+wsproto: $(DONE)/core $(DONE)/test  ## run wsproto's own test suite against trunkline.protocol
+	@$(BIN)/python scripts/wsproto-tests $(ARGS)
 
 docs: $(DONE)/core  ## write the diagrams and tables in docs/ anew from the code
 	@$(BIN)/python scripts/diagrams

@@ -42,6 +42,8 @@ cdef extern from "header.h" nogil:
 
 
 cdef unsigned apply_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase) noexcept nogil
+cdef bint is_close_code(int code) noexcept                        # whether a peer may send it
+cdef str refusal(int why, tl_header *frame, bint client)          # the words for a refused header
 
 
 cdef class Control:
@@ -51,15 +53,6 @@ cdef class Control:
     cdef readonly bytes payload   # as it came, unmasked
     cdef readonly int code        # close: the close code, 1005 if there was none; otherwise 0
     cdef readonly str reason      # close: the close reason; otherwise ""
-
-
-cdef class Fragment:
-    """A piece of a data message, for those who ask for pieces."""
-
-    cdef readonly int opcode             # TEXT or BINARY, also on continuations
-    cdef readonly object data            # str or bytes
-    cdef readonly bint frame_finished    # the frame ends with this piece
-    cdef readonly bint message_finished  # the message ends with this piece
 
 
 cdef class Fault:
@@ -84,7 +77,6 @@ cdef class Decoder:
     cdef readonly bint client              # we are the client: frames come unmasked
     cdef readonly Py_ssize_t max_size      # bytes of a message; -1: no limit
     cdef readonly Py_ssize_t max_fragments # frames of a message
-    cdef bint _pieces                      # emit Fragments as they come, assemble nothing
 
     # Where the parser stands
     cdef int _step                         # READ_HEADER, READ_PAYLOAD, or the end: CLOSED, DEAD
@@ -125,7 +117,6 @@ cdef class Decoder:
     cdef int _begin(self) except -1
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1
     cdef int _finish(self, list out) except -1
-    cdef int _piece(self, const uint8_t *data, Py_ssize_t n, list out) except -1
     cdef int _make_room(self, Py_ssize_t extra) except -1
     cdef object _whole(self, const uint8_t *data, Py_ssize_t n)                         # one unfragmented message
     cdef object _text(self, const uint8_t *data, Py_ssize_t n)                          # None after a fault

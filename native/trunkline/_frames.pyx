@@ -88,12 +88,6 @@ cdef class Control:
 
 
 @cython.final
-cdef class Fragment:
-    def __repr__(self):
-        return f"<fragment {self.data!r} frame_finished={self.frame_finished} message_finished={self.message_finished}>"
-
-
-@cython.final
 cdef class Fault:
     def __repr__(self):
         return f"<fault {self.code} {self.text!r}>"
@@ -111,10 +105,9 @@ cdef class Decoder:
     `client`: our role; a client expects unmasked frames, a server masked ones (5.1). `max_size`: bytes a message may
     have, None for no limit; one byte more is a fault with code 1009 as soon as a header announces it. `max_fragments`:
     frames a message may have, None for no limit.
-    `pieces`: give `Fragment`s as they come in place of whole messages; max_size then bounds nothing that is kept.
     """
 
-    def __cinit__(self, bint client, *, max_size=2**20, max_fragments=1024, bint pieces=False):
+    def __cinit__(self, bint client, *, max_size=2**20, max_fragments=1024):
         if max_size is not None and max_size < 0:
             raise ValueError(f"max_size is {max_size}, must be 0 or more, or None for no limit")
         if max_fragments is not None and max_fragments < 1:
@@ -122,7 +115,6 @@ cdef class Decoder:
         self.client = client
         self.max_size = -1 if max_size is None else max_size
         self.max_fragments = PY_SSIZE_T_MAX if max_fragments is None else max_fragments
-        self._pieces = pieces
 
     def __dealloc__(self):
         Py_XDECREF(self._body)
@@ -133,8 +125,7 @@ cdef class Decoder:
         return self._step == CLOSED
 
     def feed(self, data):
-        """Takes a chunk (bytes-like); gives a list of what it completes: str, bytes (or Fragment) and Control, in
-        order.
+        """Takes a chunk (bytes-like); gives a list of what it completes: str, bytes and Control, in order.
 
         After a fault, and after a close frame, it gives nothing more. Never raises for what a peer sent: look at
         `fault`.
@@ -174,7 +165,7 @@ cdef class Decoder:
                 if self._step != READ_PAYLOAD:
                     break
                 if (self._left <= <uint64_t>(n - i) and self._frame.opcode != TL_CONTINUATION and self._frame.fin
-                        and self._frame.opcode < TL_CLOSE and not self._pieces):
+                        and self._frame.opcode < TL_CLOSE):
                     length = <Py_ssize_t>self._left
                     message = self._whole(data + i, length)
                     if message is None:
@@ -244,11 +235,10 @@ cdef class Decoder:
         if self._fragments > self.max_fragments:
             return self._fail(1008, f"message in {self._fragments} fragments, "
                                     f"max_fragments {self.max_fragments} (RFC 6455 10.4)")
-        if not self._pieces:
-            room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
-            if frame.length > room:
-                return self._fail(1009, f"message of {self._filled + frame.length} bytes or more, max_size "
-                                        f"{self.max_size if self.max_size >= 0 else 'None'} (RFC 6455 7.4.1)")
+        room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
+        if frame.length > room:
+            return self._fail(1009, f"message of {self._filled + frame.length} bytes or more, max_size "
+                                    f"{self.max_size if self.max_size >= 0 else 'None'} (RFC 6455 7.4.1)")
         return 0
 
     cdef object _whole(self, const uint8_t *data, Py_ssize_t n):
@@ -296,8 +286,6 @@ cdef class Decoder:
         if self._frame.opcode >= TL_CLOSE:
             room = self._control + self._control_used
             self._control_used += <unsigned>n
-        elif self._pieces:
-            return self._piece(data, n, out)
         else:
             self._make_room(n)
             room = <uint8_t *>BODY(self._body) + self._filled
@@ -314,7 +302,7 @@ cdef class Decoder:
 
     cdef Py_ssize_t room(self) noexcept:
         """Bytes of the message under way that may be received straight into its body; 0 if there is no such body."""
-        if self._step != READ_PAYLOAD or self._pieces or self._frame.opcode >= TL_CLOSE or self._body == NULL:
+        if self._step != READ_PAYLOAD or self._frame.opcode >= TL_CLOSE or self._body == NULL:
             return 0
         cdef Py_ssize_t free = BODY_SIZE(self._body) - self._filled
         return free if <uint64_t>free < self._left else <Py_ssize_t>self._left
@@ -368,67 +356,24 @@ cdef class Decoder:
                 out.append(control)
         elif self._frame.fin:
             self._end_message(out)
-        elif self._pieces and self._frame.length == 0:
-            self._piece(NULL, 0, out)
         return 0
 
     cdef int _end_message(self, list out) except -1:
         cdef object message
         if self._opcode == TL_TEXT and self._utf8:
             return self._fail(1007, f"text ends inside a character, after {self._filled} bytes (RFC 6455 8.1)")
-        if self._pieces:
-            if self._frame.length == 0:
-                self._piece(NULL, 0, out)
+        if self._body == NULL:
+            message = "" if self._opcode == TL_TEXT else b""
+        elif self._opcode == TL_TEXT:
+            message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)
         else:
-            if self._body == NULL:
-                message = "" if self._opcode == TL_TEXT else b""
-            elif self._opcode == TL_TEXT:
-                message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)
-            else:
-                if BODY_SIZE(self._body) != self._filled:
-                    _PyBytes_Resize(&self._body, self._filled)
-                message = <object>self._body
-            self._drop_body()
-            out.append(message)
+            if BODY_SIZE(self._body) != self._filled:
+                _PyBytes_Resize(&self._body, self._filled)
+            message = <object>self._body
+        self._drop_body()
+        out.append(message)
         self.messages_received += 1
         self._opcode = 0
-        return 0
-
-    cdef int _piece(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
-        """Gives the next n bytes of the payload as a Fragment. The bytes of a character not yet whole wait in the body
-        (3 at most).
-        """
-        cdef Fragment fragment = Fragment.__new__(Fragment)
-        cdef Py_ssize_t kept = self._filled if self._opcode == TL_TEXT else 0
-        cdef Py_ssize_t start, good
-        cdef bytes plain = PyBytes_FromStringAndSize(NULL, kept + n)
-        cdef uint8_t *room = <uint8_t *>PyBytes_AS_STRING(plain)
-        if kept:
-            memcpy(room, BODY(self._body), kept)
-        if n and self._frame.masked:
-            self._phase = tl_mask(room + kept, data, n, self._frame.key, self._phase)
-        elif n:
-            memcpy(room + kept, data, n)
-        fragment.opcode = self._opcode
-        fragment.frame_finished = self._left == 0
-        fragment.message_finished = self._left == 0 and self._frame.fin
-        fragment.data = plain
-        if self._opcode == TL_TEXT:
-            good = <Py_ssize_t>tl_utf8_feed(&self._utf8, room + kept, n)
-            if good < n or (fragment.message_finished and self._utf8):
-                return self._fail(1007, f"text is not UTF-8 at byte {good} of a fragment (RFC 6455 8.1)")
-            n += kept
-            start = n
-            if self._utf8:  # back to the first byte of the character that is not whole
-                start -= 1
-                while (room[start] & 0xC0) == 0x80:
-                    start -= 1
-            fragment.data = PyUnicode_DecodeUTF8(<const char *>room, start, NULL)
-            self._drop_body()
-            self._filled = n - start
-            if self._filled:
-                self._body = PyBytes_New(<const char *>room + start, self._filled)
-        out.append(fragment)
         return 0
 
     cdef Control _end_control(self):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from rawframes import KEY, build, xor
-from trunkline._frames import Control, Decoder, Fragment
+from trunkline._frames import Control, Decoder
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 LENGTHS = [
@@ -52,8 +52,6 @@ def plain(item: object) -> object:
     """What an item says, comparable."""
     if isinstance(item, Control):
         return (item.opcode, item.code, item.reason) if item.opcode == CLOSE else (item.opcode, item.payload)
-    if isinstance(item, Fragment):
-        return item.data, item.frame_finished, item.message_finished
     return item
 
 
@@ -299,27 +297,6 @@ def test_what_is_no_buffer_is_refused(wrong: object) -> None:
 def test_limits_that_make_no_sense(limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(limits))):
         Decoder(False, **limits)
-
-
-def test_pieces_come_as_they_arrive() -> None:
-    stream = build(TEXT, "añb".encode(), fin=False) + build(CONTINUATION, "🐎".encode()) + build(BINARY)
-    decoder = Decoder(False, pieces=True)
-    whole = [plain(item) for item in decoder.feed(stream)]
-    assert whole == [("añb", True, False), ("🐎", True, True), (b"", True, True)]
-    decoder = Decoder(False, pieces=True)
-    pieces = [plain(item) for index in range(len(stream)) for item in decoder.feed(stream[index : index + 1])]
-    assert "".join(piece[0] for piece in pieces[:-1]) == "añb🐎"  # a character comes when its last byte does
-    assert [piece[2] for piece in pieces].count(True) == 2
-
-
-@pytest.mark.parametrize("payload", [b"\xff", b"a\xc0\xaf", b"\xf0\x9f"])
-def test_pieces_of_bad_text_fail(payload: bytes) -> None:
-    for chunks in cuts(build(TEXT, payload)):
-        decoder = Decoder(False, pieces=True)
-        for chunk in chunks:
-            decoder.feed(chunk)
-        assert decoder.fault is not None
-        assert decoder.fault.code == 1007
 
 
 def test_masked_example_of_the_rfc() -> None:

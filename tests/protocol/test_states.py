@@ -1,9 +1,13 @@
 """The life of a connection: every state with everything that can happen in it."""
 
+from collections.abc import Callable
+
 import pytest
 from wsproto.connection import ConnectionState
 from wsproto.utilities import LocalProtocolError as WsprotoError
 
+from rawframes import build
+from trunkline.protocol import CloseConnection, Connection, ConnectionType
 from trunkline.protocol.errors import LocalProtocolError
 from trunkline.protocol.states import MOVES, Happening, after
 
@@ -45,3 +49,32 @@ def test_what_cannot_happen_says_so(state: str, happening: str) -> None:
 
 def test_from_every_state_there_is_a_way_out() -> None:
     assert {state for state, happening in MOVES if happening is Happening.LOST} == set(ConnectionState)
+
+
+def connection_in(state: str) -> Connection:
+    end = Connection(ConnectionType.SERVER)
+    end._state = ConnectionState[state]
+    return end
+
+
+HAPPENINGS: dict[str, Callable[[Connection], object]] = {
+    "SENT_CLOSE": lambda end: end.send(CloseConnection(1000)),
+    "GOT_CLOSE": lambda end: (end.receive_data(build(8, b"\x03\xe8")), list(end.events())),
+    "LOST": lambda end: end.receive_data(None),
+}
+OPEN_STATES = ["OPEN", "LOCAL_CLOSING", "REMOTE_CLOSING", "CLOSED"]
+
+
+@pytest.mark.parametrize("happening", HAPPENINGS)
+@pytest.mark.parametrize("state", OPEN_STATES)
+def test_the_compiled_connection_makes_the_same_moves(state: str, happening: str) -> None:
+    end = connection_in(state)
+    cell = PAIRS[state, happening]
+    if cell == "-" and (state, happening) != ("REMOTE_CLOSING", "GOT_CLOSE"):
+        with pytest.raises(LocalProtocolError):
+            HAPPENINGS[happening](end)
+        assert end.state.name == state
+    else:
+        HAPPENINGS[happening](end)
+        # What follows a close frame is not read at all, so that a second one moves nothing.
+        assert end.state.name == (state if cell == "-" else cell)

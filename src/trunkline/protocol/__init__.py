@@ -21,7 +21,8 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason, Opcode
 from wsproto.utilities import LocalProtocolError, ProtocolError, RemoteProtocolError
 
-from trunkline.protocol.connection import Connection, WSConnection
+from trunkline.protocol.connection import Connection
+from trunkline.protocol.wsconnection import WSConnection
 
 __all__ = [
     "CLIENT",

@@ -13,16 +13,33 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import h11
+import wsproto.handshake
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, Event, RejectConnection, Request
 from wsproto.extensions import Extension
-from wsproto.handshake import H11Handshake
+from wsproto.handshake import (
+    WEBSOCKET_UPGRADE,
+    WEBSOCKET_VERSION,
+    client_extensions_handshake,
+    server_extensions_handshake,
+)
 from wsproto.utilities import RemoteProtocolError as WsprotoRemoteProtocolError
 from wsproto.utilities import generate_accept_token
 
+from trunkline.protocol.connection import Connection
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_LINE", "Handshake"]
+__all__ = [
+    "MAX_FIELDS",
+    "MAX_HEAD",
+    "MAX_LINE",
+    "WEBSOCKET_UPGRADE",
+    "WEBSOCKET_VERSION",
+    "H11Handshake",
+    "Handshake",
+    "client_extensions_handshake",
+    "server_extensions_handshake",
+]
 
 MAX_HEAD: Final = 32 * 1024  # bytes of a request or response up to its empty line
 MAX_LINE: Final = 8 * 1024  # bytes of its first line, or of one field
@@ -38,23 +55,38 @@ _SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"up
 _SINGLE_ANSWERS: Final = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol", b"upgrade"})
 
 
-class Handshake(H11Handshake):
+class H11Handshake(wsproto.handshake.H11Handshake):
     """wsproto's handshake, bounded. Raises RemoteProtocolError, whose `event_hint` is the refusal that a server should
-    send.
+    send. `max_size` is that of the `connection` it leads to.
     """
 
-    def __init__(self, connection_type: ConnectionType) -> None:
+    def __init__(self, connection_type: ConnectionType, *, max_size: int | None = None) -> None:
         super().__init__(connection_type)
         # Set here, where its constructor would take it, since wsproto has made it already.
         self._h11_connection._max_incomplete_event_size = MAX_HEAD
         self._tail: bytes | None = b"" if connection_type is ConnectionType.SERVER else None
         # A server's: the fields of the request as they came, names in lower case; () before.
         self.fields: Sequence[tuple[bytes, bytes]] = ()
+        self._max_size = max_size
+        self._established: Connection | None = None
         # A server's: target and fields of a GET that asks for no upgrade, such as a health check. It is refused all the
         # same, by RemoteProtocolError, but a program may want to answer it.
         self.plain_request: tuple[str, Sequence[tuple[bytes, bytes]]] | None = None
 
     has_switched = False  # a client's: whether the server has answered 101, be it a valid one or not
+
+    @property
+    def connection(self) -> Connection | None:  # type: ignore[override]  # ours has wsproto's surface
+        """The connection that the handshake has led to; None before it is done."""
+        if self._established is None and self.state is ConnectionState.OPEN:
+            kind = ConnectionType.CLIENT if self.client else ConnectionType.SERVER
+            self._established = Connection(kind, self._agreed, self.trailing_data, max_size=self._max_size)
+        return self._established
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `events()` has any to give."""
+        return bool(self._events)
 
     @property
     def trailing_data(self) -> bytes:
@@ -80,6 +112,7 @@ class Handshake(H11Handshake):
             raise LocalProtocolError(f"cannot stand in a handshake: {error} (RFC 9110 5.5)") from error
         if isinstance(event, AcceptConnection):
             self._agreed = list(event.extensions)
+            self._connection = None  # wsproto's, which nobody asked for
         return data
 
     def _may_accept(self) -> bool:
@@ -145,12 +178,16 @@ class Handshake(H11Handshake):
         _check_single(fields, _SINGLE_ANSWERS)
         accepted = super()._establish_client_connection(event)
         self._agreed = list(accepted.extensions)
+        self._connection = None  # wsproto's, which nobody asked for
         return accepted
 
     @property
     def is_refused(self) -> bool:
         """Whether the handshake has ended without a connection."""
         return self.state in (ConnectionState.REJECTING, ConnectionState.CLOSED)
+
+
+Handshake = H11Handshake  # wsproto's name is for those who come from there
 
 
 class _Head(NamedTuple):

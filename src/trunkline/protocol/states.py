@@ -1,7 +1,7 @@
 """The life of a connection, as a table.
 
-Legal moves are the keys of `MOVES`; an illegal move is an absent key. `trunkline.protocol.Connection` and
-`trunkline.WebSocket` both live by it, and the diagram in the documentation is made from it.
+Legal moves are the keys of `MOVES`; an illegal move is an absent key. `trunkline.WebSocket` lives by it, the compiled
+`trunkline.protocol.Connection` is held against it by a test, and the diagram in the documentation is made from it.
 """
 
 from __future__ import annotations

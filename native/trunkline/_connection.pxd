@@ -1,0 +1,23 @@
+# wsproto's Connection: events in, events out, and the states between.
+
+from trunkline._frame_protocol cimport FrameProtocol
+
+
+cdef class BaseConnection:
+    """One end of an open connection."""
+
+    cdef readonly bint client        # we are the client
+    cdef public object _state        # a ConnectionState
+    cdef readonly FrameProtocol _proto
+    cdef list _losses                # events of transports that ended, to be given before anything else
+
+    cdef object next_event(self)                       # None: no more of them now
+    cdef bytes _send_message(self, event)
+    cdef bytes _send_close(self, event)
+
+
+cdef class Events:
+    """One iteration over the events of a connection."""
+
+    cdef BaseConnection _connection  # None once it is over
+    cdef bint _begun                 # the losses were given

@@ -1,0 +1,157 @@
+"""Payloads to frames, one at a time, each made in its final bytes: wsproto's way of sending.
+
+Theory of operation. A frame is allocated once, header and payload, and the payload is copied into it once, masked on
+the way if there are keys. Extensions, if any are enabled, get the payload before, the last of them first.
+"""
+
+import struct
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
+
+from trunkline._batch cimport MaskingKeys
+from trunkline._frames cimport (
+    TL_BINARY,
+    TL_CLOSE,
+    TL_CONTINUATION,
+    TL_CONTROL_MAX,
+    TL_HEADER_MAX,
+    TL_PING,
+    TL_PONG,
+    TL_TEXT,
+    apply_mask,
+    tl_header_write,
+)
+
+from wsproto.frame_protocol import Opcode, RsvBits
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    FIN = 0x80
+    MAX_REASON = TL_CONTROL_MAX - 2  # bytes, behind the close code (5.5)
+
+cdef dict OPCODES = {int(opcode): opcode for opcode in Opcode}
+cdef object NO_BITS = RsvBits(False, False, False)
+# RFC 6455 7.4.1: these describe what happened here and are never sent.
+cdef frozenset LOCAL_ONLY = frozenset({1005, 1006, 1015})
+
+
+def close_payload(code, reason=None):
+    """The payload of a close frame (RFC 6455 5.5.1).
+
+    code: None or 1005 for a frame without one; 1006 and 1015, which are never sent, go as 1000, as in wsproto.
+    reason: cut after the last character that ends within 123 bytes.
+    """
+    cdef bytes encoded
+    if code is None or code == 1005:
+        if reason:
+            raise TypeError(f"a close reason ({len(reason)} characters) needs a close code (RFC 6455 5.5.1)")
+        return b""
+    encoded = (reason or "").encode()
+    if len(encoded) > MAX_REASON:
+        encoded = encoded[:MAX_REASON].decode(errors="ignore").encode()
+    return struct.pack("!H", 1000 if code in LOCAL_ONLY else code) + encoded
+
+
+cdef class FrameWriter:
+    """The sending half of a `FrameProtocol`."""
+
+    def __cinit__(self, *arguments, **named):
+        self.extensions = []
+
+    def send_data(self, payload=b"", fin=True):
+        """The frame of a message, or of a part of one; each part but the last has fin=False.
+
+        Raises TypeError for what is neither text nor bytes-like, and for a part whose type is not that of the first.
+        """
+        return bytearray(self.message(payload, fin))
+
+    def ping(self, payload=b""):
+        """The frame of a ping; ValueError for more than 125 bytes."""
+        return bytearray(self.frame(TL_PING, payload, True))
+
+    def pong(self, payload=b""):
+        """The frame of a pong; ValueError for more than 125 bytes."""
+        return bytearray(self.frame(TL_PONG, payload, True))
+
+    def close(self, code=None, reason=None):
+        """The close frame; TypeError for a reason without a code."""
+        return bytearray(self.frame(TL_CLOSE, close_payload(code, reason), True))
+
+    cdef bytes message(self, data, bint finished):
+        cdef int opcode = TL_BINARY
+        cdef const char *text = NULL
+        cdef Py_ssize_t n = 0
+        if isinstance(data, str):
+            opcode = TL_TEXT
+            text = PyUnicode_AsUTF8AndSize(data, &n)  # raises for what is no text, before anything is changed
+        elif not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a message is str or bytes-like, not {type(data).__name__}")
+        if self._sending and self._sending != opcode:
+            raise TypeError("a message is text or binary throughout: its continuation has the other type "
+                            "(RFC 6455 5.4)")
+        cdef unsigned wire = TL_CONTINUATION if self._sending else opcode
+        self._sending = 0 if finished else opcode
+        if text == NULL:
+            return self.frame(wire, data, finished)
+        if PyList_GET_SIZE(self.extensions):
+            return self.frame(wire, text[:n], finished)
+        return self._write((FIN if finished else 0) | wire, <const uint8_t *>text, n)
+
+    cdef bytes frame(self, unsigned opcode, payload, bint finished):
+        cdef unsigned bits = 0
+        if PyList_GET_SIZE(self.extensions):
+            bits, payload = self._outbound(opcode, payload, finished)
+        return self._write_any((FIN if finished else 0) | bits | opcode, payload)
+
+    cdef object _outbound(self, unsigned opcode, payload, bint finished):
+        """What the extensions, the last one first, make of a payload: the reserved bits in their place, and the
+        payload.
+        """
+        rsv = NO_BITS
+        payload = bytes(memoryview(payload))
+        for extension in reversed(self.extensions):
+            rsv, payload = extension.frame_outbound(self, OPCODES[opcode], rsv, bytes(payload), finished)
+        return (4 * bool(rsv.rsv1) + 2 * bool(rsv.rsv2) + bool(rsv.rsv3)) << 4, payload
+
+    cdef bytes _write_any(self, unsigned first, payload):
+        cdef Py_buffer view
+        if PyBytes_CheckExact(payload):
+            return self._write(first, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        if isinstance(payload, memoryview) and not payload.c_contiguous:
+            payload = payload.tobytes()
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            return self._write(first, <const uint8_t *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef bytes _write(self, unsigned first, const uint8_t *payload, Py_ssize_t n):
+        """A frame, made in its final bytes."""
+        cdef uint8_t header[TL_HEADER_MAX]
+        cdef const uint8_t *key = NULL
+        cdef uint8_t *out
+        cdef bytes frame
+        cdef Py_ssize_t used
+        if (first & 0xF) >= TL_CLOSE and n > TL_CONTROL_MAX:
+            raise ValueError(f"control frame of {n} bytes, limit {TL_CONTROL_MAX} (RFC 6455 5.5)")
+        if n > PY_SSIZE_T_MAX // 2:
+            raise MemoryError
+        if self._keys is not None:
+            key = self._keys.take()
+        used = <Py_ssize_t>tl_header_write(header, first, <uint64_t>n, key)
+        frame = PyBytes_FromStringAndSize(NULL, used + n)
+        out = <uint8_t *>PyBytes_AS_STRING(frame)
+        memcpy(out, header, used)
+        if key != NULL:
+            apply_mask(out + used, payload, n, key, 0)
+        elif n:
+            memcpy(out + used, payload, n)
+        return frame

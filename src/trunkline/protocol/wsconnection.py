@@ -1,0 +1,65 @@
+"""wsproto's WSConnection: `from trunkline.protocol import WSConnection` replaces `from wsproto import WSConnection`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from wsproto.connection import ConnectionState, ConnectionType
+from wsproto.events import Event
+
+from trunkline.protocol.connection import Connection
+from trunkline.protocol.handshake import Handshake
+
+__all__ = ["WSConnection"]
+
+
+class WSConnection:
+    """One end of a connection from its first byte: wsproto's handshake, then a `Connection`.
+
+    `max_size`: bytes a message may have over its pieces and after inflation, None for no limit; one more is a fault
+    with close code 1009.
+    """
+
+    def __init__(self, connection_type: ConnectionType, *, max_size: int | None = None) -> None:
+        self.client = connection_type is ConnectionType.CLIENT
+        self.handshake = Handshake(connection_type, max_size=max_size)
+        self.connection: Connection | None = None
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands, its handshake included."""
+        return self.handshake.state if self.connection is None else self.connection.state
+
+    def initiate_upgrade_connection(self, headers: list[tuple[bytes, bytes]], path: bytes | str) -> None:
+        """For a server whose HTTP part has read the request already."""
+        self.handshake.initiate_upgrade_connection(headers, path)
+
+    def send(self, event: Event) -> bytes:
+        """The bytes to write for `event`; LocalProtocolError if it cannot be sent now."""
+        if self.connection is not None:
+            return self.connection.send(event)
+        data = self.handshake.send(event)
+        self.connection = self.handshake.connection
+        return data
+
+    def receive_data(self, data: bytes | None) -> None:
+        """Takes what was read; None when the transport has ended.
+
+        Raises RemoteProtocolError (with `event_hint`, the refusal to send) for a bad handshake.
+        """
+        if self.connection is not None:
+            self.connection.receive_data(data)
+        else:
+            self.handshake.receive_data(data)
+            self.connection = self.handshake.connection
+
+    def events(self) -> Generator[Event, None, None]:
+        """Gives what the received bytes mean."""
+        if self.connection is not None and not self.handshake.has_events:
+            return self.connection.events()
+        return self._all_events()
+
+    def _all_events(self) -> Generator[Event, None, None]:
+        yield from self.handshake.events()
+        if self.connection is not None:
+            yield from self.connection.events()
