@@ -10,11 +10,14 @@ import trunkline.testing
 
 NAMES = {
     trunkline: """
-        BreakerPolicy Broadcast Close ConnectError Connection ConnectionClosed ConnectionClosedError
-        ConnectionClosedOK ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus CredentialsError
-        DecodeError ErrorCategory GatePolicy HandshakeError Headers Hint InvalidURI Listener LocalProtocolError
-        MessageTooBig NotConnected OpenTimeout ProxyError RemoteProtocolError Request Response RetryBudget
-        RetryPolicy Rule SendInterrupted Server Service Settings SlowConsumer StateChange Stats TrunklineError
+        BatchPolicy BreakerPolicy Broadcast Close Codec ConnectError Connection ConnectionClosed
+        ConnectionClosedError ConnectionClosedOK ConnectionHealth ConnectionIssue ConnectionManager
+        ConnectionStatus CredentialsError DecodeError Delivery DeliveryOutcome EnvelopeCodec
+        ErrorCategory GatePolicy HandshakeError Headers Hint HookError InvalidURI JsonCodec Listener
+        LocalProtocolError MessageDropped MessagePackCodec MessageTooBig NotConnected OpenTimeout
+        OutboxFull OutboxPolicy Pool PoolPolicy ProxyError RawCodec RemoteProtocolError ReplyTimeout
+        Request Response RetryBudget RetryPolicy Rule SendInterrupted Server Service Session Settings
+        SlowConsumer StateChange Stats TrunklineError
         WaitTimeout WebSocket broadcast categorize connect serve
     """,
     # wsproto's surface, so that a change of import is all it takes.

@@ -77,10 +77,15 @@ class FakeLink:
         self.traffic = (0, 0)  # bytes received and sent
         self.record_latency: Callable[[float], object] | None = None
         self.sent: list[Any] = []
+        self.writes: list[list[Any]] = []  # what came in one call of send_many
         self.closed_with: tuple[int, str] | None = None
         self.aborted = False
         self.send_raises: Exception | None = None
         self.answers_close = True
+        self.is_writable = True
+        self.answers_pings = True
+        self.pings: list[asyncio.Future[float]] = []  # those that wait for their pong
+        self._writable = asyncio.Event()
         self._batches: asyncio.Queue[list[Any] | Exception] = asyncio.Queue()
         self._end: Exception | None = None
 
@@ -96,12 +101,46 @@ class FakeLink:
     def lose(self, code: int = 1006, reason: str = "", initiator: Any = None) -> None:
         """The link ends, after what was delivered."""
         self.state = ConnectionState.CLOSED
+        self._writable.set()
         self._batches.put_nowait(connection_closed(code, reason, initiator))
 
-    async def send(self, message: Any) -> None:
+    def send_nowait(self, message: Any) -> None:
+        self._check_open()
+        self.sent.append(message)
+
+    def send_many(self, messages: Any) -> None:
+        self._check_open()
+        self.writes.append(list(messages))
+        self.sent.extend(messages)
+
+    async def wait_writable(self) -> None:
+        while not self.is_writable and self.state is ConnectionState.OPEN:
+            self._writable.clear()
+            await self._writable.wait()
+        self._check_open()
+
+    def set_writable(self, is_writable: bool) -> None:
+        self.is_writable = is_writable
+        self._writable.set()
+
+    def ping_nowait(self) -> asyncio.Future[float]:
+        self._check_open()
+        ping = asyncio.get_running_loop().create_future()
+        if self.answers_pings:
+            ping.set_result(0.01)
+        else:
+            self.pings.append(ping)
+        return ping
+
+    def pong(self) -> None:
+        """The peer answers the oldest ping."""
+        self.pings.pop(0).set_result(0.01)
+
+    def _check_open(self) -> None:
         if self.send_raises is not None:
             raise self.send_raises
-        self.sent.append(message)
+        if self.state is not ConnectionState.OPEN:
+            raise connection_closed(1006)
 
     async def batches(self):
         while True:
@@ -126,7 +165,9 @@ class FakeLink:
 
     def abort(self) -> None:
         self.aborted = True
-        self.state = ConnectionState.CLOSED
+        if self.state is ConnectionState.OPEN:
+            self.lose()
+        self._writable.set()
 
 
 class FakeNet:

@@ -7,7 +7,7 @@ import pytest
 
 from trunkline.manager.errors import NotConnected, SendInterrupted, WaitTimeout
 from trunkline.manager.states import ConnectionStatus as Status
-from trunkline.protocol.errors import ConnectError, connection_closed
+from trunkline.protocol.errors import ConnectError
 
 pytestmark = pytest.mark.anyio
 
@@ -67,10 +67,16 @@ async def test_a_message_waits_only_so_long(line: Any) -> None:
 
 async def test_a_cut_in_the_middle_of_a_send_is_no_success_and_no_repeat(line: Any) -> None:
     connection = await line.start()
-    line.net.link.send_raises = connection_closed(1006)
+    line.net.link.answers_pings = False
+    send = asyncio.create_task(connection.send(line.note("a"), confirm=True))
+    await line.clock.advance(0)
+    assert line.net.link.sent == [text("a")]
+    line.net.link.lose()
+    await line.clock.advance(5)
     with pytest.raises(SendInterrupted, match="outcome is unknown: 1006"):
-        await connection.send(line.note("a"))
-    assert connection.health().messages_sent == 0
+        await send
+    assert line.net.link.sent == []
+    assert connection.health().unknown == 1
     await line.manager.close()
 
 

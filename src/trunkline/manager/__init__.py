@@ -1,37 +1,68 @@
 """Managed, typed connections: services, their connections across reconnects, and what is known of their health."""
 
+from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.breaker import BreakerPolicy
 from trunkline.manager.budget import RetryBudget
+from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, MessagePackCodec, RawCodec
 from trunkline.manager.connection import Connection
-from trunkline.manager.errors import NotConnected, SendInterrupted, WaitTimeout
+from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.errors import (
+    MessageDropped,
+    NotConnected,
+    OutboxFull,
+    ReplyTimeout,
+    SendInterrupted,
+    WaitTimeout,
+)
 from trunkline.manager.events import EventStream, StateChange
 from trunkline.manager.gate import GatePolicy
+from trunkline.manager.greeting import HookError
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.hints import Hint
 from trunkline.manager.manager import ConnectionManager
+from trunkline.manager.outbox import OutboxPolicy
+from trunkline.manager.pool import Pool
+from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule
 from trunkline.manager.service import Service
+from trunkline.manager.session import Session
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
 
 __all__ = [
+    "BatchPolicy",
     "BreakerPolicy",
+    "Codec",
     "Connection",
     "ConnectionHealth",
     "ConnectionIssue",
     "ConnectionManager",
     "ConnectionStatus",
     "CredentialsError",
+    "Delivery",
+    "DeliveryOutcome",
+    "EnvelopeCodec",
     "EventStream",
     "GatePolicy",
     "Hint",
+    "HookError",
+    "JsonCodec",
+    "MessageDropped",
+    "MessagePackCodec",
     "NotConnected",
+    "OutboxFull",
+    "OutboxPolicy",
+    "Pool",
+    "PoolPolicy",
+    "RawCodec",
+    "ReplyTimeout",
     "RetryBudget",
     "RetryPolicy",
     "Rule",
     "SendInterrupted",
     "Service",
+    "Session",
     "StateChange",
     "WaitTimeout",
     "categorize",

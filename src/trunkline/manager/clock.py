@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Clock", "Signal", "Timer", "sleep"]
+__all__ = ["Clock", "Signal", "Timer", "sleep", "wait_future"]
 
 
 class Timer(Protocol):
@@ -40,15 +40,22 @@ class Signal:
         """Wait for the next `notify`; False if the clock reached `until` first. Cancellation leaves nothing behind."""
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = None
-        timer = None
-        if until is not None:
-            timer = self._clock.call_later(max(0.0, until - self._clock.time()), _settle, waiter, False)
         try:
-            return await waiter
+            return await wait_future(self._clock, waiter, until)
         finally:
             self._waiters.pop(waiter, None)
-            if timer is not None:
-                timer.cancel()
+
+
+async def wait_future(clock: Clock, waiter: asyncio.Future[bool], until: float | None) -> bool:
+    """What the future gives; if the clock reaches `until` first, it is given False."""
+    timer = None
+    if until is not None:
+        timer = clock.call_later(max(0.0, until - clock.time()), _settle, waiter, False)
+    try:
+        return await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def _settle(waiter: asyncio.Future[bool], outcome: bool) -> None:

@@ -6,19 +6,24 @@ keeps what came from any link until it is taken, and counts.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from trunkline.manager.context import Context
-from trunkline.manager.errors import SendInterrupted
-from trunkline.manager.health import ConnectionHealth, Meter
+from trunkline.manager.delivery import Delivery
+from trunkline.manager.errors import NotConnected
+from trunkline.manager.exchange import Exchange
+from trunkline.manager.health import ConnectionHealth, Meter, Queue
+from trunkline.manager.inbox import Inbox
+from trunkline.manager.leases import Leases
 from trunkline.manager.line import Line
-from trunkline.manager.reception import Reception
+from trunkline.manager.sending import Standing
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
-from trunkline.manager.taxonomy import ConnectionIssue, categorize
+from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.websocket import WebSocket
-from trunkline.protocol.errors import ConnectionClosed, DecodeError
+from trunkline.protocol.errors import DecodeError
 
 __all__ = ["Connection"]
 
@@ -40,19 +45,36 @@ class Connection(Generic[Sends, Receives]):
         context: Context,
         *,
         forget: Callable[[Connection[Any, Any]], None],
+        inbox: Inbox[Receives] | None = None,
+        member: int | None = None,
     ) -> None:
-        self.id = service.identify(parameters)
+        """`member`: its number in a pool, whose members share an `inbox`."""
+        self.id = service.identify(parameters) if member is None else f"{service.identify(parameters)}#{member}"
         self.service = service
         self.parameters = dict(parameters)
         self.metadata: dict[str, Any] = dict(parameters)
         self._meter = Meter(context.clock)
-        self._reception = Reception(self.id, service, context, self._meter)
+        self._clock = context.clock
+        self._exchange: Exchange[Sends, Receives] = Exchange(
+            self.id,
+            service,
+            context,
+            self._meter,
+            metadata=self.metadata,
+            standing=self._stand,
+            inbox=inbox,
+            member=member or 0,
+        )
+        pool_timeout = service.pool.idle_timeout if service.pool is not None else None
+        idle_timeout = service.idle_timeout if pool_timeout is None else pool_timeout
+        self._leases = Leases(context.clock, idle_timeout, self._close_idle)
+        self._closing: asyncio.Task[None] | None = None  # by its being idle
         self._line = Line(
             self.id,
             service,
             service.locate_all(parameters),
             context,
-            traffic=self._reception,
+            traffic=self._exchange,
             meter=self._meter,
             forget=lambda: forget(self),
         )
@@ -89,30 +111,68 @@ class Connection(Generic[Sends, Receives]):
     @property
     def quarantine(self) -> tuple[DecodeError, ...]:
         """The latest payloads that did not fit the service's type, oldest first: 16 at most, and 1 MiB."""
-        return self._reception.quarantine.contents()
+        return self._exchange.reception.quarantine.contents()
+
+    @property
+    def position(self) -> Any:
+        """How far we have received, as the service's `position` tells of each message; None if none told."""
+        return self._exchange.reception.position
+
+    @property
+    def leases(self) -> int:
+        """How many use it: the calls of `connect` and `lease`, less the releases."""
+        return self._leases.count
+
+    @property
+    def pending(self) -> int:
+        """How much is under way: messages that wait to be written, and requests that wait for their reply."""
+        return len(self._exchange.sender.outbox) + len(self._exchange.requests)
 
     def health(self) -> ConnectionHealth:
         """A snapshot."""
+        outbox = self._exchange.sender.outbox
+        queue = Queue(len(outbox), outbox.size, self._exchange.sender.writer.unconfirmed)
         if self.websocket is not None:
             self._meter.count_bytes(*self.websocket.moved())
-        return self._meter.report(self.id, self.service.name, self.status, self.attempts)
+        return self._meter.report(self.id, self.service.name, self.status, self.attempts, queue)
 
     # What the program does with it
 
-    async def send(self, message: Sends, *, timeout: float | None = 30.0) -> None:
-        """Send a message, encoded once. While the line is down, wait `timeout` seconds at most (None: for ever).
+    async def send(self, message: Sends, *, timeout: float | None = 30.0, confirm: bool = False) -> Delivery[Sends]:
+        """Send a message, encoded once. Waits for a line that is down `timeout` seconds at most, None: for ever.
 
-        Returns when the message is written to the link or joined to its output, which is not yet when the peer has it.
-        Raises TypeError for a message that JSON cannot carry, WaitTimeout if the line stayed down, NotConnected if it
-        has ended, SendInterrupted if the link was lost meanwhile. Cancelled while the line is down, nothing was sent.
+        Returns when the message is written to the link or joined to its output or its batch, which is not yet when the
+        peer has it: the delivery tells what becomes of it. With `confirm`, returns when the peer's WebSocket has read
+        it. Raises what the codec does for a message that it cannot carry (TypeError); WaitTimeout, OutboxFull,
+        MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows. Cancelled while it waits to
+        be written, it was not sent.
         """
-        payload = self.service.encode(message)
-        link = await self._line.wait_link(timeout)
-        try:
-            await link.send(payload)
-        except ConnectionClosed as closed:
-            raise SendInterrupted(self.id, self.status, categorize(closed)) from closed
-        self._meter.count_sent()
+        sender = self._exchange.sender
+        delivery = sender.make(message)
+        await sender.deliver(delivery, timeout)
+        if confirm:
+            sender.writer.ask_receipt()
+            await delivery.wait_confirmed()
+        return delivery
+
+    def send_nowait(self, message: Sends) -> Delivery[Sends]:
+        """Send a message without waiting: it is written, or waits in the outbox. The delivery tells what becomes of it.
+
+        Raises OutboxFull if it may not wait there, NotConnected if the line has ended, and what the codec raises.
+        """
+        delivery = self._exchange.sender.make(message)
+        self._exchange.sender.submit(delivery)
+        return delivery
+
+    async def request(self, message: Sends, *, timeout: float = 30.0, idempotent: bool = False) -> Receives:
+        """Send a message and return the one that answers it, as the service's `correlate` tells. Safe in many tasks.
+
+        A request whose id is None is given a number. The reply does not come out of the iteration. If the link is lost
+        before the reply, the request fails with SendInterrupted, unless it is `idempotent`: then it is sent once more
+        on the next link. Raises ReplyTimeout after `timeout` seconds, and what `send` raises; ValueError if a request
+        with this id waits already; TypeError if the service has no `correlate`.
+        """
+        return await self._exchange.request(message, timeout, is_idempotent=idempotent)
 
     def __aiter__(self) -> AsyncIterator[Receives]:
         return self
@@ -122,12 +182,12 @@ class Connection(Generic[Sends, Receives]):
 
         What was received is given out first, whatever has happened to the line since. Cancellation loses nothing.
         """
-        inbox = self._reception.inbox
+        inbox = self._exchange.reception.inbox
         while not inbox:
             if self.status is ConnectionStatus.CLOSED:
                 raise StopAsyncIteration
             if self.status is ConnectionStatus.FAILED:
-                raise self._line.refusal() from self._line.cause
+                raise self.refusal()
             await inbox.changed.wait()
         return inbox.take()
 
@@ -135,15 +195,57 @@ class Connection(Generic[Sends, Receives]):
         """Wait for a link. Raises NotConnected if there will be none, WaitTimeout after `timeout` seconds."""
         await self._line.wait_link(timeout)
 
+    def release(self) -> None:
+        """Give back one lease. When none is left, the connection closes after the service's `idle_timeout`.
+
+        Raises RuntimeError if there is none to give back.
+        """
+        self._leases.release()
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        """Take nothing new to send, and wait until all is written and confirmed; False if `timeout` seconds passed.
+
+        From now on `send` raises NotConnected: the next step is `close`.
+        """
+        return await self._exchange.sender.drain(None if timeout is None else self._clock.time() + timeout)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close for good: the link by the closing handshake, and no retry. Returns when nothing is left of it.
 
-        What was received before stays to be taken. Cancelled, it drops the link without waiting for the peer.
+        What the link takes at once is written first; what then still waits is not sent, and reported. What was
+        received before stays to be taken. Cancelled, it drops the link without waiting for the peer.
         """
+        self._leases.cancel()
+        self._exchange.sender.hurry()
         await self._line.close(code, reason)
 
     # What others of the manager use
 
     def start(self) -> None:
         """Begin to dial, unless that is done already; a failed connection starts over."""
+        if self.status is ConnectionStatus.FAILED:
+            self._exchange.sender.start_over()
         self._line.start()
+
+    def lease(self) -> None:
+        """One more uses it."""
+        self._leases.take()
+
+    def touch(self) -> None:
+        """It is used now, by somebody who has no lease."""
+        self._leases.touch()
+
+    def refusal(self) -> NotConnected:
+        """The error for whoever waits for a message that will not come."""
+        error = self._line.refusal()
+        error.__cause__ = self._line.cause
+        return error
+
+    def _stand(self) -> Standing:
+        return Standing(self._line.status, self._line.last_error, self._line.cause)
+
+    def _close_idle(self) -> None:
+        if self.pending:
+            self._leases.watch()
+        else:
+            self._closing = asyncio.get_running_loop().create_task(self.close(1000, "idle"))

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from trunkline.manager.budget import RetryBudget
 from trunkline.manager.clock import Clock
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.endpoints import Endpoints
 from trunkline.manager.events import StateChange
 from trunkline.net.websocket import WebSocket
@@ -35,4 +36,5 @@ class Context:
     budget: RetryBudget
     endpoints: Endpoints
     publish: Callable[[StateChange], None]
+    undelivered: Callable[[Delivery[Any]], None]  # told of every message that was not delivered
     logger: logging.Logger

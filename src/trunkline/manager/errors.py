@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
-from trunkline.protocol.categories import Verdict
+from trunkline.protocol.categories import ErrorCategory, Verdict
 from trunkline.protocol.errors import TrunklineError
 
-__all__ = ["NotConnected", "SendInterrupted", "WaitTimeout"]
+if TYPE_CHECKING:
+    from trunkline.manager.delivery import DeliveryOutcome
+
+__all__ = ["MessageDropped", "NotConnected", "OutboxFull", "ReplyTimeout", "SendInterrupted", "WaitTimeout"]
+
+_WHY: Final = {
+    "dropped": "a newer message needed its room in the outbox (max_messages, max_bytes)",
+    "conflated": "a newer message with its key took its place",
+    "expired": "it waited in the outbox for longer than max_age",
+    "cancelled": "whoever sent it waited no longer",
+    "refused": "the link refused it",
+}
 
 
 class NotConnected(TrunklineError):
@@ -52,3 +65,50 @@ class SendInterrupted(NotConnected):
     def __str__(self) -> str:
         why = f": {self.issue.message}" if self.issue is not None else ""
         return f"connection {self.connection_id} was lost in the middle of a send, its outcome is unknown{why}"
+
+
+class OutboxFull(TrunklineError):
+    """The outbox has no room for the message, and its policy does not let it wait or push others out."""
+
+    _verdict = Verdict(ErrorCategory.OVERLOADED, True)
+
+    def __init__(self, connection_id: str, messages: int, size: int, limits: tuple[int, int]) -> None:
+        super().__init__(connection_id, messages, size, limits)
+        self.connection_id = connection_id
+        self.messages = messages
+        self.size = size
+        self.limits = limits
+
+    def __str__(self) -> str:
+        return (
+            f"the outbox of connection {self.connection_id} holds {self.messages} messages, {self.size} bytes; "
+            f"limits {self.limits[0]} (max_messages) and {self.limits[1]} (max_bytes)"
+        )
+
+
+class MessageDropped(TrunklineError):
+    """The message was never written. `outcome` says why."""
+
+    _verdict = Verdict(ErrorCategory.OVERLOADED, True)
+
+    def __init__(self, connection_id: str, outcome: DeliveryOutcome) -> None:
+        super().__init__(connection_id, outcome)
+        self.connection_id = connection_id
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return f"a message on connection {self.connection_id} was not sent: {_WHY[self.outcome]}"
+
+
+class ReplyTimeout(TrunklineError, TimeoutError):
+    """The request was written, and no reply came in the time given. A reply that comes later is dropped and counted."""
+
+    _verdict = Verdict(ErrorCategory.TIMEOUT, True)
+
+    def __init__(self, connection_id: str, timeout: float) -> None:
+        super().__init__(connection_id, timeout)
+        self.connection_id = connection_id
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return f"no reply on connection {self.connection_id} within {self.timeout:g} s (timeout)"

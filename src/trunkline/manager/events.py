@@ -8,12 +8,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
 
-__all__ = ["EventStream", "Events", "StateChange"]
+__all__ = ["Callbacks", "EventStream", "Events", "StateChange"]
+
+News = TypeVar("News")
 
 _S = ConnectionStatus
 
@@ -98,12 +101,40 @@ class EventStream:
             self._waiter.set_result(None)
 
 
+class Callbacks(Generic[News]):
+    """Calls that somebody asked for. What one of them raises is logged, and harms nobody else."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._callbacks: dict[object, Callable[[News], object]] = {}
+
+    def subscribe(self, callback: Callable[[News], object]) -> Callable[[], None]:
+        """Call it with all news. Returns what ends that."""
+        ticket = object()
+        self._callbacks[ticket] = callback
+
+        def unsubscribe() -> None:
+            self._callbacks.pop(ticket, None)
+
+        return unsubscribe
+
+    def publish(self, news: News) -> None:
+        """Call all, now."""
+        for callback in tuple(self._callbacks.values()):
+            try:
+                callback(news)
+            except Exception:
+                # A listener's fault must not stop the line that it listens to.
+                self._logger.exception(
+                    "a subscriber of connection events raised", extra=log_fields("subscriber.failed")
+                )
+
+
 class Events:
     """Hands each change to every callback and every stream."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._callbacks: dict[object, Callable[[StateChange], object]] = {}
+        self._callbacks: Callbacks[StateChange] = Callbacks(logger)
         # A stream that its reader has let go of must not be filled for ever.
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._ended = False
@@ -116,25 +147,12 @@ class Events:
         return stream
 
     def subscribe(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
-        ticket = object()
-        self._callbacks[ticket] = callback
-
-        def unsubscribe() -> None:
-            self._callbacks.pop(ticket, None)
-
-        return unsubscribe
+        return self._callbacks.subscribe(callback)
 
     def publish(self, change: StateChange) -> None:
         for stream in tuple(self._streams):
             stream._put(change)
-        for callback in tuple(self._callbacks.values()):
-            try:
-                callback(change)
-            except Exception:
-                # A listener's fault must not stop the line that it listens to.
-                self._logger.exception(
-                    "a subscriber of connection events raised", extra=log_fields("subscriber.failed")
-                )
+        self._callbacks.publish(change)
 
     def end(self) -> None:
         """No more changes: every stream ends once it is read out."""

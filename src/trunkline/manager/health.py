@@ -65,6 +65,15 @@ class ConnectionHealth:
     attempts: int  # failures and losses since the line was last stable
     reconnects: int  # links after the first
 
+    # What waits, and what was not delivered
+    queue_depth: int  # messages in the outbox
+    queue_bytes: int  # their payloads; characters where they are text
+    unconfirmed: int  # messages written to the present link, not yet known to have arrived
+    dropped: int  # messages that were never written: dropped, conflated, expired, refused, or left at the end
+    unknown: int  # messages that were written to a link which was lost before they were confirmed
+    late_replies: int  # replies that came after their request had been given up
+    unknown_replies: int  # messages with a correlation id that nobody had asked with
+
 
 @dataclass(slots=True)
 class Times:
@@ -119,12 +128,34 @@ class Counters:
         return cls(*(Rates(now) for _ in range(5)))
 
 
+class Queue(NamedTuple):
+    """What waits to be sent, and what is on its way."""
+
+    depth: int = 0  # messages
+    size: int = 0  # of their payloads
+    unconfirmed: int = 0  # messages
+
+
+NOTHING: Final = Queue()
+
+
+@dataclass(slots=True)
+class Undelivered:
+    """Counters of what did not reach whom it was meant for."""
+
+    dropped: int = 0
+    unknown: int = 0
+    late_replies: int = 0
+    unknown_replies: int = 0
+
+
 class Meter:
     """What one connection counts, across all its links."""
 
     def __init__(self, clock: Clock) -> None:
         self.times = Times(clock)
         self.latencies = Histogram()  # seconds, of all links
+        self.undelivered = Undelivered()
         self.links = 0
         self.undecodable = 0
         self._clock = clock
@@ -138,6 +169,11 @@ class Meter:
     def count_sent(self, messages: int = 1) -> None:
         """Messages went out."""
         self._counters.sent.add(self._clock.time(), messages)
+
+    def count_undelivered(self, *, is_unknown: bool) -> None:
+        """A message was not delivered, or nobody knows."""
+        self.undelivered.unknown += is_unknown
+        self.undelivered.dropped += not is_unknown
 
     def count_received(self, messages: int) -> None:
         """Messages came together."""
@@ -182,7 +218,9 @@ class Meter:
 
     # What they are told
 
-    def report(self, connection_id: str, service: str, status: ConnectionStatus, attempts: int) -> ConnectionHealth:
+    def report(
+        self, connection_id: str, service: str, status: ConnectionStatus, attempts: int, queue: Queue = NOTHING
+    ) -> ConnectionHealth:
         """A snapshot."""
         now, counters, latencies = self._clock.time(), self._counters, self.latencies
         messages = counters.received.totals(now)[1] + counters.sent.totals(now)[1]
@@ -216,4 +254,11 @@ class Meter:
             phi=0.0 if self.times.up_since is None else self._suspicion.phi(now),
             attempts=attempts,
             reconnects=max(0, self.links - 1),
+            queue_depth=queue.depth,
+            queue_bytes=queue.size,
+            unconfirmed=queue.unconfirmed,
+            dropped=self.undelivered.dropped,
+            unknown=self.undelivered.unknown,
+            late_replies=self.undelivered.late_replies,
+            unknown_replies=self.undelivered.unknown_replies,
         )

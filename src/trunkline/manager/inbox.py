@@ -28,7 +28,6 @@ class Inbox(Generic[Receives]):
         self.changed = Signal(clock)  # a message came or went, or none will come
         self._messages: deque[tuple[Receives, int]] = deque()
         self._size = 0
-        self._is_last_call = False
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -49,16 +48,6 @@ class Inbox(Generic[Receives]):
     @property
     def is_full(self) -> bool:
         return len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
-
-    async def wait_room(self) -> None:
-        """Wait until it is not full, or this is the last call."""
-        while self.is_full and not self._is_last_call:
-            await self.changed.wait()
-
-    def call_last(self) -> None:
-        """Let in what a link still holds, over the bound if need be: it is closed, so that no more than that comes."""
-        self._is_last_call = True
-        self.changed.notify()
 
 
 class Quarantine:

@@ -7,6 +7,7 @@ what is received goes to the `Traffic` that the line was made for. No caller eve
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -18,6 +19,7 @@ from trunkline.manager.deadline import Deadline
 from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
 from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import StateChange
+from trunkline.manager.greeting import Greeting
 from trunkline.manager.health import Meter
 from trunkline.manager.logs import redact
 from trunkline.manager.retry import Pause, Retries
@@ -39,8 +41,22 @@ COSTS: Final = {ErrorCategory.THROTTLED: 2.0}
 class Traffic(Protocol):
     """What goes over a line, as the line tells of it. None of these may block or raise."""
 
+    @property
+    def has_greeting(self) -> bool:
+        """Whether a new link is greeted before it is for all."""
+
+    @property
+    def greeting_timeout(self) -> float:
+        """Seconds that this may take."""
+
+    def prepare(self, link: WebSocket) -> None:
+        """A link is there, the status is connecting, nothing has been read of it."""
+
+    async def greet(self) -> None:
+        """The first words on it, while it is read. May wait; if it raises, the attempt has failed."""
+
     def begin(self, link: WebSocket) -> None:
-        """A link is up, the status is connected, nothing has been read of it."""
+        """The link is up, the status is connected."""
 
     def receive(self, batch: list[str | bytes]) -> None:
         """Messages of the link of the moment."""
@@ -56,6 +72,9 @@ class Traffic(Protocol):
 
     def stop(self, link: WebSocket) -> None:
         """The link is gone; another may follow."""
+
+    async def wait_stopped(self) -> None:
+        """Wait until no task is left of a link that is gone."""
 
     def end(self) -> None:
         """No link will come by itself: the status is in ENDED. Called at each move to such a status."""
@@ -163,17 +182,22 @@ class Line:
             link = await self._dial(cost)
         except Exception as error:
             return self._note(error)
+        greeting = self._prepare(link)
         try:
-            self._open(link)
             async for batch in link.batches():
                 self._traffic.receive(batch)
                 await self._traffic.wait_room()
             await link.recv()  # raises what ended the link, where the iteration only stops
             raise AssertionError("a message came after the last batch")
         except Exception as error:
-            return self._note(error)
+            return self._note(error if greeting is None or greeting.error is None else greeting.error)
         finally:
-            self._drop(link)
+            try:
+                if greeting is not None:
+                    await greeting.end()
+            finally:
+                self._drop(link)
+                await self._traffic.wait_stopped()
 
     async def _dial(self, cost: float) -> WebSocket:
         """A link, once the budget, the breaker and the gate allow it."""
@@ -193,9 +217,9 @@ class Line:
         try:
             try:
                 async with Deadline(self._clock, limit):
-                    headers = await self._ask_headers()
+                    headers, url = await self._ask_credentials(permit.url)
                     await permit.endpoint.gate.wait_moment()
-                    link = await self._context.dial(permit.url, additional_headers=headers, **self._options())
+                    link = await self._context.dial(url, additional_headers=headers, **self._options())
             except TimeoutError as error:
                 if isinstance(error, TrunklineError):
                     raise
@@ -210,9 +234,10 @@ class Line:
         self._context.budget.succeed()
         return link
 
-    async def _ask_headers(self) -> Mapping[str, str]:
+    async def _ask_credentials(self, url: str) -> tuple[Mapping[str, str], str]:
+        """The headers and the URL for this attempt."""
         try:
-            return await self._service.ask_headers()
+            return await self._service.ask_headers(), await self._service.ask_url(url)
         except Exception as error:
             text = f"the headers of service {self._service.name} could not be had: {error!r}"
             raise CredentialsError(text, recoverable=categorize(error).recoverable) from error
@@ -223,7 +248,18 @@ class Line:
             options["compression"] = None
         return options
 
+    def _prepare(self, link: WebSocket) -> Greeting | None:
+        """Open the link for all, or for its greeting first."""
+        self._traffic.prepare(link)
+        if not self._traffic.has_greeting:
+            self._open(link)
+            return None
+        opened = functools.partial(self._open, link)
+        return Greeting(link, self._traffic.greet, opened, self._clock, self._traffic.greeting_timeout)
+
     def _open(self, link: WebSocket) -> None:
+        if self.status is not ConnectionStatus.CONNECTING:
+            return  # it was closed while it was greeted
         self.link = link
         self._retries.opened(self._clock.time())
         self._apply(Event.OPENED, downtime=self._meter.mark_up())

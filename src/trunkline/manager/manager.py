@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 import random
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -15,11 +18,13 @@ from trunkline.manager.budget import RetryBudget, shared_budget
 from trunkline.manager.clock import Clock
 from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.endpoints import Endpoints
-from trunkline.manager.events import Events, EventStream, StateChange
+from trunkline.manager.events import Callbacks, Events, EventStream, StateChange
 from trunkline.manager.gate import GatePolicy
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.logs import StateLog
+from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
 from trunkline.net.connect import connect
@@ -71,6 +76,9 @@ class ConnectionManager:
         self._lent: Context | None = None
         self._connections: dict[str, Connection[Any, Any]] = {}
         self._by_service: dict[str, dict[str, Connection[Any, Any]]] = {name: {} for name in self._services}
+        self._undelivered: Callbacks[Delivery[Any]] = Callbacks(self._logger)
+        # A pool is kept by whoever uses it and by its members.
+        self._pools: weakref.WeakValueDictionary[str, Pool[Any, Any]] = weakref.WeakValueDictionary()
         self._waiting: Counter[str] = Counter()  # callers of connect, by connection
         self._closed = False
 
@@ -83,18 +91,68 @@ class ConnectionManager:
         await self.close()
 
     async def connect(
-        self, service: Service[Sends, Receives], /, *, wait: bool = True, **parameters: str | int
+        self, service: Service[Sends, Receives], /, *, wait: bool = True, key: Hashable = None, **parameters: str | int
     ) -> Connection[Sends, Receives]:
         """The connection to `service` with these parameters: the one there is, or else a new one.
 
         Returns when it is up, however many attempts that takes; at once if `wait` is False. Raises NotConnected if it
         fails for good, TypeError or ValueError for parameters that do not fit the service. If every caller that waits
         for a connection which was never up is cancelled, that connection is closed.
+
+        Each call that returns has leased the connection; `Connection.release` gives the lease back, which only matters
+        to a service with an `idle_timeout`. Of a service with a pool, this is a member, picked as its strategy says,
+        with the `key` that "hash" wants.
         """
-        connection = self._enrol(service, parameters)
+        connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key)
+        if wait:
+            await self._wait_leased(connection)
+        return connection
+
+    @contextlib.asynccontextmanager
+    async def lease(
+        self, service: Service[Sends, Receives], /, *, key: Hashable = None, **parameters: str | int
+    ) -> AsyncIterator[Connection[Sends, Receives]]:
+        """`connect`, for as long as the block lasts: `async with manager.lease(chat, room="lobby") as room`."""
+        connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key)
+        await self._wait_leased(connection)
+        try:
+            yield connection
+        finally:
+            connection.release()
+
+    def pool(self, service: Service[Sends, Receives], /, **parameters: str | int) -> Pool[Sends, Receives]:
+        """The pool of links to `service` with these parameters: the one there is, or else a new one.
+
+        Raises ValueError if the service has no `pool`, TypeError or ValueError for parameters that do not fit it.
+        """
+        if self._closed:
+            raise RuntimeError("the manager is closed")
+        self._check(service)
+        pool_id = service.identify(parameters)
+        pool = self._pools.get(pool_id)
+        if pool is None:
+            if service.pool is None:
+                raise ValueError(f"service {service.name} has no pool")
+            make = functools.partial(self._make, service, parameters)
+            pool = self._pools[pool_id] = Pool(pool_id, service.pool, self._context().clock, make)
+        return pool
+
+    def _take_lease(
+        self, service: Service[Any, Any], parameters: Mapping[str, str | int], key: Hashable
+    ) -> Connection[Any, Any]:
+        connection = self._enrol(service, parameters, key)
         connection.start()
-        if not wait:
-            return connection
+        connection.lease()
+        return connection
+
+    async def _wait_leased(self, connection: Connection[Any, Any]) -> None:
+        try:
+            await self._wait_up(connection)
+        except BaseException:
+            connection.release()
+            raise
+
+    async def _wait_up(self, connection: Connection[Any, Any]) -> None:
         self._waiting[connection.id] += 1
         try:
             await connection.wait_connected()
@@ -106,15 +164,20 @@ class ConnectionManager:
             self._waiting[connection.id] -= 1
             if not self._waiting[connection.id]:
                 del self._waiting[connection.id]
-        return connection
 
     def get(self, connection_id: str) -> Connection[Any, Any] | None:
         """The connection with this id, None if there is none."""
         return self._connections.get(connection_id)
 
     def find(self, service: Service[Sends, Receives], /, **parameters: str | int) -> Connection[Sends, Receives] | None:
-        """The connection to `service` with these parameters; without any, the oldest one. None if there is none."""
+        """The connection to `service` with these parameters; without any, the oldest one. None if there is none.
+
+        Of a service with a pool: the first member of the pool with these parameters.
+        """
         self._check(service)
+        if service.pool is not None and (parameters or not service.parameters):
+            pool = self._pools.get(service.identify(parameters))
+            return next(iter(pool.members), None) if pool is not None else None
         if parameters or not service.parameters:
             return self._connections.get(service.identify(parameters))
         return next(iter(self._by_service[service.name].values()), None)
@@ -131,25 +194,57 @@ class ConnectionManager:
         """A snapshot of every connection, in the order in which they were made."""
         return [connection.health() for connection in self._connections.values()]
 
-    async def close(self) -> None:
+    def subscribe_undelivered(self, callback: Callable[[Delivery[Any]], object]) -> Callable[[], None]:
+        """Call `callback` with every message that was not delivered, as that is known; it must not block. Returns what
+        ends that.
+        """
+        return self._undelivered.subscribe(callback)
+
+    async def close(self, *, drain: float = 0.0) -> list[Delivery[Any]]:
         """Close every connection, all at once, and end the event streams. Afterwards `connect` raises RuntimeError.
 
+        drain: seconds that the connections get to write what waits in their outboxes and to have it confirmed; they
+        take nothing new meanwhile. Gives what was not delivered from then on, `unsent` or of `unknown` outcome.
         Cancelled, it drops the links without waiting for their peers.
         """
         self._closed = True
+        left: list[Delivery[Any]] = []
+        unsubscribe = self._undelivered.subscribe(left.append)
+        connections = tuple(self._connections.values())
         try:
-            await asyncio.gather(*(connection.close() for connection in self._connections.values()))
+            if drain > 0:
+                await asyncio.gather(*(connection.drain(drain) for connection in connections))
+            await asyncio.gather(*(connection.close() for connection in connections))
         finally:
+            unsubscribe()
+            for pool in tuple(self._pools.values()):
+                pool.close()
             self._events.end()
+        return left
 
-    def _enrol(self, service: Service[Any, Any], parameters: Mapping[str, str | int]) -> Connection[Any, Any]:
+    def _enrol(
+        self, service: Service[Any, Any], parameters: Mapping[str, str | int], key: Hashable
+    ) -> Connection[Any, Any]:
         if self._closed:
             raise RuntimeError("the manager is closed")
         self._check(service)
+        if service.pool is not None:
+            return self.pool(service, **parameters).pick(key)
         known = self._connections.get(service.identify(parameters))
         if known is not None and known.status is not ConnectionStatus.CLOSING:
             return known
-        connection = Connection(service, parameters, self._context(), forget=self._forget)
+        return self._make(service, parameters)
+
+    def _make(
+        self,
+        service: Service[Any, Any],
+        parameters: Mapping[str, str | int],
+        member: int | None = None,
+        pool: Pool[Any, Any] | None = None,
+    ) -> Connection[Any, Any]:
+        forget = functools.partial(self._forget, pool)
+        inbox = None if pool is None else pool.inbox
+        connection = Connection(service, parameters, self._context(), forget=forget, inbox=inbox, member=member)
         self._connections[connection.id] = connection
         self._by_service[service.name][connection.id] = connection
         return connection
@@ -173,11 +268,14 @@ class ConnectionManager:
                 budget=budget,
                 endpoints=endpoints,
                 publish=self._events.publish,
+                undelivered=self._undelivered.publish,
                 logger=self._logger,
             )
         return self._lent
 
-    def _forget(self, connection: Connection[Any, Any]) -> None:
+    def _forget(self, pool: Pool[Any, Any] | None, connection: Connection[Any, Any]) -> None:
         if self._connections.get(connection.id) is connection:
             del self._connections[connection.id]
             del self._by_service[connection.service.name][connection.id]
+        if pool is not None:
+            pool.forget(connection)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from trunkline.manager.codecs import Payload
 from trunkline.manager.context import Context
 from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox, Quarantine
 from trunkline.manager.logs import redact
+from trunkline.manager.requests import Requests
 from trunkline.manager.service import Service
-from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
-from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import DecodeError
 
 __all__ = ["Reception"]
@@ -20,30 +20,46 @@ Receives = TypeVar("Receives")
 
 
 class Reception(Generic[Receives]):
-    """The receiving end of one connection: the `Traffic` of its line."""
+    """The receiving end of one connection.
 
-    def __init__(self, connection_id: str, service: Service[Any, Receives], context: Context, meter: Meter) -> None:
-        self.inbox: Inbox[Receives] = Inbox(context.clock)
+    position: the last one that a message told, of services that say where it stands.
+    """
+
+    def __init__(
+        self,
+        connection_id: str,
+        service: Service[Any, Receives],
+        context: Context,
+        meter: Meter,
+        *,
+        requests: Requests[Receives],
+        inbox: Inbox[Receives] | None = None,
+    ) -> None:
+        self.inbox: Inbox[Receives] = Inbox(context.clock) if inbox is None else inbox
         self.quarantine = Quarantine()
+        self.position: Any = None
         self._id = connection_id
         self._service = service
         self._logger = context.logger
         self._meter = meter
+        self._requests = requests
+        self._is_last_call = False
+        self._expects_envelopes = service.batch is not None and service.batch.envelope
 
-    def begin(self, link: WebSocket) -> None:
-        """Nothing is kept of a link."""
-
-    def receive(self, batch: list[str | bytes]) -> None:
+    def receive(self, batch: list[Payload]) -> None:
         """Decode what came together; what does not fit the service's type goes to the quarantine."""
-        self._meter.count_received(len(batch))
-        misfits = []
+        misfits: list[DecodeError] = []
+        if self._expects_envelopes:
+            batch = [part for payload in batch for part in self._service.unpack(payload)]
         for payload in batch:
             try:
-                self.inbox.put(self._service.decode(payload), len(payload))
+                self._take(payload)
+                self._meter.count_received(1)
             except DecodeError as error:
-                misfits.append(error)
-                self.quarantine.put(error)
-                self._meter.count_undecodable()
+                self._open_envelope(payload, error, misfits)
+        for misfit in misfits:
+            self.quarantine.put(misfit)
+            self._meter.count_undecodable()
         if misfits:
             # Once for all that came together: a peer must not decide how fast our log grows.
             known = redact(self._id)
@@ -53,19 +69,37 @@ class Reception(Generic[Receives]):
         self.inbox.changed.notify()
 
     async def wait_room(self) -> None:
-        """Wait until the inbox is not full."""
-        await self.inbox.wait_room()
-
-    def set_aside(self, issue: ConnectionIssue) -> None:
-        """Nothing: what we sent is not ours to keep, and is never sent twice."""
+        """Wait until the inbox is not full, or this is the last call."""
+        while self.inbox.is_full and not self._is_last_call:
+            await self.inbox.changed.wait()
 
     def call_last(self) -> None:
-        """Let in what the link still holds."""
-        self.inbox.call_last()
-
-    def stop(self, link: WebSocket) -> None:
-        """What was received stays to be taken."""
-
-    def end(self) -> None:
-        """Wake whoever waits for a message that will not come."""
+        """Let in what the link still holds, over the bound if need be: it is closed, so no more than that comes."""
+        self._is_last_call = True
         self.inbox.changed.notify()
+
+    def _open_envelope(self, payload: Payload, error: DecodeError, misfits: list[DecodeError]) -> None:
+        """What fits no type may still be an envelope around what does."""
+        parts = [payload] if self._expects_envelopes else self._service.unpack(payload)
+        self._meter.count_received(len(parts))
+        if parts == [payload]:
+            misfits.append(error)
+            return
+        for part in parts:
+            try:
+                self._take(part)
+            except DecodeError as misfit:
+                misfits.append(misfit)
+
+    def _take(self, payload: Payload) -> None:
+        message = self._service.decode(payload)
+        try:
+            if self._service.position is not None and (position := self._service.position(message)) is not None:
+                self.position = position
+            is_reply = self._requests.match(message)
+        except Exception as error:  # an id that cannot be one, or a callable that did not expect this message
+            raise DecodeError(
+                f"{self._service.name}: no position or id can be had of it: {error!r}", payload
+            ) from error
+        if not is_reply:
+            self.inbox.put(message, len(payload))

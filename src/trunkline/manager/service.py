@@ -5,28 +5,32 @@ from __future__ import annotations
 import logging
 import os
 import ssl as ssl_module
-import string
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import UnionType
-from typing import Final, Generic, TypedDict, TypeVar, Unpack
-from urllib.parse import quote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
+from urllib.parse import urlencode
 
-import msgspec
-
+from trunkline.manager.batching import BatchPolicy
+from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, Payload
+from trunkline.manager.outbox import OutboxPolicy
+from trunkline.manager.pooling import PoolPolicy
+from trunkline.manager.requests import Correlate, Correlation, field_getter
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule, RuleKey, Rules
-from trunkline.net.uri import parse_uri
+from trunkline.manager.template import check_value, fill, parameters_of_all
 from trunkline.protocol.errors import DecodeError, InvalidURI
 
-__all__ = ["ConnectOptions", "HeaderSource", "Service"]
+if TYPE_CHECKING:
+    from trunkline.manager.delivery import Delivery
+    from trunkline.manager.session import Session
+
+__all__ = ["ConnectOptions", "FreshSource", "HeaderSource", "Service"]
 
 Sends = TypeVar("Sends")
 Receives = TypeVar("Receives")
 
 HeaderSource = Mapping[str, str] | Callable[[], Awaitable[Mapping[str, str]]]
-
-# Names that `ConnectionManager.connect` and `find` keep for themselves.
-_RESERVED: Final = frozenset({"wait"})
+FreshSource = Mapping[str, Callable[[], Awaitable[str | int]]]
 
 
 class ConnectOptions(TypedDict, total=False):
@@ -55,14 +59,30 @@ class Service(Generic[Sends, Receives]):
     name: unique in a manager; the first part of a connection's id.
     url: a ws or wss URL. `{name}` in its path or query is a parameter, which `connect` fills in and quotes. Several,
         with the same parameters, are the endpoints of the service in order of preference: `urls`, `url` is the first.
-    sends, receives: the types of its messages, anything that msgspec knows; JSON in text messages on the wire.
+    sends, receives: the types of its messages, anything that its codec knows.
+    codec: makes, from the two types, what turns messages into payloads: `JsonCodec` (the default), `MessagePackCodec`,
+        `RawCodec`, or a class of your own with the methods of `Codec`.
     retry: when to try again.
     rules: the service's own rows of the taxonomy: by close code, HTTP status, category or exception class.
     headers: HTTP headers of the opening handshake, or an async callable that is asked for them at each attempt.
+    fresh: parameters of the URL that are asked for at each attempt, each from an async callable, as a token is. They
+        are no part of a connection's id.
+    outbox: what becomes of messages that cannot be written at once.
+    batch: how messages are joined; None: by the turn of the event loop.
+    pool: several links for each set of parameters; None: one.
+    correlate: where the correlation id stands in a request and in a reply, each the name of a field or a callable that
+        takes the message: what `Connection.request` needs.
+    position: the name of a field, or a callable that takes a received message, that tells how far we have received.
+        The last one that was not None is handed to `on_connected`.
+    on_connected: an async callable that takes the `Session` of each new link before anything else is sent on it; if it
+        raises, or takes longer than `hook_timeout` seconds, the attempt has failed.
+    on_undelivered: a callable that takes the `Delivery` of every message that was not delivered; it must not block.
+    idle_timeout: seconds after the last lease was released in which the connection closes; None: it stays.
     options: what else `trunkline.connect` takes.
 
-    Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that JSON cannot carry,
-    ValueError for a rule about a number that is neither a close code nor a status.
+    Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that the codec cannot
+    carry and for a batch in envelopes with a codec that has none, ValueError for a rule about a number that is neither
+    a close code nor a status.
     """
 
     def __init__(
@@ -72,31 +92,56 @@ class Service(Generic[Sends, Receives]):
         *,
         sends: type[Sends] | UnionType,
         receives: type[Receives] | UnionType,
+        codec: Callable[[Any, Any], Codec[Any, Any]] = JsonCodec,
         retry: RetryPolicy | None = None,
         rules: Mapping[RuleKey, Rule] | None = None,
         headers: HeaderSource | None = None,
+        fresh: FreshSource | None = None,
+        outbox: OutboxPolicy | None = None,
+        batch: BatchPolicy | None = None,
+        pool: PoolPolicy | None = None,
+        correlate: Correlate | None = None,
+        position: str | Callable[[Receives], Any] | None = None,
+        on_connected: Callable[[Session[Sends, Receives]], Awaitable[None]] | None = None,
+        hook_timeout: float = 10.0,
+        on_undelivered: Callable[[Delivery[Sends]], object] | None = None,
+        idle_timeout: float | None = None,
         **options: Unpack[ConnectOptions],
     ) -> None:
         self.name = name
         self.urls: tuple[str, ...] = (url,) if isinstance(url, str) else tuple(url)
         self.sends = sends
         self.receives = receives
+        self.codec: Codec[Sends, Receives] = codec(sends, receives)
         self.retry = retry if retry is not None else RetryPolicy()
         self.rules = Rules(rules)
         self.headers = headers
+        self.fresh = dict(fresh or {})
+        self.outbox = outbox if outbox is not None else OutboxPolicy()
+        self.batch = batch
+        self.pool = pool
+        self.correlation = None if correlate is None else Correlation(correlate)
+        self.position = None if position is None else field_getter(position)
+        self.on_connected = on_connected
+        self.hook_timeout = hook_timeout
+        self.on_undelivered = on_undelivered
+        self.idle_timeout = idle_timeout
         self.options = options
-        self.parameters: frozenset[str] = _parameters_of_all(self.urls)
+        named = parameters_of_all(self.urls)
         self.url = self.urls[0]
-        self._encoder = msgspec.json.Encoder()
-        self._decoder: msgspec.json.Decoder[Receives] = msgspec.json.Decoder(receives)
+        self.parameters: frozenset[str] = named - self.fresh.keys()
+        if not self.fresh.keys() <= named:
+            raise InvalidURI(f"{self.url!r} has no parameter {', '.join(sorted(self.fresh.keys() - named))} (fresh)")
+        if batch is not None and batch.envelope and not isinstance(self.codec, EnvelopeCodec):
+            raise TypeError(f"{type(self.codec).__name__} knows no envelopes, and the batches of {name} want them")
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.url}>"
 
     @property
     def refreshes_headers(self) -> bool:
-        """Whether each attempt asks for its headers anew."""
-        return callable(self.headers)
+        """Whether each attempt asks for its headers or some parameters anew."""
+        return callable(self.headers) or bool(self.fresh)
 
     async def ask_headers(self) -> Mapping[str, str]:
         """The headers for the next attempt."""
@@ -106,17 +151,31 @@ class Service(Generic[Sends, Receives]):
             return self.headers
         return await self.headers()
 
-    def encode(self, message: Sends) -> str:
-        """The text message for `message`. Raises TypeError if it holds what JSON cannot carry."""
-        return self._encoder.encode(message).decode()
+    async def ask_url(self, url: str) -> str:
+        """The URL for the next attempt: what `locate` gave, with the fresh parameters."""
+        if not self.fresh:
+            return url
+        values = {name: await ask() for name, ask in self.fresh.items()}
+        for name, value in values.items():
+            check_value(name, value)
+        return fill(url, values)
 
-    def decode(self, payload: str | bytes) -> Receives:
+    def encode(self, message: Sends) -> Payload:
+        """The payload for `message`: str goes as a text message. Raises what the codec raises: TypeError, as a rule."""
+        return self.codec.encode(message)
+
+    def decode(self, payload: Payload) -> Receives:
         """The message in `payload`. Raises DecodeError, with the payload, if it does not fit `receives`."""
         try:
-            return self._decoder.decode(payload)
+            return self.codec.decode(payload)
         # Beside msgspec's own: bytes that are not UTF-8, nesting deeper than the stack, a type's own __post_init__.
         except Exception as error:
             raise DecodeError(f"{self.name}: {error}", payload) from error
+
+    def unpack(self, payload: Payload) -> list[Payload]:
+        """The payloads in an envelope; of a payload that is none, itself."""
+        parts = self.codec.split(payload) if isinstance(self.codec, EnvelopeCodec) else None
+        return [payload] if parts is None else parts
 
     def identify(self, parameters: Mapping[str, object]) -> str:
         """The id of the connection with these parameters; equal parameters give equal ids.
@@ -128,47 +187,17 @@ class Service(Generic[Sends, Receives]):
         return f"{self.name}?{urlencode(sorted(parameters.items()))}" if parameters else self.name
 
     def locate(self, parameters: Mapping[str, object]) -> str:
-        """The URL of the connection with these parameters, each quoted whole: a "/" in one is not a "/" in the path."""
+        """The URL of the connection with these parameters, each quoted whole; the fresh ones are still to come."""
         return self.locate_all(parameters)[0]
 
     def locate_all(self, parameters: Mapping[str, object]) -> list[str]:
         """The same at each of the service's endpoints."""
         self._check(parameters)
-        quoted = {name: quote(str(value), safe="") for name, value in parameters.items()}
-        return [url.format_map(quoted) for url in self.urls]
+        return [fill(url, parameters, self.fresh) for url in self.urls]
 
     def _check(self, parameters: Mapping[str, object]) -> None:
         if parameters.keys() != self.parameters:
             wanted = ", ".join(sorted(self.parameters)) or "none"
             raise TypeError(f"service {self.name} takes {wanted}; given {', '.join(sorted(parameters)) or 'none'}")
         for name, value in parameters.items():
-            if not isinstance(value, (str, int)):
-                raise TypeError(f"{name} is a {type(value).__name__}, wanted str or int")
-            if str(value) in ("", ".", ".."):
-                # RFC 3986 5.2.4: dot segments are removed on the way, quoted or not, and an empty one may be.
-                raise ValueError(f"{name} is {value!r}, which is no path segment (RFC 3986 3.3)")
-
-
-def _parameters_of_all(urls: Sequence[str]) -> frozenset[str]:
-    if not urls:
-        raise InvalidURI("a service has one URL or more, given none")
-    sets = [_parameters_of(url) for url in urls]
-    if any(names != sets[0] for names in sets):
-        raise InvalidURI(f"the URLs {', '.join(urls)} have different parameters; wanted the same in each")
-    return sets[0]
-
-
-def _parameters_of(url: str) -> frozenset[str]:
-    parse_uri(url)
-    names = set()
-    try:
-        fields = [field for field in string.Formatter().parse(url) if field[1] is not None]
-    except ValueError as error:
-        raise InvalidURI(f"{url!r} is no template: {error}") from None
-    for _, name, spec, conversion in fields:
-        if not name or not name.isidentifier() or spec or conversion or name in _RESERVED:
-            raise InvalidURI(f"{url!r} has a parameter {{{name}}}, wanted a plain name other than {sorted(_RESERVED)}")
-        names.add(name)
-    if "{" in urlsplit(url).netloc:
-        raise InvalidURI(f"{url!r} has a parameter in its host; parameters stand in the path and the query")
-    return frozenset(names)
+            check_value(name, value)

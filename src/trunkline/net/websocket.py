@@ -120,6 +120,10 @@ class WebSocket(Wire):
         or closes before the pong; LocalProtocolError for a longer payload; ValueError for one that is under way
         already. A cancelled ping has been sent.
         """
+        return await self.ping_nowait(payload)
+
+    def ping_nowait(self, payload: bytes | None = None) -> asyncio.Future[float]:
+        """Sends a ping; the future gets the round trip in seconds, or the ConnectionClosed. Raises as `ping`."""
         if self._state is not ConnectionState.OPEN or self._keepalive is None:
             raise self._refusal()
         if payload is not None and not isinstance(payload, bytes):
@@ -128,7 +132,7 @@ class WebSocket(Wire):
             raise LocalProtocolError(f"ping payload has {len(payload)} bytes, limit 125 (payload, RFC 6455 5.5)")
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._keepalive.ping(payload, waiter)
-        return await waiter
+        return waiter
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Closes the connection and waits until the transport is gone, `close_timeout` seconds at most.

@@ -150,6 +150,11 @@ class Wire(Link, asyncio.BaseProtocol):
                 self._writers.remove(waiter)  # else they would pile up as long as the peer does not read
             raise
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether `wait_writable` would return at once."""
+        return self._state is ConnectionState.OPEN and not self._writing_paused and not self._is_overdue
+
     async def wait_writable(self) -> None:
         """Waits until fewer bytes wait to be sent than the low-water mark, if more do than the high-water mark.
 

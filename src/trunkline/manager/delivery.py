@@ -1,0 +1,143 @@
+"""What becomes of one message that was sent.
+
+    queued ─ written ─ confirmed
+       │        └───── unknown        the link was lost before the peer was heard of again
+       └─ dropped · conflated · expired · cancelled · refused · unsent
+
+A pong proves that the peer's WebSocket has read what was written before the ping (RFC 6455 5.5.2 and 5.5.3, and TCP
+keeps the order): such a message is confirmed. It does not prove that the peer's program has looked at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from trunkline.manager.errors import MessageDropped, NotConnected, SendInterrupted
+
+if TYPE_CHECKING:
+    from trunkline.manager.codecs import Payload
+    from trunkline.manager.states import ConnectionStatus
+    from trunkline.manager.taxonomy import ConnectionIssue
+
+__all__ = ["FINAL", "UNDELIVERED", "Delivery", "DeliveryOutcome"]
+
+Sends = TypeVar("Sends")
+
+
+class DeliveryOutcome(enum.StrEnum):
+    """Where a message stands."""
+
+    QUEUED = "queued"  # in the outbox: nothing of it has been written
+    WRITTEN = "written"  # given to a link, on its way
+    CONFIRMED = "confirmed"  # the peer's WebSocket has read it
+    UNKNOWN = "unknown"  # written, and the link was lost: the peer may have it, or not
+    DROPPED = "dropped"  # never written: a newer message needed the room
+    CONFLATED = "conflated"  # never written: a newer message with its key took its place
+    EXPIRED = "expired"  # never written: it waited too long
+    CANCELLED = "cancelled"  # never written: whoever sent it was cancelled or waited no longer
+    REFUSED = "refused"  # never written: the link would not take it, as it is no valid text for instance
+    UNSENT = "unsent"  # never written: the connection ended
+
+
+_O = DeliveryOutcome
+
+FINAL: Final = frozenset(DeliveryOutcome) - {_O.QUEUED, _O.WRITTEN}
+UNDELIVERED: Final = FINAL - {_O.CONFIRMED}
+
+
+class Delivery(Generic[Sends]):
+    """One message on its way.
+
+    message: as it was sent. outcome: where it stands. issue: what was wrong with the connection when it was settled;
+    None if nothing was.
+    """
+
+    __slots__ = (
+        "_connection_id",
+        "_status",
+        "_waiters",
+        "born",
+        "issue",
+        "key",
+        "message",
+        "outcome",
+        "payload",
+        "size",
+    )
+
+    def __init__(self, connection_id: str, message: Sends, payload: Payload, born: float) -> None:
+        self.message = message
+        self.outcome = _O.QUEUED
+        self.issue: ConnectionIssue | None = None
+        self.payload = payload  # empty once the outcome is final: nobody will write it again
+        self.size = len(payload)  # bytes of a binary message, characters of a text
+        self.born = born  # the clock when it was sent
+        self.key: Any = None  # what it is conflated by
+        self._connection_id = connection_id
+        self._status: ConnectionStatus | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def __repr__(self) -> str:
+        # Without the message, which may hold secrets.
+        return f"<Delivery {self.outcome} of {self.size} bytes on {self._connection_id}>"
+
+    @property
+    def connection_id(self) -> str:
+        """The connection that it was sent on."""
+        return self._connection_id
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the outcome will not change any more."""
+        return self.outcome in FINAL
+
+    async def wait_written(self) -> None:
+        """Wait until it is written to a link. Raises MessageDropped, NotConnected or SendInterrupted if it was not, or
+        if the link was lost since. Cancelling the wait changes nothing about the message.
+        """
+        while self.outcome is _O.QUEUED:
+            await self._wait_change()
+        self._raise()
+
+    async def wait_confirmed(self) -> None:
+        """Wait until the peer's WebSocket has read it. Raises as `wait_written`; SendInterrupted: nobody knows.
+
+        A connection that asks for no confirmation (`OutboxPolicy(confirm=None)`) never confirms while it is up.
+        """
+        while self.outcome not in FINAL:
+            await self._wait_change()
+        self._raise()
+
+    def settle(
+        self, outcome: DeliveryOutcome, status: ConnectionStatus | None = None, issue: ConnectionIssue | None = None
+    ) -> None:
+        """Record what has become of it, and tell whoever waits. For the connection that carries it."""
+        self.outcome, self._status, self.issue = outcome, status, issue
+        if outcome is not _O.QUEUED and outcome is not _O.WRITTEN:
+            self.payload = b""
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _wait_change(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if self._waiters is not None and waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _raise(self) -> None:
+        if self.outcome not in UNDELIVERED:
+            return
+        if self._status is not None and self.outcome is _O.UNKNOWN:
+            raise SendInterrupted(self._connection_id, self._status, self.issue)
+        if self._status is not None and self.outcome is _O.UNSENT:
+            raise NotConnected(self._connection_id, self._status, self.issue)
+        raise MessageDropped(self._connection_id, self.outcome)

@@ -1,0 +1,199 @@
+"""What goes over a connection's line, both ways: the one object that its line tells of links that come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from trunkline.manager.clock import wait_future
+from trunkline.manager.codecs import Payload
+from trunkline.manager.context import Context
+from trunkline.manager.delivery import Delivery
+from trunkline.manager.errors import NotConnected, ReplyTimeout, SendInterrupted
+from trunkline.manager.health import Meter
+from trunkline.manager.inbox import Inbox
+from trunkline.manager.reception import Reception
+from trunkline.manager.requests import Pending, Requests
+from trunkline.manager.sending import Sender, Standing
+from trunkline.manager.service import Service
+from trunkline.manager.session import Session
+from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.net.websocket import WebSocket
+
+__all__ = ["Exchange"]
+
+Sends = TypeVar("Sends")
+Receives = TypeVar("Receives")
+
+
+class Exchange(Generic[Sends, Receives]):
+    """The `Traffic` of one connection."""
+
+    def __init__(
+        self,
+        connection_id: str,
+        service: Service[Sends, Receives],
+        context: Context,
+        meter: Meter,
+        *,
+        metadata: dict[str, Any],
+        standing: Callable[[], Standing],
+        inbox: Inbox[Receives] | None = None,
+        member: int = 0,
+    ) -> None:
+        self.requests: Requests[Receives] = Requests(service.correlation, meter)
+        self.reception = Reception(connection_id, service, context, meter, requests=self.requests, inbox=inbox)
+        self.sender = Sender(connection_id, service, context, meter, standing=standing, report=self._report)
+        self._id = connection_id
+        self._service = service
+        self._clock = context.clock
+        self._logger = context.logger
+        self._meter = meter
+        self._metadata = metadata
+        self._standing = standing
+        self._member = member
+        self._tell = context.undelivered
+        self._link: WebSocket | None = None
+        self._is_poisoned = False
+
+    # What the line tells
+
+    @property
+    def has_greeting(self) -> bool:
+        """Whether a new link is greeted before it is for all."""
+        return self._service.on_connected is not None
+
+    @property
+    def greeting_timeout(self) -> float:
+        """Seconds that a greeting may take."""
+        return self._service.hook_timeout
+
+    async def greet(self) -> None:
+        """Hand the new link to the service's hook. Raises what the hook raises."""
+        if self._service.on_connected is None:
+            return
+        session = Session(
+            self,
+            self._id,
+            self._metadata,
+            generation=self._meter.links + 1,
+            position=self.reception.position,
+            member=self._member,
+        )
+        await self._service.on_connected(session)
+
+    def prepare(self, link: WebSocket) -> None:
+        """A link is there, for the greeting."""
+        self._link = link
+        self.sender.writer.prepare(link)
+
+    def begin(self, link: WebSocket) -> None:
+        """The link is for all."""
+        self.sender.writer.begin(link)
+
+    def receive(self, batch: list[Payload]) -> None:
+        """Messages of the link."""
+        self.reception.receive(batch)
+
+    async def wait_room(self) -> None:
+        """Wait until the inbox is not full."""
+        await self.reception.wait_room()
+
+    def set_aside(self, issue: ConnectionIssue) -> None:
+        """The peer choked on what it was sent: none of it is sent again, idempotent or not."""
+        self._is_poisoned = True
+
+    def call_last(self) -> None:
+        """Let in what the link still holds."""
+        self.reception.call_last()
+
+    def stop(self, link: WebSocket) -> None:
+        """The link is gone."""
+        is_poisoned, self._is_poisoned = self._is_poisoned, False
+        self._link = None
+        self.sender.stop(self.requests.interrupt(self._interruption, repeat=not is_poisoned))
+
+    async def wait_stopped(self) -> None:
+        """Wait until no task is left of it."""
+        await self.sender.writer.wait_stopped()
+
+    def end(self) -> None:
+        """No link will come by itself."""
+        self.sender.end()
+        self.requests.end(self._refusal)
+        self.reception.inbox.changed.notify()
+
+    # Requests
+
+    async def request(self, message: Sends, timeout: float, *, is_idempotent: bool) -> Receives:
+        """Send a message and wait for the one that answers it."""
+        delivery, request_id, pending = self._open_request(message, is_idempotent=is_idempotent)
+        until = self._clock.time() + timeout
+        try:
+            await self.sender.deliver(delivery, timeout)
+            return await self._wait_reply(pending, until, timeout)
+        finally:
+            self.requests.close(request_id)
+
+    async def send_first(self, message: Sends) -> None:
+        """Send on the new link, in front of everybody."""
+        await self._write_first(self.sender.make(message))
+
+    async def request_first(self, message: Sends, timeout: float) -> Receives:
+        """Ask on the new link, in front of everybody."""
+        delivery, request_id, pending = self._open_request(message, is_idempotent=False)
+        until = self._clock.time() + timeout
+        try:
+            await self._write_first(delivery)
+            return await self._wait_reply(pending, until, timeout)
+        finally:
+            self.requests.close(request_id)
+
+    async def _write_first(self, delivery: Delivery[Sends]) -> None:
+        if self._link is None:
+            raise self._refusal()
+        await self.sender.writer.write_first(self._link, delivery)
+
+    def _open_request(self, message: Sends, *, is_idempotent: bool) -> tuple[Delivery[Sends], Any, Pending[Receives]]:
+        correlation = self.requests.correlation
+        if correlation is None:
+            raise TypeError(f"service {self._service.name} does not say how replies are found (correlate)")
+        message, request_id = correlation.identify(message)
+        delivery = self.sender.make(message)
+        pending = self.requests.open(request_id, is_idempotent=is_idempotent)
+        pending.delivery, pending.payload = delivery, delivery.payload
+        return delivery, request_id, pending
+
+    async def _wait_reply(self, pending: Pending[Receives], until: float, timeout: float) -> Receives:
+        if not await wait_future(self._clock, pending.settled, until):
+            if pending.delivery is not None:
+                self.sender.withdraw(pending.delivery)  # an idempotent one that waits to be written once more
+            raise ReplyTimeout(self._id, timeout)
+        if pending.error is not None:
+            raise pending.error
+        assert pending.reply is not None
+        return pending.reply
+
+    # Errors
+
+    def _interruption(self) -> Exception:
+        status, issue, cause = self._standing()
+        error = SendInterrupted(self._id, status, issue)
+        error.__cause__ = cause
+        return error
+
+    def _refusal(self) -> Exception:
+        status, issue, cause = self._standing()
+        error = NotConnected(self._id, status, issue)
+        error.__cause__ = cause
+        return error
+
+    def _report(self, delivery: Delivery[Any]) -> None:
+        self._tell(delivery)
+        if self._service.on_undelivered is None:
+            return
+        try:
+            self._service.on_undelivered(delivery)
+        except Exception:
+            # A listener's fault must not stop the line that it listens to.
+            self._logger.exception("%s: on_undelivered raised", self._id)

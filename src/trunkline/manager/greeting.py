@@ -1,0 +1,77 @@
+"""The first words on a new link: a service's hook, run while the link is read, before the link is for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from wsproto.connection import ConnectionState
+
+from trunkline.manager.clock import Clock
+from trunkline.manager.taxonomy import categorize
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.categories import Verdict
+from trunkline.protocol.errors import ConnectionClosed, TrunklineError
+
+__all__ = ["Greeting", "HookError"]
+
+
+class HookError(TrunklineError):
+    """A service's `on_connected` raised or took too long. Its exception is the `__cause__`, and decides about a retry.
+
+    An exception that is of no line (a ValueError, say) is a fault in the program, which comes back however often it is
+    tried: the connection fails.
+    """
+
+    def __init__(self, message: str, cause: BaseException) -> None:
+        super().__init__(message)
+        self.__cause__ = cause
+        issue = categorize(cause)
+        self._verdict = Verdict(issue.category, issue.recoverable)
+
+
+class Greeting:
+    """One run of a hook. `done` is called when it has succeeded; when it has not, the link is dropped, and `error` says
+    why.
+    """
+
+    def __init__(
+        self,
+        link: WebSocket,
+        greet: Callable[[], Awaitable[None]],
+        done: Callable[[], None],
+        clock: Clock,
+        timeout: float,
+    ) -> None:
+        self.error: HookError | None = None
+        self._link = link
+        self._greet = greet
+        self._done = done
+        self._timeout = timeout
+        self._timer = clock.call_later(timeout, self._expire)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def end(self) -> None:
+        """See to it that nothing of it is left."""
+        self._timer.cancel()
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        try:
+            await self._greet()
+        except Exception as error:
+            if self._link.state is ConnectionState.OPEN or not isinstance(error, ConnectionClosed):
+                self._fail(f"on_connected raised {error!r}", error)
+            return
+        finally:
+            self._timer.cancel()
+        self._done()
+
+    def _expire(self) -> None:
+        self._task.cancel()
+        self._fail(f"on_connected took more than {self._timeout:g} s (hook_timeout)", TimeoutError())
+
+    def _fail(self, message: str, cause: BaseException) -> None:
+        self.error = HookError(message, cause)
+        self._link.abort()

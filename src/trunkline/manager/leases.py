@@ -1,0 +1,61 @@
+"""Who uses a connection: counted, so that one that nobody uses can close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trunkline.manager.clock import Clock, Timer
+
+__all__ = ["Leases"]
+
+
+class Leases:
+    """The leases of one connection. `expire` is called when there has been none for `idle_timeout` seconds."""
+
+    def __init__(self, clock: Clock, idle_timeout: float | None, expire: Callable[[], None]) -> None:
+        self.count = 0
+        self._clock = clock
+        self._idle_timeout = idle_timeout
+        self._expire = expire
+        self._timer: Timer | None = None
+        self._used_at = float("-inf")  # the clock when somebody last did
+
+    def take(self) -> None:
+        """One more uses it."""
+        self.count += 1
+        self.cancel()
+
+    def release(self) -> None:
+        """One less. Raises RuntimeError if nobody used it."""
+        if not self.count:
+            raise RuntimeError("released more often than leased")
+        self.count -= 1
+        if not self.count:
+            self.watch()
+
+    def watch(self) -> None:
+        """From now on nobody uses it."""
+        self.cancel()
+        if self._idle_timeout is not None:
+            self._timer = self._clock.call_later(self._idle_timeout, self._on_idle)
+
+    def touch(self) -> None:
+        """It is used now, by somebody who has no lease."""
+        self._used_at = self._clock.time()
+        if not self.count and self._timer is None:
+            self.watch()
+
+    def cancel(self) -> None:
+        """Do not look any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_idle(self) -> None:
+        self._timer = None
+        assert self._idle_timeout is not None
+        left = self._used_at + self._idle_timeout - self._clock.time()
+        if left > 0:
+            self._timer = self._clock.call_later(left, self._on_idle)
+        else:
+            self._expire()

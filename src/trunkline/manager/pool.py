@@ -1,0 +1,158 @@
+"""Several connections to one service with one set of parameters, used as one.
+
+A pool has slots; a slot holds a connection once it was needed. Each member has a line, an outbox and a state of its
+own, and all share one inbox. A member that has failed or closed is replaced the next time its slot is wanted, and one
+that is down is passed over while another is up, unless the key decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+from trunkline.manager.clock import Clock
+from trunkline.manager.connection import Connection
+from trunkline.manager.delivery import Delivery
+from trunkline.manager.inbox import Inbox
+from trunkline.manager.pooling import PoolPolicy
+from trunkline.manager.states import ENDED, ConnectionStatus
+
+__all__ = ["Pool"]
+
+Sends = TypeVar("Sends")
+Receives = TypeVar("Receives")
+
+
+class Pool(Generic[Sends, Receives]):
+    """A pool of links. Made by `ConnectionManager.pool`.
+
+    id: the service's name and the parameters; a member's id has its number besides. policy: as the service has it.
+    inbox: what any member has received.
+    """
+
+    def __init__(
+        self,
+        pool_id: str,
+        policy: PoolPolicy,
+        clock: Clock,
+        make: Callable[[int, Pool[Any, Any]], Connection[Any, Any]],
+    ) -> None:
+        """`make` gives a new connection for a slot of this pool."""
+        self.id = pool_id
+        self.policy = policy
+        self._make = make
+        self.inbox: Inbox[Receives] = Inbox(clock)
+        self._slots: list[Connection[Sends, Receives] | None] = [None] * policy.size
+        self._next = 0
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.id} {len(self.members)} of {self.policy.size}>"
+
+    @property
+    def members(self) -> list[Connection[Sends, Receives]]:
+        """The connections that there are, in the order of their slots."""
+        return [member for member in self._slots if member is not None]
+
+    async def send(
+        self, message: Sends, *, key: Hashable = None, timeout: float | None = 30.0, confirm: bool = False
+    ) -> Delivery[Sends]:
+        """`Connection.send` on a member. Two messages may overtake one another, unless the strategy is "hash" and they
+        have the same `key`.
+        """
+        return await self.pick(key).send(message, timeout=timeout, confirm=confirm)
+
+    def send_nowait(self, message: Sends, *, key: Hashable = None) -> Delivery[Sends]:
+        """`Connection.send_nowait` on a member."""
+        return self.pick(key).send_nowait(message)
+
+    async def request(
+        self, message: Sends, *, key: Hashable = None, timeout: float = 30.0, idempotent: bool = False
+    ) -> Receives:
+        """`Connection.request` on a member."""
+        return await self.pick(key).request(message, timeout=timeout, idempotent=idempotent)
+
+    @contextlib.asynccontextmanager
+    async def lease(self, key: Hashable = None) -> AsyncIterator[Connection[Sends, Receives]]:
+        """A member that is up, leased for as long as the block lasts. Others may lease it too."""
+        member = self.pick(key)
+        member.lease()
+        try:
+            await member.wait_connected()
+            yield member
+        finally:
+            member.release()
+
+    def __aiter__(self) -> AsyncIterator[Receives]:
+        return self
+
+    async def __anext__(self) -> Receives:
+        """The next message of any member. Ends when the pool is closed; raises NotConnected if all members failed."""
+        while not self.inbox:
+            if self._is_closed:
+                raise StopAsyncIteration
+            members = self.members
+            if members and all(member.status is ConnectionStatus.FAILED for member in members):
+                raise members[0].refusal()
+            await self.inbox.changed.wait()
+        return self.inbox.take()
+
+    def pick(self, key: Hashable = None) -> Connection[Sends, Receives]:
+        """The member that the strategy gives, dialling if it is new. ValueError for "hash" without a key."""
+        if self._is_closed:
+            raise RuntimeError(f"pool {self.id} is closed")
+        if self.policy.strategy == "hash":
+            if key is None:
+                raise ValueError(f'pool {self.id} has the strategy "hash", which wants a key')
+            member = self._fill(hash(key) % self.policy.size)
+        elif self.policy.strategy == "round_robin":
+            member = self._pick_next()
+        else:
+            member = self._pick_idlest()
+        member.touch()
+        return member
+
+    def close(self) -> None:
+        """Hand out no member any more. For the manager, which closes the members."""
+        self._is_closed = True
+        self.inbox.changed.notify()
+
+    def forget(self, member: Connection[Any, Any]) -> None:
+        """A member has ended for good: its slot is free."""
+        self._slots = [None if other is member else other for other in self._slots]
+        self.inbox.changed.notify()
+
+    def _fill(self, slot: int) -> Connection[Sends, Receives]:
+        member = self._slots[slot]
+        if member is None or member.status in (ConnectionStatus.CLOSING, ConnectionStatus.CLOSED):
+            member = self._slots[slot] = self._make(slot, self)
+        member.start()
+        return member
+
+    def _pick_next(self) -> Connection[Sends, Receives]:
+        # One that is down is passed over, but only for one that is up, and a slot that is still empty counts as good.
+        order = [(self._next + step) % self.policy.size for step in range(self.policy.size)]
+        slot = next((slot for slot in order if self._is_good(slot)), order[0])
+        self._next = slot + 1
+        return self._fill(slot)
+
+    def _is_good(self, slot: int) -> bool:
+        member = self._slots[slot]
+        return member is None or member.status in (ConnectionStatus.CONNECTED, ConnectionStatus.CLOSED)
+
+    def _pick_idlest(self) -> Connection[Sends, Receives]:
+        alive = [member for member in self.members if member.status not in ENDED]
+        up = [member for member in alive if member.status is ConnectionStatus.CONNECTED]
+        best = min(up or alive, key=_load, default=None)
+        if best is not None and (_load(best) == 0 or len(alive) == self.policy.size):
+            return best
+        dialling = [member for member in alive if member.status is ConnectionStatus.CONNECTING]
+        free = [slot for slot, member in enumerate(self._slots) if member is None or member.status in ENDED]
+        if not free or (dialling and best is not None):
+            return best if best is not None else self._fill(0)
+        return self._fill(free[0])
+
+
+def _load(member: Connection[Any, Any]) -> int:
+    return member.pending + member.leases

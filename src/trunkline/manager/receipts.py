@@ -1,0 +1,129 @@
+"""What has been written to a link and not been confirmed.
+
+A ping is answered in the order of the line, so its pong confirms everything that was written before it. One ping is
+under way at a time, at most one each `OutboxPolicy.confirm` seconds, or as soon as half of what may be unconfirmed is:
+a busy line pays a few bytes for thousands of messages, and an idle one nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from trunkline.manager.clock import Clock, Timer
+from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.outbox import OutboxPolicy
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.errors import TrunklineError
+
+__all__ = ["Receipts"]
+
+Sends = TypeVar("Sends")
+
+
+class Receipts(Generic[Sends]):
+    """The unconfirmed messages of one link, in the order in which they were written."""
+
+    def __init__(self, link: WebSocket, policy: OutboxPolicy, clock: Clock, confirmed: Callable[[], None]) -> None:
+        """`confirmed` is called when a pong has made room for more."""
+        self.size = 0
+        self._link = link
+        self._policy = policy
+        self._clock = clock
+        self._confirmed = confirmed
+        self._deliveries: deque[Delivery[Sends]] = deque()
+        self._ping: asyncio.Future[float] | None = None
+        self._covered = 0  # how many of the oldest the ping under way stands behind
+        self._timer: Timer | None = None
+        self._is_urgent = False
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be written before some of it is confirmed."""
+        return len(self._deliveries) >= self._policy.max_unconfirmed or self.size >= self._policy.max_unconfirmed_bytes
+
+    @property
+    def room(self) -> int:
+        """How many messages may still be written."""
+        return self._policy.max_unconfirmed - len(self._deliveries)
+
+    def add(self, deliveries: Iterable[Delivery[Sends]]) -> None:
+        """These were written."""
+        if self._policy.confirm is None:
+            return
+        for delivery in deliveries:
+            self._deliveries.append(delivery)
+            self.size += delivery.size
+        if self._is_half_full:
+            self.ask()
+        elif self._timer is None and self._ping is None:
+            self._timer = self._clock.call_later(self._policy.confirm, self._tick)
+
+    def ask(self) -> None:
+        """Have everything that was written so far confirmed as soon as may be."""
+        if self._ping is not None:
+            self._is_urgent = True
+        elif self._deliveries:
+            self._send_ping()
+
+    def take_rest(self) -> list[Delivery[Sends]]:
+        """The link is gone: what stays unconfirmed for ever. Ends the pings."""
+        ping, self._ping = self._ping, None
+        if ping is not None:
+            ping.remove_done_callback(self._on_pong)
+            self._take_answer(ping)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        rest = list(self._deliveries)
+        self._deliveries.clear()
+        return rest
+
+    @property
+    def _is_half_full(self) -> bool:
+        policy = self._policy
+        return 2 * len(self._deliveries) >= policy.max_unconfirmed or 2 * self.size >= policy.max_unconfirmed_bytes
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.ask()
+
+    def _send_ping(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._is_urgent = False
+        try:
+            self._ping = self._link.ping_nowait()
+        except TrunklineError:
+            return  # the link is closing, and whoever reads it is about to say so
+        self._covered = len(self._deliveries)
+        self._ping.add_done_callback(self._on_pong)
+
+    def _on_pong(self, ping: asyncio.Future[float]) -> None:
+        self._ping = None
+        is_answered = self._take_answer(ping)
+        if self._deliveries and self._timer is None:
+            if self._is_urgent or self._is_half_full:
+                self._send_ping()
+            elif self._policy.confirm is not None:
+                self._timer = self._clock.call_later(self._policy.confirm, self._tick)
+        if is_answered:
+            self._confirmed()
+
+    def _take_answer(self, ping: asyncio.Future[float]) -> bool:
+        if not ping.done():
+            ping.cancel()
+            return False
+        if ping.cancelled() or ping.exception() is not None:
+            return False
+        for _ in range(self._covered):
+            delivery = self._deliveries.popleft()
+            self.size -= delivery.size
+            delivery.settle(DeliveryOutcome.CONFIRMED)
+        return True

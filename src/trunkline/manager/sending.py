@@ -1,0 +1,250 @@
+"""The sending end of a connection: what the program sends, and what becomes of it across links.
+
+Whatever cannot be written at once waits in the outbox, as its policy says. Each message has a `Delivery`, which ends
+in exactly one outcome, and those that were not delivered are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from trunkline.manager.clock import Signal, Timer
+from trunkline.manager.context import Context
+from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, WaitTimeout
+from trunkline.manager.health import Meter
+from trunkline.manager.outbox import Outbox
+from trunkline.manager.service import Service
+from trunkline.manager.states import ENDED, ConnectionStatus
+from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.manager.writer import Writer
+
+__all__ = ["Sender", "Standing"]
+
+Sends = TypeVar("Sends")
+_O = DeliveryOutcome
+
+
+class Standing(NamedTuple):
+    """How a line stands."""
+
+    status: ConnectionStatus
+    issue: ConnectionIssue | None
+    cause: BaseException | None  # the exception that the issue was made from
+
+
+class Sender(Generic[Sends]):
+    """What one connection sends, across its links.
+
+    `standing` tells how the line stands; `report` is told of every message that was not delivered, except those whose
+    own sender gave up on them.
+    """
+
+    def __init__(
+        self,
+        connection_id: str,
+        service: Service[Sends, Any],
+        context: Context,
+        meter: Meter,
+        *,
+        standing: Callable[[], Standing],
+        report: Callable[[Delivery[Any]], None],
+    ) -> None:
+        self.outbox: Outbox[Sends] = Outbox(service.outbox, context.clock)
+        self.writer = Writer(
+            self.outbox, service, context, meter, progress=self._note_progress, refused=self._note_refused
+        )
+        self._id = connection_id
+        self._service = service
+        self._clock = context.clock
+        self._logger = context.logger
+        self._meter = meter
+        self._standing = standing
+        self._report = report
+        self._age_timer: Timer | None = None
+        self._is_draining = False
+        self._moved = Signal(context.clock)  # for whoever drains
+
+    def make(self, message: Sends) -> Delivery[Sends]:
+        """A delivery of `message`, encoded. Raises what the codec raises."""
+        delivery = Delivery(self._id, message, self._service.encode(message), self._clock.time())
+        if self.outbox.policy.key is not None:
+            delivery.key = self.outbox.policy.key(message)
+        return delivery
+
+    def submit(self, delivery: Delivery[Sends]) -> None:
+        """Write it, or let it wait in the outbox. Raises OutboxFull or NotConnected, and then nothing was taken."""
+        self._check_open()
+        if not self.writer.write_directly(delivery):
+            self._make_room(delivery)
+            self._enqueue(delivery)
+
+    async def deliver(self, delivery: Delivery[Sends], timeout: float | None) -> None:
+        """Write it, wherever it has to wait first, or join it to a batch of a line that is up.
+
+        Raises WaitTimeout, OutboxFull, MessageDropped, NotConnected, and then it was not sent; SendInterrupted.
+        """
+        self._check_open()
+        if self.writer.write_directly(delivery):
+            return
+        until = None if timeout is None else self._clock.time() + timeout
+        if self.outbox.policy.when_full == "block":
+            await self._wait_room(delivery, until, timeout)
+        else:
+            self._make_room(delivery)
+        self._enqueue(delivery)
+        if delivery.outcome is not _O.QUEUED or not self.writer.is_gathering:
+            await self._wait_written(delivery, until, timeout)
+
+    async def drain(self, until: float | None) -> bool:
+        """Take nothing new, and wait until everything is written and confirmed; False if the clock reached `until`."""
+        self.hurry()
+        while self._is_busy:
+            if not await self._moved.wait(until):
+                return False
+        return True
+
+    def hurry(self) -> None:
+        """Take nothing new; write what waits as fast as the link takes it, and ask for receipts."""
+        self._is_draining = self.writer.is_hurried = True
+        self.writer.flush()
+        self.writer.ask_receipt()
+
+    # What the line tells
+
+    def stop(self, again: Sequence[Delivery[Sends]] = ()) -> None:
+        """The link is gone. What is unconfirmed stays unknown, but for `again`, which is to be written once more."""
+        status, issue, _ = self._standing()
+        spared = set(again)
+        for delivery in self.writer.stop():
+            if delivery not in spared:
+                self._give_back(delivery, _O.UNKNOWN, status, issue)
+        for delivery in again:
+            delivery.settle(_O.QUEUED)
+        self.outbox.put_back(again)
+        self._moved.notify()
+
+    def end(self) -> None:
+        """No link will come by itself: what waits is not sent."""
+        status, issue, _ = self._standing()
+        for delivery in self.outbox:
+            self.outbox.remove(delivery)
+            self._give_back(delivery, _O.UNSENT, status, issue)
+        self.outbox.release()
+        if self._age_timer is not None:
+            self._age_timer.cancel()
+            self._age_timer = None
+        self._moved.notify()
+
+    def start_over(self) -> None:
+        """A connection that had failed is used again."""
+        self._is_draining = self.writer.is_hurried = False
+
+    # Into the outbox
+
+    def _check_open(self) -> None:
+        status, issue, cause = self._standing()
+        if status in ENDED:
+            raise NotConnected(self._id, status, issue) from cause
+        if self._is_draining:
+            raise NotConnected(self._id, ConnectionStatus.CLOSING, None)
+
+    def _make_room(self, delivery: Delivery[Sends]) -> None:
+        outbox = self.outbox
+        if (older := outbox.find(delivery.key)) is not None:
+            outbox.remove(older)
+            self._give_back(older, _O.CONFLATED)
+        if outbox.has_room(delivery.size) and not outbox.has_senders:
+            return
+        if outbox.policy.when_full in ("block", "reject"):
+            limits = outbox.policy.max_messages, outbox.policy.max_bytes
+            raise OutboxFull(self._id, len(outbox), outbox.size, limits)
+        while not outbox.has_room(delivery.size):
+            for oldest in outbox.take(1, 1):
+                self._give_back(oldest, _O.DROPPED)
+
+    async def _wait_room(self, delivery: Delivery[Sends], until: float | None, timeout: float | None) -> None:
+        outbox, is_first = self.outbox, False
+        while not outbox.has_room(delivery.size) or (outbox.has_senders and not is_first):
+            if not await outbox.wait_turn(until, first=is_first):
+                delivery.settle(_O.CANCELLED)
+                raise self._timed_out(timeout) from self._standing().cause
+            is_first = True
+            status, issue, cause = self._standing()
+            if status in ENDED:
+                raise NotConnected(self._id, status, issue) from cause
+
+    def _enqueue(self, delivery: Delivery[Sends]) -> None:
+        self.outbox.put(delivery)
+        self.outbox.admit()
+        self.writer.flush()
+        if self.outbox and self._age_timer is None:
+            self._watch_age()
+
+    async def _wait_written(self, delivery: Delivery[Sends], until: float | None, timeout: float | None) -> None:
+        timer = None
+        if until is not None:
+            timer = self._clock.call_later(max(0.0, until - self._clock.time()), self.withdraw, delivery)
+        try:
+            await delivery.wait_written()
+        except NotConnected as error:
+            raise error from self._standing().cause
+        except MessageDropped:
+            if delivery.outcome is _O.CANCELLED:
+                raise self._timed_out(timeout) from self._standing().cause
+            raise
+        finally:
+            self.withdraw(delivery)  # nothing, unless the wait was cancelled
+            if timer is not None:
+                timer.cancel()
+
+    def _timed_out(self, timeout: float | None) -> WaitTimeout:
+        status, issue, _ = self._standing()
+        return WaitTimeout(self._id, status, issue, timeout or 0.0)
+
+    def withdraw(self, delivery: Delivery[Sends]) -> None:
+        """Take it back, if it waits in the outbox."""
+        if self.outbox.remove(delivery):
+            delivery.settle(_O.CANCELLED)
+
+    def _watch_age(self) -> None:
+        self._age_timer = None
+        max_age = self.outbox.policy.max_age
+        if max_age is None:
+            return
+        while (oldest := self.outbox.oldest) is not None:
+            left = oldest.born + max_age - self._clock.time()
+            if left > 0:
+                self._age_timer = self._clock.call_later(left, self._watch_age)
+                return
+            self.outbox.remove(oldest)
+            self._give_back(oldest, _O.EXPIRED)
+
+    # What has become of it
+
+    @property
+    def _is_busy(self) -> bool:
+        if self._standing().status in ENDED:
+            return False
+        return bool(self.outbox) or self.outbox.has_senders or self.writer.unconfirmed > 0
+
+    def _note_progress(self) -> None:
+        if self._is_draining:
+            self.writer.ask_receipt()
+            self._moved.notify()
+
+    def _note_refused(self, delivery: Delivery[Sends], error: Exception) -> None:
+        self._logger.warning("%s: a message was refused: %r", self._id, error)
+        self._give_back(delivery, _O.REFUSED)
+
+    def _give_back(
+        self,
+        delivery: Delivery[Sends],
+        outcome: DeliveryOutcome,
+        status: ConnectionStatus | None = None,
+        issue: ConnectionIssue | None = None,
+    ) -> None:
+        delivery.settle(outcome, status, issue)
+        self._meter.count_undelivered(is_unknown=outcome is _O.UNKNOWN)
+        self._report(delivery)

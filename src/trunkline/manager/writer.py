@@ -1,0 +1,220 @@
+"""From the outbox to the link of the moment.
+
+A message whose line is up, and that nothing waits in front of, is given to the link at once; the link joins what one
+turn of the loop sends into one write. `flush` moves what is due from the outbox to the link, and is called whenever
+that may have become possible: a message came, a link came up, a batch is due, a pong made room. Only waiting for a link
+to take more needs a task, which is there as long as that takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from trunkline.manager.batching import BatchPolicy
+from trunkline.manager.clock import Timer
+from trunkline.manager.codecs import EnvelopeCodec, Payload
+from trunkline.manager.context import Context
+from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.health import Meter
+from trunkline.manager.outbox import Outbox
+from trunkline.manager.receipts import Receipts
+from trunkline.manager.service import Service
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.errors import ConnectionClosed
+
+__all__ = ["Writer"]
+
+Sends = TypeVar("Sends")
+
+PLAIN: Final = BatchPolicy()
+
+
+class Writer(Generic[Sends]):
+    """Writes what waits in an outbox. `progress` is called when something was written or confirmed; `refused`, with
+    each message that the link would not take.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox[Sends],
+        service: Service[Sends, Any],
+        context: Context,
+        meter: Meter,
+        *,
+        progress: Callable[[], None],
+        refused: Callable[[Delivery[Sends], Exception], None],
+    ) -> None:
+        self.is_hurried = False  # gather no batches any more
+        self._outbox = outbox
+        self._codec = service.codec
+        self._batch = service.batch if service.batch is not None else PLAIN
+        self._clock = context.clock
+        self._meter = meter
+        self._progress = progress
+        self._refused = refused
+        self._link: WebSocket | None = None
+        self._receipts: Receipts[Sends] | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._timer: Timer | None = None  # of the batch that is gathered
+        self._is_ripe = False  # that batch has waited long enough
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages written to the link of the moment of which it is not known yet that they arrived."""
+        return 0 if self._receipts is None else len(self._receipts)
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether what waits only waits for its batch, on a line that would take it."""
+        return self._batch.holds and (link := self._link) is not None and link.is_writable and self._has_window
+
+    # What the line tells
+
+    def prepare(self, link: WebSocket) -> None:
+        """A link is there, but only `write_first` may use it yet."""
+        self._receipts = Receipts(link, self._outbox.policy, self._clock, self._on_confirmed)
+
+    async def write_first(self, link: WebSocket, delivery: Delivery[Sends]) -> None:
+        """Write in front of all that waits. Raises ConnectionClosed."""
+        await link.wait_writable()
+        link.send_nowait(delivery.payload)
+        self._note_written((delivery,))
+
+    def begin(self, link: WebSocket) -> None:
+        """The link is for all from now on. What waits has waited long enough."""
+        self._link = link
+        self._is_ripe = True
+        self.flush()
+
+    def stop(self) -> list[Delivery[Sends]]:
+        """The link is gone: what stays unconfirmed for ever."""
+        self._link = None
+        self._cancel_timer()
+        receipts, self._receipts = self._receipts, None
+        return [] if receipts is None else receipts.take_rest()
+
+    async def wait_stopped(self) -> None:
+        """Wait until no task is left of a link that is gone."""
+        if self._pump is not None:
+            await asyncio.wait([self._pump])
+
+    # What the sender asks
+
+    def write_directly(self, delivery: Delivery[Sends]) -> bool:
+        """Write a message now, if nothing waits in front of it and the link takes it; False if not."""
+        link = self._link
+        if link is None or self._outbox or self._batch.holds or not self._has_window or not link.is_writable:
+            return False
+        try:
+            link.send_nowait(delivery.payload)
+        except ConnectionClosed:
+            return False  # nothing of it was written: it waits for the next link
+        self._note_written((delivery,))
+        return True
+
+    def flush(self) -> None:
+        """Write what is due, as far as the link takes it."""
+        while (link := self._link) is not None and self._outbox and self._has_window:
+            if not self._is_due():
+                return
+            if not link.is_writable:
+                if self._pump is None:
+                    self._pump = asyncio.get_running_loop().create_task(self._wait_writable(link))
+                return
+            if not self._write_batch(link):
+                return
+
+    def ask_receipt(self) -> None:
+        """Have what was written confirmed now."""
+        if self._receipts is not None:
+            self._receipts.ask()
+
+    # How
+
+    @property
+    def _has_window(self) -> bool:
+        return self._receipts is not None and not self._receipts.is_full
+
+    def _is_due(self) -> bool:
+        """Whether the batch that waits goes now; if not, there is a timer for it."""
+        batch, outbox = self._batch, self._outbox
+        if not batch.holds or self.is_hurried or self._is_ripe:
+            return True
+        if len(outbox) >= batch.max_messages or outbox.size >= batch.max_bytes:
+            return True
+        if self._timer is None:
+            self._timer = self._clock.call_later(batch.max_delay, self._ripen)
+        return False
+
+    def _ripen(self) -> None:
+        self._timer = None
+        self._is_ripe = True
+        self.flush()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _wait_writable(self, link: WebSocket) -> None:
+        try:
+            await link.wait_writable()
+        except ConnectionClosed:
+            return
+        finally:
+            self._pump = None
+        self.flush()
+
+    def _write_batch(self, link: WebSocket) -> bool:
+        """Write one batch; False if the link is closed, and then it waits for the next one."""
+        self._cancel_timer()
+        room = self._batch.max_messages if self._receipts is None else self._receipts.room
+        taken = self._outbox.take(min(self._batch.max_messages, room), self._batch.max_bytes)
+        self._is_ripe = self._is_ripe and bool(self._outbox)
+        try:
+            self._write(link, [delivery.payload for delivery in taken])
+        except ConnectionClosed:
+            self._outbox.put_back(taken)
+            return False
+        except Exception:
+            return self._write_one_by_one(link, taken)
+        self._note_written(taken)
+        return True
+
+    def _write(self, link: WebSocket, payloads: list[Payload]) -> None:
+        if self._batch.envelope and (len(payloads) > 1 or self._batch.wrap_single):
+            assert isinstance(self._codec, EnvelopeCodec)  # the service has seen to it
+            link.send_nowait(self._codec.join(payloads, int(time.time() * 1000)))
+        elif len(payloads) == 1:
+            link.send_nowait(payloads[0])
+        else:
+            link.send_many(payloads)
+
+    def _write_one_by_one(self, link: WebSocket, deliveries: list[Delivery[Sends]]) -> bool:
+        # One of them is at fault, and the others must not pay for it.
+        for number, delivery in enumerate(deliveries):
+            try:
+                self._write(link, [delivery.payload])
+            except ConnectionClosed:
+                self._outbox.put_back(deliveries[number:])
+                return False
+            except Exception as error:
+                self._refused(delivery, error)
+            else:
+                self._note_written((delivery,))
+        return True
+
+    def _note_written(self, deliveries: Sequence[Delivery[Sends]]) -> None:
+        for delivery in deliveries:
+            delivery.settle(DeliveryOutcome.WRITTEN)
+        self._meter.count_sent(len(deliveries))
+        if self._receipts is not None:
+            self._receipts.add(deliveries)
+        self._progress()
+
+    def _on_confirmed(self) -> None:
+        self.flush()
+        self._progress()
