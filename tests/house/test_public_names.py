@@ -27,7 +27,8 @@ NAMES = {
         RemoteProtocolError Request SERVER TextMessage WSConnection
     """,
     trunkline.testing: """
-        Fault FaultProxy Incident Line PeerGone Plan ScriptedPeer ScriptedServer script seeded_faults
+        Fault FaultProxy Incident Line Network Passage PeerGone Plan ScriptedPeer ScriptedServer VirtualLoop
+        run_virtual script seeded_faults
     """,
 }
 

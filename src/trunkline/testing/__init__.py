@@ -5,19 +5,25 @@ It is for trunkline's own tests and for those of programs that use trunkline; no
 
 from trunkline.testing import script
 from trunkline.testing.faults import Fault, Plan, seeded_faults
+from trunkline.testing.network import Network, Passage
 from trunkline.testing.peer import PeerGone, ScriptedPeer
 from trunkline.testing.proxy import FaultProxy, Incident, Line
 from trunkline.testing.server import ScriptedServer
+from trunkline.testing.virtual import VirtualLoop, run_virtual
 
 __all__ = [
     "Fault",
     "FaultProxy",
     "Incident",
     "Line",
+    "Network",
+    "Passage",
     "PeerGone",
     "Plan",
     "ScriptedPeer",
     "ScriptedServer",
+    "VirtualLoop",
+    "run_virtual",
     "script",
     "seeded_faults",
 ]
