@@ -189,6 +189,26 @@ async def test_a_server_that_hangs_up(data: bytes) -> None:
     assert (caught.value.category, caught.value.recoverable) == (Category.NETWORK_ERROR, True)
 
 
+BANNERS = {"SSH": b"SSH-2.0-OpenSSH_9.2\r\n", "SMTP": b"220 mail.example ESMTP\r\n", "one byte": b"\x15"}
+
+
+@pytest.mark.parametrize("then_closes", [True, False], ids=["hangs up", "waits"])
+@pytest.mark.parametrize("banner", BANNERS.values(), ids=BANNERS)
+async def test_a_banner_of_another_protocol(banner: bytes, then_closes: bool) -> None:
+    """Without an empty line there is no head of HTTP; what came is told all the same."""
+    async with answering(banner, then_closes=then_closes) as uri:
+        with pytest.raises(trunkline.HandshakeError, match="the server's answer is not HTTP: it begins with") as caught:
+            await trunkline.connect(uri, open_timeout=LIMIT if then_closes else 0.1)
+    assert repr(banner)[1:] in str(caught.value)
+    assert (caught.value.status, caught.value.category) == (None, Category.INVALID_UPGRADE)
+
+
+async def test_no_more_of_a_banner_is_told_than_a_line() -> None:
+    async with answering(b"x" * 5000) as uri:
+        with pytest.raises(trunkline.HandshakeError, match=f"begins with b'{'x' * 64}', must be HTTP/1.1$"):
+            await trunkline.connect(uri)
+
+
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 101 Switching Pro"], ids=["nothing", "half"])
 async def test_a_server_that_falls_silent(said: bytes) -> None:
     async with answering(said, then_closes=False) as uri:

@@ -116,6 +116,11 @@ REFUSED = {
     "version not ASCII": (request(Sec_WebSocket_Version="caf\xe9"), 426),
     "subprotocol not ASCII": (request(Sec_WebSocket_Protocol="caf\xe9"), 400),
     "extension not ASCII": (request(Sec_WebSocket_Extensions="caf\xe9"), 400),
+    "lines ended by LF": (request().replace(b"\r\n", b"\n"), 400),
+    "one line ended by LF": (request(X="y").replace(b"y\r\n", b"y\n"), 400),
+    "a folded field": (request(X="a\r\n b"), 400),
+    "a field folded with a tab": (request(X="a\r\n\tb"), 400),
+    "a bare CR": (request(X="a\rb"), 400),
     "target not ASCII": (request("GET /caf\xe9 HTTP/1.1"), 400),
 }
 
@@ -129,6 +134,36 @@ async def test_accepted(server, data):
 async def test_refused(server, data, status):
     assert await status_of(server, data) == status
     assert await status_of(server, request()) == 101  # and nobody else is the worse for it
+
+
+TOLD = {
+    b"400 ": b"this is no WebSocket handshake (RFC 6455 4.2.1)\n",
+    b"403 ": b"this origin is not allowed\n",
+    b"414 ": b"the request target is too long\n",
+    b"426 ": b"the WebSocket version spoken here is 13\n",
+    b"431 ": b"the header fields are too many or too long\n",
+    b"505 ": b"the HTTP version spoken here is 1.1\n",
+}
+
+
+@pytest.mark.parametrize(("data", "status"), REFUSED.values(), ids=REFUSED)
+async def test_the_refused_are_told_fixed_texts(server, caplog, data, status):
+    """What was wrong is in the log, without anything a terminal acts upon; the peer reads nothing of what it sent."""
+    caplog.set_level("INFO", "trunkline.net")
+    async with tcp(server) as (reader, writer):
+        writer.write(data)
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.read()
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert body == TOLD[b"%d " % status]
+    assert b"evil" not in head
+    if status == 426:
+        assert b"\r\nSec-WebSocket-Version: 13\r\n" in head
+    [record] = [record for record in caplog.records if record.name == "trunkline.net"]
+    assert record.event == "handshake.refused"
+    assert record.code == status
+    assert record.getMessage().startswith(f"a handshake was refused with {status}: ")
+    assert record.getMessage().isprintable()
 
 
 async def test_one_byte_a_segment(server):

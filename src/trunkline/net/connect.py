@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl as ssl_module
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from wsproto.events import Request as RequestEvent
 
 from trunkline.net.dial import Route, dial
-from trunkline.net.http import Headers, HeadersLike, as_fields, check_subprotocols
+from trunkline.net.http import HeadersLike
 from trunkline.net.opening import ClientOpening
-from trunkline.net.proxy import find_proxy
+from trunkline.net.plan import MAX_REDIRECTS, REDIRECTS, Plan
 from trunkline.net.settings import Limits, Settings, make_settings
-from trunkline.net.uri import URI, parse_uri
+from trunkline.net.uri import parse_uri
 from trunkline.net.websocket import WebSocket, websocket_class
-from trunkline.protocol.errors import ConnectError, HandshakeError, LocalProtocolError, OpenTimeout
+from trunkline.protocol.errors import ConnectError, HandshakeError, OpenTimeout
 
 if TYPE_CHECKING:
     import os
@@ -28,19 +27,6 @@ if TYPE_CHECKING:
     from trunkline.net.listener import Listener
 
 __all__ = ["Connecting", "connect"]
-
-# Set by the handshake itself: a second one would be another handshake (RFC 6455 4.1).
-OWN_FIELDS: Final = frozenset(
-    {
-        "connection",
-        "host",
-        "sec-websocket-extensions",
-        "sec-websocket-key",
-        "sec-websocket-protocol",
-        "sec-websocket-version",
-        "upgrade",
-    }
-)
 
 
 def connect(
@@ -56,6 +42,7 @@ def connect(
     proxy: str | bool | None = True,
     unix: str | os.PathLike[str] | None = None,
     sock: socket.socket | None = None,
+    max_redirects: int = 0,
     **limits: Unpack[Limits],
 ) -> Connecting:
     """Connects to a WebSocket server: `async with connect(uri) as ws:` or `ws = await connect(uri)`.
@@ -64,6 +51,8 @@ def connect(
     listener: takes the messages, in place of `ws.recv()` and iteration.
     ssl: a context, for wss:// in place of the default one. server_hostname: the name that the certificate must have.
     proxy: a URL, True for the environment's, None for none. unix: path of a unix socket. sock: one that is connected.
+    max_redirects: how many redirects to follow, 5 at most and none by default. None leads from wss:// to ws://, and
+    another origin gets neither the URL's user and password nor `additional_headers`.
     limits: limits and timeouts, as `trunkline.Settings` describes them.
 
     Raises InvalidURI; ConnectError, with ProxyError and OpenTimeout under it, if no link comes up; HandshakeError if
@@ -71,43 +60,23 @@ def connect(
     cancelled, nothing is left open.
     """
     settings = make_settings("connect", limits)
-    parts = parse_uri(uri)
-    through = None if unix is not None or sock is not None else find_proxy(parts, proxy)
-    route = Route(
-        uri=parts,
-        tls=_tls_context(parts, ssl),
+    if not 0 <= max_redirects <= MAX_REDIRECTS:
+        raise ValueError(f"max_redirects is {max_redirects}, must be 0 to {MAX_REDIRECTS}")
+    if max_redirects and (unix is not None or sock is not None):
+        raise ValueError("max_redirects is set, but with unix or sock there is no way to another address")
+    plan = Plan(
+        uri=parse_uri(uri),
+        additional_headers=additional_headers,
+        subprotocols=subprotocols or (),
+        origin=origin,
+        user_agent=user_agent_header,
+        ssl=ssl,
         server_hostname=server_hostname,
-        proxy=through,
+        proxy=proxy,
         unix=unix,
         sock=sock,
     )
-    offered = check_subprotocols(subprotocols or ())
-    headers = _extra_fields(parts, additional_headers, origin, user_agent_header)
-    event = RequestEvent(parts.authority, parts.target, extra_headers=headers, subprotocols=offered)
-    return Connecting(route, event, listener, settings)
-
-
-def _tls_context(uri: URI, ssl: ssl_module.SSLContext | bool | None) -> ssl_module.SSLContext | None:
-    if not uri.secure:
-        if ssl:
-            raise ValueError("ssl is set, but the URL is ws://: use wss:// (ssl)")
-        return None
-    if ssl is False:
-        raise ValueError("ssl is False, but the URL is wss:// (ssl)")
-    return ssl if isinstance(ssl, ssl_module.SSLContext) else ssl_module.create_default_context()
-
-
-def _extra_fields(
-    uri: URI, headers: HeadersLike, origin: str | None, user_agent: str | None
-) -> list[tuple[bytes, bytes]]:
-    if origin is not None and not origin.isascii():
-        raise LocalProtocolError(f"origin {origin!r} cannot be written in ASCII (origin, RFC 6454 6.2)")
-    given = Headers(headers)
-    own = {"Origin": origin, "User-Agent": user_agent}
-    if uri.user is not None:
-        own["Authorization"] = "Basic " + base64.b64encode(f"{uri.user}:{uri.password or ''}".encode()).decode()
-    added = [(name, value) for name, value in own.items() if value is not None and given.get(name) is None]
-    return as_fields(given, OWN_FIELDS) + as_fields(added)
+    return Connecting(plan, plan.route(), plan.request(), listener, settings, max_redirects)
 
 
 @dataclass(slots=True, repr=False)  # the request may hold credentials
@@ -116,10 +85,12 @@ class Connecting:
     end.
     """
 
+    _plan: Plan
     _route: Route
     _event: RequestEvent
     _listener: Listener | None
     _settings: Settings
+    _redirects: int  # that may still be followed
     _ws: WebSocket | None = None
 
     def __await__(self) -> Generator[Any, None, WebSocket]:
@@ -142,25 +113,39 @@ class Connecting:
         attempt = _Attempt()
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._attempt(attempt, deadline)
+                return await self._follow(attempt, deadline)
         except TimeoutError as error:
             if isinstance(error, ConnectError):
                 raise
             raise attempt.refusal or OpenTimeout(
-                f"{self._route.where} was not open after {timeout} s, in phase {attempt.phase} (open_timeout)"
+                f"{attempt.where} was not open after {timeout} s, in phase {attempt.phase} (open_timeout)"
             ) from error
 
-    async def _attempt(self, attempt: _Attempt, deadline: float | None) -> WebSocket:
+    async def _follow(self, attempt: _Attempt, deadline: float | None) -> WebSocket:
+        """Connects, by way of redirects where they are allowed."""
+        plan, route, event, left = self._plan, self._route, self._event, self._redirects
+        while True:
+            try:
+                return await self._attempt(route, event, attempt, deadline)
+            except HandshakeError as error:
+                if left == 0 or error.status not in REDIRECTS:
+                    raise
+                plan = plan.redirected(error)
+            left -= 1
+            route, event = plan.route(), plan.request()
+
+    async def _attempt(self, route: Route, event: RequestEvent, attempt: _Attempt, deadline: float | None) -> WebSocket:
         loop = asyncio.get_running_loop()
-        opening = ClientOpening(self._event, self._listener, loop)
+        attempt.where, attempt.phase = route.where, "connection"
+        opening = ClientOpening(event, self._listener, loop)
         made: list[WebSocket] = []
 
         def make() -> WebSocket:
-            made.append(websocket_class(loop)(self._settings, opening, plain=self._route.tls is None))
+            made.append(websocket_class(loop)(self._settings, opening, plain=route.tls is None))
             return made[-1]
 
         try:
-            ws = await dial(self._route, make, deadline)
+            ws = await dial(route, make, deadline)
             attempt.phase = "handshake"
             await opening.opened
         except BaseException as error:
@@ -170,7 +155,7 @@ class Connecting:
             for ws in made:
                 ws.abort()
             if isinstance(error, OSError) and not isinstance(error, ConnectError):
-                raise ConnectError.wrap(error, "handshake", self._route.where) from error
+                raise ConnectError.wrap(error, "handshake", route.where) from error
             raise
         return ws
 
@@ -179,5 +164,6 @@ class Connecting:
 class _Attempt:
     """How far it has come, for the error that says so. refusal: an answer that had begun and did not end."""
 
+    where: str = ""
     phase: str = "connection"
     refusal: HandshakeError | None = None

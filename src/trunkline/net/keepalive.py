@@ -101,7 +101,8 @@ class Keepalive:
                 waiter.set_result(now - sent)
             if answered == payload:
                 self.latency = now - sent
-                self._pinged.note_latency(self.latency)
+                if self._pinged is not None:
+                    self._pinged.note_latency(self.latency)
                 return
 
     def _abandon_oldest(self, pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]]) -> None:

@@ -37,6 +37,7 @@ FIXED_TEXTS: Final = {
     500: "internal error",
     505: "the HTTP version spoken here is 1.1",
 }
+MAX_QUOTED: Final = 64  # bytes of an answer that is no HTTP, for HandshakeError
 MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept for HandshakeError
 ProcessRequest = Callable[["WebSocket", Request], Response | Awaitable[Response | None] | None]
 
@@ -54,6 +55,7 @@ class ClientOpening:
         self._request = self._handshake.send(event)
         self._refusal: RejectConnection | None = None
         self._body = bytearray()
+        self._beginning = b""  # of the answer
         self.opened: asyncio.Future[None] = loop.create_future()
 
     def begin(self, ws: WebSocket) -> None:
@@ -64,6 +66,8 @@ class ClientOpening:
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Takes a piece of the response."""
         fault: HandshakeError | None = None
+        if len(self._beginning) < MAX_QUOTED:
+            self._beginning += data[: MAX_QUOTED - len(self._beginning)]
         try:
             self._handshake.receive_data(data)
         except RemoteProtocolError as error:
@@ -107,7 +111,10 @@ class ClientOpening:
     def refusal(self) -> HandshakeError | None:
         """What is known of an answer that is no 101, whether or not it is complete."""
         if self._refusal is None:
-            return None
+            seen = self._beginning
+            if seen[:5] == b"HTTP/"[: len(seen)]:
+                return None
+            return HandshakeError(None, detail=f"it begins with {seen!r}, must be HTTP/1.1")
         headers = list(from_fields(self._refusal.headers))
         return HandshakeError(self._refusal.status_code, headers, bytes(self._body[:MAX_BODY]))
 
