@@ -12,16 +12,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DONE := .venv/done
+BENCH_SHARED := $(wildcard benchmarks/c/shared/*.[ch])
+BENCH_PROGRAMS := $(patsubst benchmarks/c/%.c,build/bench/%,$(filter-out %/marks.c,$(wildcard benchmarks/c/*.c)))
 NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h')
 
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
-.PHONY: help build demo test lint bench conformance wsproto docs wheel clean
+.PHONY: help build demo test lint bench instructions conformance wsproto docs wheel clean
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
-	@echo '  PYTHON=python3.12 picks the interpreter for a new .venv; ARGS="..." is handed on to test, demo, bench, conformance and wsproto'
+	@echo '  PYTHON=python3.12 picks the interpreter for a new .venv; ARGS="..." is handed on to all but build, lint, docs, wheel and clean'
 
 build: $(DONE)/core  ## make .venv and compile the core into it
 
@@ -35,8 +37,11 @@ test: $(DONE)/core $(DONE)/test  ## run the tests
 lint: $(DONE)/core $(DONE)/lint  ## check style, formatting, types and the stubs of the compiled modules
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lint
 
-bench: $(DONE)/core $(DONE)/bench build/bench/load build/bench/limit  ## measure the codec against wsproto and echo servers against each other
+bench: $(DONE)/core $(DONE)/bench $(BENCH_PROGRAMS)  ## measure trunkline and its peers side by side; write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+instructions: $(DONE)/core build/bench/marks.so  ## count the core's instructions a message; fail if they have grown by 3 %
+	@$(BIN)/python -m benchmarks.instructions $(ARGS)
 
 conformance: $(DONE)/core $(DONE)/test  ## run the Autobahn suite in both roles; WSTEST=... names its program
 	@$(BIN)/python scripts/conformance $(ARGS)
@@ -75,6 +80,12 @@ $(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: $(DONE)/venv pyproject.toml
 	@$(PIP) install --group $*
 	@touch $@
 
-build/bench/%: benchmarks/echo/%.c
+build/bench/marks.so: benchmarks/c/marks.c
+	@scripts/system "$(PYTHON)" counts
 	@mkdir -p build/bench
-	@$(CC) -O2 -Wall -Wextra -o $@ $<
+	@$(CC) -O2 -Wall -Wextra -shared -fPIC -o $@ $<
+
+build/bench/%: benchmarks/c/%.c $(BENCH_SHARED)
+	@scripts/system "$(PYTHON)" bench
+	@mkdir -p build/bench
+	@$(CC) -O2 -Wall -Wextra -o $@ $< $(filter %.c,$(BENCH_SHARED)) -lssl -lcrypto -lz

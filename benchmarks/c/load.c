@@ -1,0 +1,138 @@
+/* load: asks an echo server on 127.0.0.1 for messages as fast as it gives them, and measures.
+ *
+ *   load PORT CONNECTIONS BYTES DEPTH SECONDS [tls | deflate]
+ *
+ * Each of CONNECTIONS keeps DEPTH messages of BYTES bytes in flight: what one read brings back is sent again in one write, so
+ * the server's own batching decides how many messages travel together. While it warms up every byte of every echo is compared
+ * with what was sent; later the headers alone. Then it prints "measuring", and after SECONDS one line of JSON: messages, the
+ * seconds they took, and percentiles of the time from queueing a message to having the whole of its echo.
+ *
+ * One thread, epoll, level-triggered. One masking key and one handshake key serve all connections: this is a load, no client.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "shared/messages.h"
+
+#define BINS 2000000 /* of a microsecond each; what takes longer is counted in the last */
+
+typedef struct {
+    Follower in;
+    Check *check;
+    int next;       /* frame of the cycle that is queued next */
+    size_t out_at;  /* position in the cycle of the next byte to be written */
+    size_t unsent;  /* bytes that may be written now */
+    double *queued; /* ring of DEPTH: when each message in flight was queued, in seconds */
+    int oldest;     /* slot of the ring whose echo comes next */
+} State;
+
+static Cycle *cycle;
+static int depth, measuring;
+static uint32_t bins[BINS];
+static uint64_t messages;
+
+static void record(double latency) {
+    double microseconds = latency * 1e6;
+    bins[microseconds < BINS - 1 ? (size_t)microseconds : BINS - 1]++;
+    messages++;
+}
+
+static void queue(State *state) {
+    state->unsent += cycle->starts[state->next + 1] - cycle->starts[state->next];
+    state->next = (state->next + 1) % cycle->count;
+}
+
+/* Writes what may be written, and asks to be told when there is room for the rest. */
+static void flush(Line *line) {
+    State *state = line->own;
+    size_t end = cycle->starts[cycle->count];
+    while (state->unsent > 0) {
+        ssize_t sent = line_write(line, cycle->frames + state->out_at, state->unsent);
+        if (sent < 0) fail("the server is gone");
+        if (sent == 0) break;
+        state->unsent -= (size_t)sent;
+        state->out_at = (state->out_at + (size_t)sent) % end;
+    }
+    line_wait(line, state->unsent > 0);
+}
+
+static void take(Line *line, double time) {
+    static uint8_t bytes[READ_SIZE];
+    State *state = line->own;
+    const uint8_t *payload, *at = bytes;
+    ssize_t left = line_read(line, bytes, sizeof bytes);
+    if (left < 0) fail("the server closed a connection");
+    while (left > 0) {
+        size_t n;
+        int ended;
+        size_t taken = follow(&state->in, at, (size_t)left, &payload, &n, &ended);
+        at += taken;
+        left -= (ssize_t)taken;
+        if (ended) check_header(cycle, &state->in);
+        if (!measuring && (n || ended)) check_payload(state->check, payload, n, ended);
+        if (!ended) continue;
+        if (measuring) record(time - state->queued[state->oldest]);
+        state->queued[state->oldest] = time;
+        state->oldest = (state->oldest + 1) % depth;
+        queue(state);
+    }
+}
+
+static void run_until(double end, int poll) {
+    struct epoll_event events[EVENTS];
+    while (now() < end) {
+        int ready = epoll_wait(poll, events, EVENTS, 100);
+        for (int i = 0; i < ready; i++) {
+            if (events[i].events & ~(uint32_t)EPOLLOUT) take(events[i].data.ptr, now());
+            flush(events[i].data.ptr);
+        }
+    }
+}
+
+/* The latency, in microseconds, that `share` of the messages stayed within. */
+static size_t percentile(double share) {
+    uint64_t wanted = (uint64_t)(share * (double)messages), seen = 0;
+    for (size_t bin = 0; bin < BINS; bin++) {
+        seen += bins[bin];
+        if (seen > wanted) return bin;
+    }
+    return BINS - 1;
+}
+
+static Line *open_line(int poll, int port, SSL_CTX *tls) {
+    Line *line = dial(poll, port, cycle->deflate ? "permessage-deflate; client_max_window_bits" : NULL, tls);
+    State *state = calloc(1, sizeof *state);
+    state->check = new_check(cycle);
+    state->queued = calloc((size_t)depth, sizeof *state->queued);
+    line->own = state;
+    for (int i = 0; i < depth; i++) queue(state);
+    return line;
+}
+
+int main(int argc, char **argv) {
+    const char *mode = argc == 7 ? argv[6] : "";
+    if (argc < 6 || argc > 7) fail("usage: load PORT CONNECTIONS BYTES DEPTH SECONDS [tls | deflate]");
+    int port = atoi(argv[1]), connections = atoi(argv[2]), poll = epoll_create1(0);
+    size_t size = strtoul(argv[3], NULL, 10);
+    depth = atoi(argv[4]);
+    double seconds = strtod(argv[5], NULL);
+    if (connections < 1 || size < 1 || depth < 1 || seconds <= 0) fail("connections, bytes, depth and seconds are at least 1, 1, 1 and 0");
+    allow_many_files();
+    cycle = make_cycle(size, depth, !strcmp(mode, "deflate"));
+    SSL_CTX *tls = strcmp(mode, "tls") ? NULL : client_tls();
+
+    Line **lines = calloc((size_t)connections, sizeof *lines);
+    for (int i = 0; i < connections; i++) lines[i] = open_line(poll, port, tls);
+    for (int i = 0; i < connections; i++) flush(lines[i]);
+    run_until(now() + WARM_UP, poll);
+    measuring = 1;
+    puts("measuring");
+    fflush(stdout);
+    double start = now();
+    run_until(start + seconds, poll);
+    printf("{\"messages\": %llu, \"seconds\": %.6f, \"p50_us\": %zu, \"p99_us\": %zu}\n", (unsigned long long)messages,
+           now() - start, percentile(0.50), percentile(0.99));
+    return 0;
+}

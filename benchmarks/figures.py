@@ -1,0 +1,46 @@
+"""From samples to figures: medians, spreads, ratios."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.scenario import Sample
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the rounds of one subject in one case come to: medians, each of its own column."""
+
+    figure: float
+    spread: float  # (largest - smallest) / median of the figure
+    cpu: float | None
+    p50: float | None
+    p99: float | None
+
+
+def summarize(samples: Sequence[Sample]) -> Figures:
+    """The figures of at least one sample."""
+
+    def median(values: Sequence[float | None]) -> float | None:
+        present = [value for value in values if value is not None]
+        return statistics.median(present) if present else None
+
+    figures = [sample.figure for sample in samples]
+    middle = statistics.median(figures)
+    return Figures(
+        figure=middle,
+        spread=(max(figures) - min(figures)) / middle,
+        cpu=median([sample.cpu for sample in samples]),
+        p50=median([sample.p50 for sample in samples]),
+        p99=median([sample.p99 for sample in samples]),
+    )
+
+
+def ratio(subjects: Mapping[str, Sequence[Sample]], subject: str, base: str, smaller_is_better: bool) -> float | None:
+    """How many times better `subject` is than `base`, by medians; None if one of them was not measured."""
+    if subject not in subjects or base not in subjects:
+        return None
+    ours, theirs = summarize(subjects[subject]).figure, summarize(subjects[base]).figure
+    return theirs / ours if smaller_is_better else ours / theirs

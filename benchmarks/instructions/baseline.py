@@ -1,0 +1,112 @@
+"""The committed counts, and the comparison with new ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+BASELINE = Path(__file__).with_name("baseline.json")
+TOLERANCE = 0.03  # of a count, on the same compiler and interpreter
+FOREIGN_TOLERANCE = 0.25  # of a ratio to wsproto, on any other
+
+
+@dataclass(frozen=True)
+class Count:
+    """Instructions a message of one piece of work."""
+
+    work: str
+    side: str  # trunkline or wsproto
+    instructions: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One run of all works. environment: everything that makes the counts what they are, besides the code."""
+
+    environment: dict[str, str]
+    counts: tuple[Count, ...]
+
+    def by_work(self) -> dict[str, dict[str, float]]:
+        """Instructions by work and then by side, in the order of counting."""
+        found: dict[str, dict[str, float]] = {}
+        for count in self.counts:
+            found.setdefault(count.work, {})[count.side] = count.instructions
+        return found
+
+    def ratios(self) -> dict[str, float]:
+        """By work that both have: how many of wsproto's instructions stand against one of trunkline's."""
+        return {
+            work: sides["wsproto"] / sides["trunkline"]
+            for work, sides in self.by_work().items()
+            if sides.keys() >= {"wsproto", "trunkline"}
+        }
+
+    def about(self) -> str:
+        """The environment, on one line."""
+        return ", ".join(f"{name} {value}" for name, value in self.environment.items())
+
+
+def read_baseline(path: Path = BASELINE) -> Counts:
+    """The committed counts."""
+    kept = json.loads(path.read_text())
+    return Counts(
+        kept["environment"],
+        tuple(
+            Count(work, side, value) for work, sides in kept["instructions"].items() for side, value in sides.items()
+        ),
+    )
+
+
+def write_baseline(counts: Counts, path: Path = BASELINE) -> None:
+    """Makes these the counts that later ones are held against."""
+    rounded = {work: {side: round(n, 1) for side, n in sides.items()} for work, sides in counts.by_work().items()}
+    path.write_text(json.dumps({"environment": counts.environment, "instructions": rounded}, indent=1) + "\n")
+
+
+def differences(baseline: Counts, counts: Counts) -> dict[str, tuple[str, str]]:
+    """What is not the same about two environments: by name, the baseline's value and the other."""
+    names = baseline.environment.keys() | counts.environment.keys()
+    pairs = {name: (baseline.environment.get(name, "?"), counts.environment.get(name, "?")) for name in sorted(names)}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """faults: what fails the run. gains: what has become cheaper by more than the tolerance, and may be recorded."""
+
+    faults: tuple[str, ...]
+    gains: tuple[str, ...] = ()
+
+
+def compare(baseline: Counts, counts: Counts) -> Verdict:
+    """Holds counts against the baseline: instruction by instruction where the environment is the same, and otherwise by
+    the ratios to wsproto, which a compiler moves less.
+    """
+    if differences(baseline, counts):
+        return Verdict(tuple(fallen_ratios(baseline, counts)))
+    faults, gains = [], []
+    found = counts.by_work()
+    for work, sides in baseline.by_work().items():
+        then, now = sides["trunkline"], found.get(work, {}).get("trunkline")
+        if now is None:
+            faults.append(f"{work}: is no longer counted")
+            continue
+        told = f"{work}: {now:,.1f} instructions a message, {then:,.1f} in the baseline ({now / then - 1:+.1%})"
+        if now > then * (1 + TOLERANCE):
+            faults.append(told)
+        elif now < then * (1 - TOLERANCE):
+            gains.append(told)
+    faults += [f"{work}: is not in the baseline" for work in found if work not in baseline.by_work()]
+    return Verdict(tuple(faults), tuple(gains))
+
+
+def fallen_ratios(baseline: Counts, counts: Counts) -> Iterable[str]:
+    """The ratios to wsproto that are lower than the baseline's by more than the wide tolerance."""
+    now = counts.ratios()
+    for work, then in baseline.ratios().items():
+        if work not in now:
+            yield f"{work}: is no longer counted"
+        elif now[work] < then * (1 - FOREIGN_TOLERANCE):
+            yield f"{work}: wsproto takes {now[work]:.1f} times the instructions, {then:.1f} times in the baseline"

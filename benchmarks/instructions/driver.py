@@ -1,0 +1,72 @@
+"""Runs under callgrind: does every piece of work a few times over and has it counted.
+
+    driver.py MARKS    MARKS: the library that benchmarks/c/marks.c makes
+
+It prints one line of JSON: the masking kernel, and for each piece its number in the order of counting, its name, its
+side and its messages.
+"""
+
+import asyncio
+import ctypes
+import gc
+import json
+import sys
+
+import trunkline
+from benchmarks.instructions.works import EchoBatch, EchoEach, Work, decoding, echoing, encoding, pin_masks, sans_io
+
+WARM_UP, TIMES = 3, 4  # the first are not counted: caches fill, tables grow, the interpreter specializes
+
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def count(marks: ctypes.CDLL, work: Work) -> None:
+    """Does a piece of work, and has all but its warm-up counted."""
+    for _ in range(WARM_UP):
+        work.run()
+    marks.marks_begin()
+    for _ in range(TIMES):
+        work.run()
+    marks.marks_end(work.name.encode())
+
+
+async def count_echo(marks: ctypes.CDLL, listener: type[EchoEach], name: str) -> Work:
+    """Opens a real connection, and counts reads that the driver hands to it in the loop's place."""
+    opened: list[trunkline.WebSocket] = []
+    async with trunkline.serve(listener=lambda: listener(opened), host="127.0.0.1", port=0) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+        while not opened:  # noqa: ASYNC110  # a turn or two
+            await asyncio.sleep(0)
+        peer = writer.get_extra_info("socket").dup()
+        writer.transport.pause_reading()  # the answers are for us
+        peer.setblocking(True)
+        work = echoing(opened[0], peer, name, 64)
+        count(marks, work)
+        peer.close()
+        opened[0].abort()
+        writer.transport.abort()
+    return work
+
+
+async def main(path: str) -> None:
+    marks = ctypes.CDLL(path)
+    if not marks.marks_counting():
+        sys.exit("this runs under valgrind --tool=callgrind; see `make instructions`")
+    kernel = pin_masks()
+    gc.disable()
+    works = [*decoding(), *encoding(), *sans_io()]
+    for work in works:
+        count(marks, work)
+    works.append(await count_echo(marks, EchoEach, "on_message"))
+    works.append(await count_echo(marks, EchoBatch, "on_batch"))
+    done = [[work.name, work.side, work.messages * TIMES] for work in works]
+    print(json.dumps({"kernel": kernel, "works": done}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

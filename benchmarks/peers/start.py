@@ -1,0 +1,30 @@
+"""How every measured Python program starts: on the loop that was asked for, with as many files as it may open."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Coroutine
+
+
+def run(main: Coroutine[None, None, None], loop: str) -> None:
+    """Runs a program on `loop`, asyncio or uvloop."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.run(main)
+    else:
+        asyncio.run(main)
+
+
+def listening_socket() -> socket.socket:
+    """A socket that listens on a free port of 127.0.0.1."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listening.setblocking(False)
+    return listening
+
+
+def tell_ready(listening: socket.socket) -> None:
+    """Says where the program listens."""
+    print("ready", listening.getsockname()[1], flush=True)

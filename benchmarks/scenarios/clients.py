@@ -1,0 +1,56 @@
+"""Clients: what they receive, what they send, and how soon they answer."""
+
+from functools import partial
+
+from benchmarks.bench import Bench, BenchError
+from benchmarks.peers.clients import CLIENTS
+from benchmarks.scenario import LIMIT, Case, Sample, Scenario
+
+SERVERS = {"feed": "feed", "push": "sink", "wait": "echo"}
+
+
+def measure(work: str, bench: Bench, subject: str, case: Case) -> Sample:
+    """One client against the C server for its work. The client measures itself; a sink says what it really got."""
+    words = [case.size] if work == "feed" else []
+    with bench.other(bench.c(SERVERS[work], 0, *words)) as server:
+        port = server.line("ready").split()[1]
+        client = bench.python("clients", work, subject, bench.loop, port, case.size, bench.seconds)
+        if subject == LIMIT:
+            client = bench.c("client", work, port, case.size, bench.seconds)
+        with bench.subject(client) as program:
+            seen = program.result()
+        if work == "push":
+            check_arrival(int(server.line("took").split()[1]), seen["sent"], case.size)
+    return Sample(seen["messages"] / seen["seconds"], seen["cpu"] / seen["messages"] * 1e6)
+
+
+def check_arrival(took: int, sent: int, size: int) -> None:
+    """What a client has sent must have arrived, but for what buffers held when it ended: 8 MiB at the very most."""
+    if took < sent - 8 * 2**20 / size:
+        raise BenchError(f"the client says it sent {sent} messages, {took} arrived")
+
+
+def make(work: str, title: str, text: str, sizes: tuple[int, ...]) -> Scenario:
+    return Scenario(
+        name=work,
+        title=title,
+        text=text,
+        unit="messages/s",
+        cases=tuple(Case(str(size), size) for size in sizes),
+        subjects=(*CLIENTS[work], LIMIT),
+        base="picows",
+        short=(str(sizes[0]),),
+        measure=partial(measure, work),
+    )
+
+
+FEED = make("feed", "Receiving a feed", "A client takes what a server pushes, messages of so many bytes.", (64, 65536))
+PUSH = make(
+    "push", "Sending", "A client sends messages of so many bytes, a hundred between two turns of its loop.", (64,)
+)
+WAIT = make(
+    "wait",
+    "Round trips of a client",
+    "A client sends a message of so many bytes when the echo of the one before is there.",
+    (64, 65536),
+)

@@ -1,0 +1,60 @@
+"""Connections: opening many, and holding them."""
+
+import time
+
+from benchmarks.bench import Bench
+from benchmarks.scenario import LIMIT, Case, Sample, Scenario
+
+PEERS = ("picows", "picows.websockets", "websockets", "aiohttp", "wsproto")
+SERVERS = ("trunkline on_message", "trunkline async for", *PEERS)
+SETTLE = 0.5  # seconds that a server is left alone before its memory is read
+
+
+def handshakes(bench: Bench, subject: str, case: Case) -> Sample:
+    """How fast a server accepts connections, up to 64 handshakes at a time."""
+    server = bench.c("echo", 0) if subject == LIMIT else bench.python("servers", subject, bench.loop)
+    return bench.measure_server(server, bench.c("open", "PORT", case.connections))
+
+
+def memory(bench: Bench, subject: str, case: Case) -> Sample:
+    """By how much a server's resident memory grows, a connection that is open and silent."""
+    with bench.subject(bench.python("servers", subject, bench.loop)) as server:
+        port = server.line("ready").split()[1]
+        with bench.other(bench.c("open", port, 100)) as first:  # what is allocated once is there
+            first.line("measuring")
+            first.result()
+        time.sleep(SETTLE)
+        before = server.resident
+        with bench.other(bench.c("open", port, case.connections)) as program:
+            program.line("measuring")
+            program.result()
+            time.sleep(SETTLE)
+            return Sample((server.resident - before) / case.connections)
+
+
+HANDSHAKES = Scenario(
+    name="handshakes",
+    title="Opening handshakes",
+    text="A server accepts connections, up to 64 of them at a time; they stay open.",
+    unit="handshakes/s",
+    cases=(Case("3000", connections=3000),),
+    subjects=(*SERVERS, LIMIT),
+    base="websockets",
+    short=("3000",),
+    measure=handshakes,
+    per="handshake",
+)
+
+MEMORY = Scenario(
+    name="memory",
+    title="Idle memory",
+    text="By how much a server's resident memory grows a connection, with 5,000 open and silent. `no WebSocket` is the "
+    "loop's transport with the smallest protocol.",
+    unit="bytes",
+    cases=(Case("5000", connections=5000),),
+    subjects=(*SERVERS, "no WebSocket"),
+    base="websockets",
+    short=("5000",),
+    measure=memory,
+    smaller_is_better=True,
+)
