@@ -17,6 +17,7 @@ from trunkline.manager.connection import Connection
 from trunkline.manager.events import StateChange
 from trunkline.manager.manager import ConnectionManager
 from trunkline.manager.service import Service
+from trunkline.net.stats import Stats
 from trunkline.protocol.errors import ConnectError, connection_closed
 
 
@@ -86,6 +87,8 @@ class FakeLink:
         self.answers_pings = True
         self.pings: list[asyncio.Future[float]] = []  # those that wait for their pong
         self._writable = asyncio.Event()
+        self.pinged = 0
+        self.bytes_received = 0
         self._batches: asyncio.Queue[list[Any] | Exception] = asyncio.Queue()
         self._end: Exception | None = None
 
@@ -155,6 +158,15 @@ class FakeLink:
     async def recv(self) -> Any:
         assert self._end is not None
         raise self._end
+
+    async def ping(self) -> float:
+        self.pinged += 1
+        if not self.answers_pings:
+            await asyncio.get_running_loop().create_future()
+        return 0.001
+
+    def stats(self) -> Stats:
+        return Stats(bytes_received=self.bytes_received)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self.closed_with = (code, reason)

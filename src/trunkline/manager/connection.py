@@ -221,6 +221,10 @@ class Connection(Generic[Sends, Receives]):
 
     # What others of the manager use
 
+    def hurry(self) -> None:
+        """Dial now, if it waits to; ask the link for a sign of life, if there is one."""
+        self._line.hurry()
+
     def start(self) -> None:
         """Begin to dial, unless that is done already; a failed connection starts over."""
         if self.status is ConnectionStatus.FAILED:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from wsproto.connection import ConnectionState
 
-from trunkline.manager.clock import Signal, sleep
+from trunkline.manager.clock import Signal
 from trunkline.manager.context import Context
 from trunkline.manager.deadline import Deadline
 from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
@@ -27,6 +27,7 @@ from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, ConnectionStatus, Event, move
 from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
+from trunkline.manager.wake import is_alive
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
@@ -115,6 +116,8 @@ class Line:
         self._task: asyncio.Task[None] | None = None
         self._retries = self._make_retries()
         self._moved = Signal(context.clock)
+        self._hurried = Signal(context.clock)
+        self._inquiry: asyncio.Task[None] | None = None  # into whether the link is alive
 
     @property
     def attempts(self) -> int:
@@ -162,6 +165,22 @@ class Line:
         finally:
             await self._end_task()
 
+    def hurry(self) -> None:
+        """Our side has changed: dial now rather than when it was said, and ask an open link for a sign of life.
+
+        What the server has asked for is waited out all the same. A link that gives no sign in time is dropped.
+        """
+        self._hurried.notify()
+        if self.link is not None and self._inquiry is None:
+            self._inquiry = asyncio.get_running_loop().create_task(self._inquire(self.link))
+
+    async def _inquire(self, link: WebSocket) -> None:
+        try:
+            if not await is_alive(link, self._clock):
+                link.abort()
+        finally:
+            self._inquiry = None
+
     # The task
 
     async def _hold(self) -> None:
@@ -173,8 +192,14 @@ class Line:
             pause = self._decide(judgement)
             if pause is None:
                 return
-            await sleep(self._clock, pause.delay)
+            await self._wait(pause)
             cost = COSTS.get(judgement.issue.category, 1.0)
+
+    async def _wait(self, pause: Pause) -> None:
+        now = self._clock.time()
+        until, earliest = now + pause.delay, now + pause.not_before
+        while self._clock.time() < until and await self._hurried.wait(until):
+            until = max(earliest, self._clock.time())
 
     async def _attempt(self, cost: float) -> Judgement:
         """Dial, and read until the link is gone: how it ended. cost: what the dial takes from the budget."""
@@ -270,6 +295,8 @@ class Line:
         self._meter.count_bytes(*link.moved())
         self._meter.mark_down()
         self.link = None
+        if self._inquiry is not None:
+            self._inquiry.cancel()
         link.abort()  # nothing, if the closing handshake is done
         self._traffic.stop(link)
 
@@ -331,11 +358,12 @@ class Line:
         self._context.publish(change)
 
     async def _end_task(self) -> None:
-        task = self._task
+        tasks = [task for task in (self._task, self._inquiry) if task is not None and not task.done()]
         try:
-            if task is not None and not task.done():
+            for task in tasks:
                 task.cancel()
-                await asyncio.wait([task])
+            if tasks:
+                await asyncio.wait(tasks)
         finally:
             if self.status is ConnectionStatus.CLOSING:
                 self._apply(Event.CLOSED)

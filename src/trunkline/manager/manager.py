@@ -27,7 +27,9 @@ from trunkline.manager.logs import StateLog
 from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.wake import SleepWatch, time_asleep
 from trunkline.net.connect import connect
+from trunkline.net.logs import log_fields
 
 __all__ = ["ConnectionManager"]
 
@@ -44,8 +46,8 @@ class ConnectionManager:
     Leaving the block closes every connection.
 
     budget: what retries pay into; the default is one for the whole process. gate, breaker: what each endpoint gets.
-    For tests: `clock` (default: the running loop), `rng` for the jitter, and `dial` in the place of
-    `trunkline.connect`.
+    For tests: `clock` (default: the running loop), `rng` for the jitter, `dial` in the place of `trunkline.connect`,
+    and `asleep`, the seconds that the machine has been suspended so far.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ConnectionManager:
         budget: RetryBudget | None = None,
         gate: GatePolicy | None = None,
         breaker: BreakerPolicy | None = None,
+        asleep: Callable[[], float] = time_asleep,
     ) -> None:
         self._services: dict[str, Service[Any, Any]] = {}
         for service in services:
@@ -71,6 +74,7 @@ class ConnectionManager:
         self._logger = logger if logger is not None else logging.getLogger("trunkline.manager")
         self._events = Events(self._logger)
         self._events.subscribe(StateLog(self._logger))
+        self._asleep = asleep
         self._budget = budget
         self._policies = gate or GatePolicy(), breaker or BreakerPolicy()
         self._lent: Context | None = None
@@ -80,6 +84,7 @@ class ConnectionManager:
         # A pool is kept by whoever uses it and by its members.
         self._pools: weakref.WeakValueDictionary[str, Pool[Any, Any]] = weakref.WeakValueDictionary()
         self._waiting: Counter[str] = Counter()  # callers of connect, by connection
+        self._watch: SleepWatch | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -200,6 +205,17 @@ class ConnectionManager:
         """
         return self._undelivered.subscribe(callback)
 
+    def network_changed(self) -> None:
+        """Tell that the network is another one, or may be back: call it from your platform's notifier.
+
+        Connections that wait dial now, through the gate, and not before a Retry-After. Open links are asked for a sign
+        of life; those that give none within 5 s are replaced. When the machine was suspended this happens by itself.
+        """
+        if self._lent is not None:
+            self._lent.endpoints.hurry()
+        for connection in tuple(self._connections.values()):
+            connection.hurry()
+
     async def close(self, *, drain: float = 0.0) -> list[Delivery[Any]]:
         """Close every connection, all at once, and end the event streams. Afterwards `connect` raises RuntimeError.
 
@@ -245,6 +261,8 @@ class ConnectionManager:
         forget = functools.partial(self._forget, pool)
         inbox = None if pool is None else pool.inbox
         connection = Connection(service, parameters, self._context(), forget=forget, inbox=inbox, member=member)
+        if self._watch is not None:
+            self._watch.start()
         self._connections[connection.id] = connection
         self._by_service[service.name][connection.id] = connection
         return connection
@@ -261,6 +279,7 @@ class ConnectionManager:
                 budget = shared_budget() if clock is None else RetryBudget(clock=clock.time)
             clock = clock or asyncio.get_running_loop()
             endpoints = Endpoints(clock, *self._policies)
+            self._watch = SleepWatch(clock, self._woke, self._asleep)
             self._lent = Context(
                 dial=self._dial,
                 clock=clock,
@@ -273,9 +292,17 @@ class ConnectionManager:
             )
         return self._lent
 
+    def _woke(self, slept: float) -> None:
+        extra = log_fields("manager.woke", slept=slept, count=len(self._connections))
+        text = "the machine woke after %.0f s: %d connections are looked after"
+        self._logger.info(text, slept, len(self._connections), extra=extra)
+        self.network_changed()
+
     def _forget(self, pool: Pool[Any, Any] | None, connection: Connection[Any, Any]) -> None:
         if self._connections.get(connection.id) is connection:
             del self._connections[connection.id]
             del self._by_service[connection.service.name][connection.id]
+        if not self._connections and self._watch is not None:
+            self._watch.stop()
         if pool is not None:
             pool.forget(connection)

@@ -27,6 +27,7 @@ EVENTS: Final[dict[str, str]] = {
     "connection.closed": "the connection has ended",
     "connection.fault": "an attempt ended with an exception that is no error of a line: a fault in the program",
     "message.undecodable": "messages did not fit the service's type; they are in the quarantine",
+    "manager.woke": "the machine was suspended: open links are asked for a sign of life, waiting ones dial",
     "subscriber.failed": "a subscriber of connection events raised",
 }
 
@@ -41,11 +42,12 @@ FIELDS: Final[dict[str, str]] = {
     "generation": "links that the connection has had, this one included",
     "status": "ConnectionStatus after the change",
     "delay": "seconds until the next attempt",
+    "slept": "seconds that the machine was suspended",
     "downtime": "seconds without a link that have just ended",
     "phase": "how far the attempt got",
     "initiator": "who closed: local or remote",
     "remote": "the peer's address",
-    "count": "how many messages it is about",
+    "count": "how many messages or connections it is about",
 }
 
 
