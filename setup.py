@@ -25,6 +25,8 @@ def extension(name: str, kernels: list[str]) -> Extension:
 setup(
     ext_modules=cythonize(
         [
+            extension("_inflate", ["mask", "utf8"]),
+            extension("_deflate", []),
             extension("_frames", KERNELS),
             extension("_batch", ["header"]),
             extension("_inbox", []),

@@ -3,6 +3,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from trunkline._inflate cimport Inflater
+
 
 cdef extern from "mask.h" nogil:
     unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase)
@@ -77,9 +79,12 @@ cdef class Decoder:
     cdef readonly bint client              # we are the client: frames come unmasked
     cdef readonly Py_ssize_t max_size      # bytes of a message; -1: no limit
     cdef readonly Py_ssize_t max_fragments # frames of a message
+    cdef readonly Inflater inflater        # None: no message may be compressed
+    cdef unsigned _rsv                     # the reserved bits that may be set
 
     # Where the parser stands
-    cdef int _step                         # READ_HEADER, READ_PAYLOAD, or the end: CLOSED, DEAD
+    cdef int _step                         # READ_HEADER, READ_PAYLOAD, STALLED, or the end: CLOSED, DEAD
+    cdef bytes _rest                       # STALLED: what was read behind the payload that is being inflated
     cdef readonly Fault fault              # set when DEAD
     cdef uint8_t _head[TL_HEADER_MAX]      # the beginning of a header that is not all here
     cdef unsigned _head_used               # bytes of it
@@ -93,6 +98,7 @@ cdef class Decoder:
     cdef PyObject *_body                   # owned: a bytes object being filled, or NULL; freed in __dealloc__
     cdef Py_ssize_t _filled                # bytes of it that are set
     cdef tl_utf8 _utf8                     # a text's state at its last byte
+    cdef bint _deflated                    # it is compressed: the inflater has it
 
     # The control frame under way
     cdef uint8_t _control[TL_CONTROL_MAX]
@@ -122,5 +128,7 @@ cdef class Decoder:
     cdef object _text(self, const uint8_t *data, Py_ssize_t n)                          # None after a fault
     cdef int _end_message(self, list out) except -1
     cdef Control _end_control(self)
+    cdef Py_ssize_t resume(self, list out) except -1                                    # control frames in out
+    cdef object _look(self, object message)
     cdef int _drop_body(self) except -1
     cdef int _fail(self, int code, str text) except -1

@@ -31,11 +31,13 @@ OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG = TL_CLOSE, TL_PING, TL_PONG
 cdef enum:
     READ_HEADER
     READ_PAYLOAD
+    STALLED
     CLOSED
     DEAD
 
 cdef enum:
     BODY_START = 4 * 1024 * 1024  # bytes: a body begins with what its frame announces, but with no more than this
+    RSV1 = 4
 
 
 def mask_variant():
@@ -105,9 +107,10 @@ cdef class Decoder:
     `client`: our role; a client expects unmasked frames, a server masked ones (5.1). `max_size`: bytes a message may
     have, None for no limit; one byte more is a fault with code 1009 as soon as a header announces it. `max_fragments`:
     frames a message may have, None for no limit.
+    `inflater`: takes compressed messages (RFC 7692), which are a fault without it; its own max_size bounds them.
     """
 
-    def __cinit__(self, bint client, *, max_size=2**20, max_fragments=1024):
+    def __cinit__(self, bint client, *, max_size=2**20, max_fragments=1024, Inflater inflater=None):
         if max_size is not None and max_size < 0:
             raise ValueError(f"max_size is {max_size}, must be 0 or more, or None for no limit")
         if max_fragments is not None and max_fragments < 1:
@@ -115,6 +118,8 @@ cdef class Decoder:
         self.client = client
         self.max_size = -1 if max_size is None else max_size
         self.max_fragments = PY_SSIZE_T_MAX if max_fragments is None else max_fragments
+        self.inflater = inflater
+        self._rsv = 0 if inflater is None else RSV1
 
     def __dealloc__(self):
         Py_XDECREF(self._body)
@@ -143,6 +148,7 @@ cdef class Decoder:
         return out
 
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        self.bytes_received += <uint64_t>n
         try:
             return self._parse(data, n, out)
         except BaseException:
@@ -158,7 +164,6 @@ cdef class Decoder:
         cdef Py_ssize_t i = 0, controls = 0
         cdef Py_ssize_t length
         cdef object message
-        self.bytes_received += <uint64_t>n
         while i < n and self._step <= READ_PAYLOAD:
             if self._step == READ_HEADER:
                 i += self._header(data + i, n - i)
@@ -169,6 +174,7 @@ cdef class Decoder:
                     length = <Py_ssize_t>self._left
                     message = self._whole(data + i, length)
                     if message is None:
+                        i += length
                         break
                     out.append(message)
                     self.messages_received += 1
@@ -182,6 +188,8 @@ cdef class Decoder:
             if self._left == 0 and self._step == READ_PAYLOAD:
                 controls += self._frame.opcode >= TL_CLOSE
                 self._finish(out)
+        if self._step == STALLED and i < n:
+            self._rest = (self._rest or b"") + PyBytes_FromStringAndSize(<const char *>data + i, n - i)
         return controls
 
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1:
@@ -192,10 +200,10 @@ cdef class Decoder:
         if kept:
             take = min(<size_t>n, <size_t>(TL_HEADER_MAX - kept))
             memcpy(self._head + kept, data, take)
-            used = tl_header_read(self._head, kept + take, not self.client, 0, &self._frame)
+            used = tl_header_read(self._head, kept + take, not self.client, self._rsv, &self._frame)
         else:
             take = min(<size_t>n, <size_t>TL_HEADER_MAX)
-            used = tl_header_read(data, <size_t>n, not self.client, 0, &self._frame)
+            used = tl_header_read(data, <size_t>n, not self.client, self._rsv, &self._frame)
         if used < 0:
             self._fail(1002, refusal(used, &self._frame, self.client))
             return n
@@ -217,6 +225,9 @@ cdef class Decoder:
         self._left = frame.length
         self._phase = 0
         self._step = READ_PAYLOAD
+        if frame.rsv and (frame.opcode >= TL_CLOSE or frame.opcode == TL_CONTINUATION):
+            # RFC 7692 6.1: only the first frame of a message says that it is compressed.
+            return self._fail(1002, f"RSV1 set on a frame with opcode {frame.opcode} (RFC 7692 6)")
         if frame.opcode >= TL_CLOSE:
             self._control_used = 0
             return 0
@@ -231,19 +242,25 @@ cdef class Decoder:
             self._fragments = 0
             self._filled = 0
             self._utf8 = 0
+            self._deflated = frame.rsv != 0
+            if self._deflated:
+                self.inflater.begin(frame.opcode)
         self._fragments += 1
         if self._fragments > self.max_fragments:
             return self._fail(1008, f"message in {self._fragments} fragments, "
                                     f"max_fragments {self.max_fragments} (RFC 6455 10.4)")
         room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
-        if frame.length > room:
+        if frame.length > room and not self._deflated:  # of which inflated bytes count
             return self._fail(1009, f"message of {self._filled + frame.length} bytes or more, max_size "
                                     f"{self.max_size if self.max_size >= 0 else 'None'} (RFC 6455 7.4.1)")
         return 0
 
     cdef object _whole(self, const uint8_t *data, Py_ssize_t n):
-        """A message that lies whole in the chunk; None after a fault."""
+        """A message that lies whole in the chunk; None after a fault, or if it is compressed and has stalled."""
         cdef bytes out
+        if self._deflated:
+            self._left = 0
+            return self._look(self.inflater.whole(data, n, self._frame.key if self._frame.masked else NULL))
         if self._frame.opcode == TL_TEXT:
             return self._text(data, n)
         if not self._frame.masked:
@@ -252,6 +269,33 @@ cdef class Decoder:
         if n:  # the empty bytes object is shared
             tl_mask(<uint8_t *>PyBytes_AS_STRING(out), data, n, self._frame.key, 0)
         return out
+
+    cdef object _look(self, object message):
+        """The message that the inflater gave; None: has it failed, or stalled?"""
+        if self.inflater.code and self._step != DEAD:
+            self._fail(self.inflater.code, self.inflater.text)
+        elif self.inflater.stalled:
+            self._step = STALLED
+        return message
+
+    cdef Py_ssize_t resume(self, list out) except -1:
+        """Goes on, after `inflater.work()`, with what has been read meanwhile."""
+        cdef bytes rest = self._rest
+        if self._step != STALLED:
+            return 0
+        self._rest = None
+        self._step = READ_PAYLOAD
+        try:
+            self.inflater.resume()
+            self._look(None)
+            if self._left == 0 and self._step == READ_PAYLOAD:
+                self._finish(out)
+            if rest is not None:
+                return self._parse(<const uint8_t *>PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest), out)
+        except BaseException:
+            self._die()
+            raise
+        return 0
 
     cdef object _text(self, const uint8_t *data, Py_ssize_t n):
         cdef object ascii
@@ -286,6 +330,10 @@ cdef class Decoder:
         if self._frame.opcode >= TL_CLOSE:
             room = self._control + self._control_used
             self._control_used += <unsigned>n
+        elif self._deflated:
+            self._phase = self.inflater.give(data, n, self._frame.key if self._frame.masked else NULL, self._phase)
+            self._look(None)
+            return 0
         else:
             self._make_room(n)
             room = <uint8_t *>BODY(self._body) + self._filled
@@ -360,9 +408,13 @@ cdef class Decoder:
 
     cdef int _end_message(self, list out) except -1:
         cdef object message
-        if self._opcode == TL_TEXT and self._utf8:
+        if self._deflated:
+            message = self._look(self.inflater.end())
+            if message is None:
+                return 0
+        elif self._opcode == TL_TEXT and self._utf8:
             return self._fail(1007, f"text ends inside a character, after {self._filled} bytes (RFC 6455 8.1)")
-        if self._body == NULL:
+        elif self._body == NULL:
             message = "" if self._opcode == TL_TEXT else b""
         elif self._opcode == TL_TEXT:
             message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)

@@ -18,10 +18,12 @@ cdef class Link(Outlet):
     cdef bint _twinned               # it does
     cdef Py_ssize_t _lent            # bytes of a body lent to the loop by get_buffer; 0: the shared buffer
     cdef bint _ended                 # no message will follow
+    cdef bint _inflating             # a thread inflates; reading is paused meanwhile
     cdef readonly uint64_t messages_discarded  # received after we had closed
 
     # Verbs
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1
+    cdef int _stall(self) except -1
     cdef int _fault(self, fault) except -1
     cdef int _deliver(self, list items, Py_ssize_t controls) except -1
     cdef int _deliver_batch(self, list items) except -1

@@ -20,6 +20,7 @@ from trunkline._outlet cimport OPEN, READ_BUFFER, Outlet
 
 
 cdef enum:
+    RESUMED = -2        # in place of a number of bytes: parsing was stalled, and goes on
     BULK = 32 * 1024  # bytes: a payload of which so much is still to come is received straight into its body
 
 
@@ -68,14 +69,23 @@ cdef class Link(Outlet):
         """Reads on: the inbox has drained, or a closing handshake has begun, which discards messages."""
         if self._inbox is not None and self._inbox.paused:
             self._inbox.paused = False
-            if self.transport is not None:
+            if self.transport is not None and not self._inflating:
                 self.transport.resume_reading()
 
     @property
     def _reading_paused(self):
-        return self._inbox is not None and self._inbox.paused
+        return self._inflating or (self._inbox is not None and self._inbox.paused)
+
+    def _inflated(self):
+        """A thread has inflated what the decoder waits for: goes on with what was read behind it."""
+        self._inflating = False
+        if self.transport is not None and not self._reading_paused:
+            self.transport.resume_reading()
+        if not self._ended:
+            self._read_chunk(NULL, RESUMED)
 
     # What the subclass decides, in methods of its own:
+    # _inflate(inflater): calls inflater.work() in a thread, then `_inflated` here
     # _on_opening(data), _on_pong(payload), _on_close_frame(code, reason), _on_fault(fault): what was received
     # _on_broken(error): a callback, or our own code, raised
     # _make_twin(): a protocol object with our get_buffer and buffer_updated, and all our other callbacks
@@ -119,19 +129,24 @@ cdef class Link(Outlet):
             self.transport.set_protocol(self._make_twin())
 
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1:
-        """Takes n bytes: at data, or, if that is NULL, those that were read into the body of a message."""
+        """Takes n bytes: at data, or, if that is NULL, those that were read into the body of a message, or (RESUMED)
+        that wait in the decoder.
+        """
         cdef Decoder decoder = self._decoder
         cdef list items
         cdef Py_ssize_t controls = 0
         if decoder is None:
             self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
             return 0
-        if self._ended or decoder.fault is not None:
+        if self._ended or (decoder.fault is not None and n != RESUMED):
             return 0  # a parser that has failed is dead; so is what comes after a close frame
         items = []
         try:
             if data == NULL:
-                decoder.advance(n, items)
+                if n == RESUMED:
+                    controls = decoder.resume(items)
+                else:
+                    decoder.advance(n, items)
             else:
                 controls = decoder.parse(data, n, items)  # from here on nothing refers to data
             self._corked = True
@@ -142,11 +157,23 @@ cdef class Link(Outlet):
             self._flush()
             if self._inbox is not None and self._inbox.is_over():
                 self._pause_reading()
+            if decoder.inflater is not None and decoder.inflater.stalled:
+                self._stall()
         except (Exception, CancelledError) as error:
             self._corked = False
             self._on_broken(error)
         finally:
             self._corked = False
+        return 0
+
+    cdef int _stall(self) except -1:
+        """A large compressed message: nothing is read until a thread has inflated what there is of it."""
+        if self._inflating or self._ended:
+            return 0
+        self._inflating = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+        self._inflate(self._decoder.inflater)
         return 0
 
     cdef int _fault(self, fault) except -1:

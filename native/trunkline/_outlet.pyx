@@ -51,6 +51,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     FIN = 0x80
+    RSV1 = 0x40                # RFC 7692 6: this message is compressed
     KEYS_BLOCK = 4096          # bytes of a loop's pool of masking keys
     UNCOPIED = 32 * 1024       # bytes (of text: characters): so large an unmasked message is not copied
     FLUSH_AT = 64 * 1024       # a batch of this many bytes does not wait for the end of the turn
@@ -72,6 +73,7 @@ cdef class Flusher:
         self._keys = MaskingKeys(KEYS_BLOCK)
         self._dirty = []
         self._spare = []
+        self.deflaters = {}
         self._view = memoryview(buffer)  # holds the buffer, which can no more be resized
         self._read = <uint8_t *>PyByteArray_AS_STRING(buffer)
 
@@ -151,9 +153,15 @@ cdef class Outlet:
         """Sends a control frame (at most 125 bytes) with this turn's batch, in any state."""
         self._put_control(opcode, payload)
 
-    def _send_frame(self, unsigned first, bytes payload not None):
-        """Sends one frame whose first byte is `first`: a fragment. The order of fragments is the caller's."""
+    def _send_frame(self, unsigned first, bytes payload not None, Py_ssize_t inflated=-1):
+        """Sends one frame whose first byte is `first`: a fragment. The order of fragments is the caller's.
+
+        inflated: bytes that it had before it was compressed; -1 if it is not.
+        """
         self._put_frame(first, payload)
+        if inflated >= 0:
+            self.deflated_bytes += <uint64_t>PyBytes_GET_SIZE(payload)
+            self.inflated_bytes += <uint64_t>inflated
 
     @property
     def _writing_paused(self):
@@ -167,6 +175,18 @@ cdef class Outlet:
     def _set_unfinished(self, bint unfinished):
         self._unfinished = unfinished
 
+    def _deflate(self, Deflater deflater):
+        """From now on messages are compressed by this."""
+        self._deflater = deflater
+
+    def _set_queueing(self, bint queueing):
+        self._queueing = queueing
+
+    def _send_payload(self, unsigned opcode, bytes payload not None, Py_ssize_t n):
+        """Sends a message of n bytes that was compressed to `payload`."""
+        self._check_open()
+        self._put_payload(opcode, payload, n)
+
     @property
     def _is_overdue(self):
         """A turn's worth has been sent since the loop last ran; reading it starts the count anew."""
@@ -176,25 +196,31 @@ cdef class Outlet:
 
     # What the connection decides, in methods of its own:
     # _on_broken(error): our own code raised; _on_writable(): the transport has room again
-    # _send_slowly(message): a coroutine that sends when there is room, or sends a message in fragments
+    # _send_slowly(message, compress): a coroutine that sends when there is room, or sends a message in fragments
     # _refusal(), _slow_consumer(pending), _bad_text(error): exceptions for a message that cannot be sent
 
     # What applications call
 
-    def send_nowait(self, message):
+    def send_nowait(self, message, *, compress=None):
         """Sends a message without waiting: it joins this turn's batch.
 
         str goes as text, bytes-like as binary. It is copied: the caller may change a buffer afterwards. Raises
         SlowConsumer, and sends nothing, if more than `write_limit` bytes would wait for the peer; ConnectionClosed if
         the connection is not open; LocalProtocolError for a str that is no Unicode text (lone surrogates); TypeError
         for any other type.
+        compress: on a connection with compression, False to send it as it is, True to compress it however short it is;
+        None leaves it to the threshold. It is compressed here and now, also if it is large, and does not wait for a
+        large one that `send` has under way.
         """
-        self._put(message)
+        if self._deflater is None:
+            self._put(message)
+        else:
+            self._put_deflated(message, compress)
 
-    def send_many(self, messages):
+    def send_many(self, messages, *, compress=None):
         """Sends several messages, joined into one write. As `send_nowait`; if it raises, none of them was sent."""
         # Encoded apart: what the iterable or a buffer runs on the way may send here too, and may flush.
-        cdef Batch batch = self._encode(messages)
+        cdef Batch batch = self._encode(messages, compress)
         if self._batch is None:
             self._batch = batch
         else:
@@ -202,27 +228,35 @@ cdef class Outlet:
             self._flusher.give_back(batch)
         self._mark()
 
-    cdef Batch _encode(self, messages):
+    cdef Batch _encode(self, messages, object compress):
         """A batch of our own with the frames of these messages, counted as sent."""
         cdef Batch batch
         cdef uint64_t count = 0
+        cdef uint64_t deflated = 0, inflated = 0
         self._check_open()
         batch = self._flusher.borrow(0)
         try:
-            for message in messages:
-                batch.put_message(message, self._keys)
-                count += 1
+            if self._deflater is not None:
+                count = self._deflater.put_all(batch, list(messages), compress, self._keys, &deflated, &inflated)
+            else:
+                for message in messages:
+                    batch.put_message(message, self._keys)
+                    count += 1
             self._check_open()
         except BaseException as error:
             self._flusher.give_back(batch)
+            if self._deflater is not None:
+                self._deflater.reset()
             if isinstance(error, UnicodeEncodeError):
                 raise self._bad_text(error) from None
             raise
+        self.deflated_bytes += deflated
+        self.inflated_bytes += inflated
         self.messages_sent += count
         self.frames_sent += count
         return batch
 
-    def send(self, message):
+    def send(self, message, *, compress=None):
         """Sends a message: `await ws.send("text")`.
 
         str goes as text, bytes-like as binary; an iterable or asynchronous iterable of one of them as a fragmented
@@ -233,13 +267,54 @@ cdef class Outlet:
         left open).
         """
         if self._full or self._overdue or self._unfinished or not (PyBytes_CheckExact(message) or PyUnicode_CheckExact(message)):
-            return self._send_slowly(message)
+            return self._send_slowly(message, compress)
+        if self._deflater is not None:
+            return self._send_deflated(message, compress)
         self._put(message)
         return DONE
 
+    cdef object _send_deflated(self, object message, object compress):
+        cdef Py_ssize_t n = len(message)  # of text: characters
+        if self._queueing or (compress is not False and 0 <= self._deflater.large <= n):
+            return self._send_slowly(message, compress)
+        self._put_deflated(message, compress)
+        return DONE
+
+    cdef int _put_deflated(self, object message, object compress) except -1:
+        """Sends a message on a connection with compression."""
+        cdef object data
+        cdef bytes payload
+        try:
+            data = self._deflater.wanted(message, compress)
+        except UnicodeEncodeError as error:
+            raise self._bad_text(error) from None
+        if data is None:
+            return self._put(message)
+        self._check_open()
+        payload = self._deflater.payload(data)  # from here to the batch nobody else is asked
+        if payload is None:
+            return self._put(message)
+        return self._put_payload(TL_TEXT if isinstance(message, str) else TL_BINARY, payload, PyBytes_GET_SIZE(data))
+
+    cdef int _put_payload(self, unsigned opcode, bytes payload, Py_ssize_t n) except -1:
+        """Sends a message of n bytes that was compressed to `payload`."""
+        try:
+            self._lend(0)
+            self._batch.put_frame(
+                FIN | RSV1 | opcode, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), self._keys)
+        except BaseException:
+            self._deflater.reset()
+            raise
+        self.messages_sent += 1
+        self.frames_sent += 1
+        self.deflated_bytes += <uint64_t>PyBytes_GET_SIZE(payload)
+        self.inflated_bytes += <uint64_t>n
+        self._mark()
+        return 0
+
     cdef int _put(self, object message) except -1:
         if not PyBytes_CheckExact(message) and not PyUnicode_CheckExact(message):
-            self.send_many((message,))
+            self.send_many((message,), compress=False)
             return 0
         self._check_open()
         self._lend(0)

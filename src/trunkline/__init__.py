@@ -11,7 +11,7 @@ applications need of them is here.
 """
 
 try:
-    from trunkline import _batch, _frames, _inbox, _link, _outlet
+    from trunkline import _batch, _deflate, _frames, _inbox, _inflate, _link, _outlet
 except ImportError as error:
     raise ImportError(
         f"trunkline's compiled core is missing or does not load ({error}); build it with a C compiler: "
@@ -63,6 +63,7 @@ from trunkline.net.settings import Settings
 from trunkline.net.stats import Stats
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
+from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.errors import (
     ConnectError,
     ConnectionClosed,
@@ -99,6 +100,7 @@ __all__ = [
     "ConnectionStatus",
     "CredentialsError",
     "DecodeError",
+    "Deflate",
     "Delivery",
     "DeliveryOutcome",
     "EnvelopeCodec",
@@ -147,4 +149,4 @@ __all__ = [
     "serve",
 ]
 
-del _batch, _frames, _inbox, _link, _outlet
+del _batch, _deflate, _frames, _inbox, _inflate, _link, _outlet

@@ -2,6 +2,8 @@ from typing import Final, final
 
 from typing_extensions import Buffer
 
+from trunkline._inflate import Inflater
+
 OPCODE_CONTINUATION: Final[int]
 OPCODE_TEXT: Final[int]
 OPCODE_BINARY: Final[int]
@@ -39,7 +41,16 @@ class Room: ...  # a buffer, which Python 3.11 has no method for
 
 @final
 class Decoder:
-    def __new__(cls, client: bool, *, max_size: int | None = 2**20, max_fragments: int | None = 1024) -> Decoder: ...
+    def __new__(
+        cls,
+        client: bool,
+        *,
+        max_size: int | None = 2**20,
+        max_fragments: int | None = 1024,
+        inflater: Inflater | None = None,
+    ) -> Decoder: ...
+    @property
+    def inflater(self) -> Inflater | None: ...
     @property
     def client(self) -> bool: ...
     @property

@@ -11,7 +11,12 @@ import uvloop
 import trunkline
 
 # The suite sends messages of 16 MiB in any number of fragments, and counts every frame: no keepalive ping may come.
-LIMITS = {"max_size": 16 * 2**20, "max_fragments": None, "ping_interval": None}
+LIMITS = {
+    "max_size": 16 * 2**20,
+    "max_fragments": None,
+    "ping_interval": None,
+    "compression": trunkline.Deflate(threshold=0),
+}
 
 
 async def echo(ws: trunkline.WebSocket) -> None:

@@ -12,7 +12,7 @@ NAMES = {
     trunkline: """
         BatchPolicy BreakerPolicy Broadcast Close Codec ConnectError Connection ConnectionClosed
         ConnectionClosedError ConnectionClosedOK ConnectionHealth ConnectionIssue ConnectionManager
-        ConnectionStatus CredentialsError DecodeError Delivery DeliveryOutcome EnvelopeCodec
+        ConnectionStatus CredentialsError DecodeError Deflate Delivery DeliveryOutcome EnvelopeCodec
         ErrorCategory GatePolicy HandshakeError Headers Hint HookError InvalidURI JsonCodec Listener
         LocalProtocolError MessageDropped MessagePackCodec MessageTooBig NotConnected OpenTimeout
         OutboxFull OutboxPolicy Pool PoolPolicy ProxyError RawCodec RemoteProtocolError ReplyTimeout
@@ -23,7 +23,7 @@ NAMES = {
     # wsproto's surface, so that a change of import is all it takes.
     trunkline.protocol: """
         AcceptConnection BytesMessage CLIENT CloseConnection CloseReason Connection ConnectionState ConnectionType
-        Event LocalProtocolError Message Opcode Ping Pong ProtocolError RejectConnection RejectData
+        Event LocalProtocolError Message Opcode PerMessageDeflate Ping Pong ProtocolError RejectConnection RejectData
         RemoteProtocolError Request SERVER TextMessage WSConnection
     """,
     trunkline.testing: """

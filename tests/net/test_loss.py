@@ -246,7 +246,7 @@ def faults() -> dict[str, tuple[Any, int, type[Exception], ErrorCategory, str, s
             "close code 1005 may not be sent",
             "protocol error",
         ),
-        "bad text": (lambda p: p.encode(TEXT, b"good \xff"), *invalid, "UTF-8", "invalid UTF-8"),
+        "bad text": (lambda p: p.encode(TEXT, b"good \xff"), *invalid, "UTF-8", "invalid data"),
         "too big": (
             lambda p: p.encode(BINARY, b"x" * 2001),
             *too_big,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl as ssl_module
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from trunkline.net.plan import MAX_REDIRECTS, REDIRECTS, Plan
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.uri import parse_uri
 from trunkline.net.websocket import WebSocket, websocket_class
+from trunkline.protocol.deflate import PerMessageDeflate
 from trunkline.protocol.errors import ConnectError, HandshakeError, OpenTimeout
 
 if TYPE_CHECKING:
@@ -137,6 +139,8 @@ class Connecting:
     async def _attempt(self, route: Route, event: RequestEvent, attempt: _Attempt, deadline: float | None) -> WebSocket:
         loop = asyncio.get_running_loop()
         attempt.where, attempt.phase = route.where, "connection"
+        if self._settings.deflate is not None:
+            event = dataclasses.replace(event, extensions=[PerMessageDeflate(self._settings.deflate)])
         opening = ClientOpening(event, self._listener, loop)
         made: list[WebSocket] = []
 

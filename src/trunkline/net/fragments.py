@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsproto.connection import ConnectionState
 
+from trunkline._deflate import FINAL, Deflater
 from trunkline._frames import OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_TEXT
 from trunkline.net.wire import INTERNAL_ERROR
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "is_parts", "send_fragments"]
 
 FIN: Final = 0x80
+RSV1: Final = 0x40  # RFC 7692 6: the message is compressed
 
 if TYPE_CHECKING:
     Parts = Iterable[str | Buffer] | AsyncIterable[str | Buffer]
@@ -56,26 +58,44 @@ def _encode(ws: WebSocket, part: str | Buffer) -> tuple[int, bytes]:
         raise TypeError(f"a part of a message is str or bytes-like, not {type(part).__name__}") from None
 
 
-async def send_fragments(ws: WebSocket, parts: Parts) -> None:
+async def send_fragments(ws: WebSocket, parts: Parts, compress: bool | None = None) -> None:
     """Sends the parts as the fragments of one message; no parts, no message.
 
+    compress: as of `send`; where it is None, the size of the first part decides.
     TypeError if they are not all text or all binary, LocalProtocolError for text with lone surrogates. If it ends
     early, by an error or a cancellation, with a fragment sent, the connection is failed with 1011: nothing else could
     follow an open message.
     """
     opcode: int | None = None
+    deflater: Deflater | None = None
     try:
         async for part in _each(parts):
             kind, data = _encode(ws, part)
             if opcode is not None and kind != opcode:
                 raise TypeError("the parts of a message are all str or all bytes-like, not both (RFC 6455 5.4)")
             await ws.wait_writable()
-            ws._send_frame(kind if opcode is None else OPCODE_CONTINUATION, data)
-            opcode = kind
+            if opcode is None:
+                deflater = _deflater_for(ws, data, compress)
+                opcode, first = kind, kind | (RSV1 if deflater else 0)
+            else:
+                first = OPCODE_CONTINUATION
+            if deflater is None or not data:
+                ws._send_frame(first, data)
+            else:
+                ws._send_frame(first, deflater.part(data), len(data))
         if opcode is not None:
             await ws.wait_writable()  # 5.5.1: if the connection has closed meanwhile, nothing follows its close frame
-            ws._send_frame(FIN | OPCODE_CONTINUATION, b"")
+            ws._send_frame(FIN | OPCODE_CONTINUATION, b"" if deflater is None else FINAL)
+        if deflater is not None and ws._deflater is not None:
+            ws._deflater.attach(deflater)
     except BaseException:
         if opcode is not None and ws.state is ConnectionState.OPEN:
             ws.fail(1011, "a fragmented message was not finished", told=INTERNAL_ERROR)
         raise
+
+
+def _deflater_for(ws: WebSocket, data: bytes, compress: bool | None) -> Deflater | None:
+    """What compresses a message whose first part this is, whatever else is sent meanwhile; None to send it as it is."""
+    if ws._deflater is None or ws._deflater.choose(data, compress) is None:
+        return None
+    return ws._deflater.detach()

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData
 from wsproto.events import Request as RequestEvent
+from wsproto.extensions import Extension
 from wsproto.utilities import RemoteProtocolError
 
 from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, from_fields, header_pairs
 from trunkline.net.logs import log_fields
+from trunkline.protocol.deflate import PerMessageDeflate, agreement_of
 from trunkline.protocol.errors import HandshakeError, LocalProtocolError, printable
 from trunkline.protocol.handshake import MAX_HEAD, Handshake
 
@@ -94,6 +96,7 @@ class ClientOpening:
                 request=request,
                 response=Response(101, headers),
                 subprotocol=event.subprotocol,
+                agreement=agreement_of(event.extensions),
                 listener=self._listener,
             )
             self.opened.set_result(None)
@@ -254,7 +257,8 @@ class ServerOpening:
             chosen = next((name for name in self._acceptance.subprotocols if name in event.subprotocols), None)
         assert ws.transport is not None
         assert ws.request is not None
-        answer = AcceptConnection(subprotocol=chosen, extra_headers=self._acceptance.fields)
+        extensions: list[Extension] = [] if ws.deflate is None else [PerMessageDeflate(ws.deflate)]
+        answer = AcceptConnection(chosen, extensions, self._acceptance.fields)
         try:
             ws.transport.write(self._handshake.send(answer))
         except LocalProtocolError as error:
@@ -269,7 +273,14 @@ class ServerOpening:
             ws.abort()
             return
         response = self._acceptance.response
-        ws.open(client=False, request=ws.request, response=response, subprotocol=chosen, listener=listener)
+        ws.open(
+            client=False,
+            request=ws.request,
+            response=response,
+            subprotocol=chosen,
+            agreement=agreement_of(extensions),
+            listener=listener,
+        )
         self._finish(ws, True)
         if trailing:
             ws._feed(trailing)

@@ -6,9 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
+
+from trunkline.protocol.deflate import Deflate
 
 __all__ = ["HIGH_WATER", "LOW_WATER", "Limits", "Settings", "make_settings"]
+
+Compression = Deflate | Literal["deflate"] | None
 
 HIGH_WATER: Final = 64 * 1024  # bytes in the transport's buffer at which `send` waits
 LOW_WATER: Final = 16 * 1024  # bytes at which it goes on
@@ -27,7 +31,7 @@ class Settings:
     max_queue: messages received and not yet taken at which reading pauses, or a pair (pause, resume); None for no
     limit.
     write_limit: bytes that may wait to be sent; `send_nowait` raises SlowConsumer past it.
-    compression: None. No other value is spoken yet.
+    compression: None; "deflate" for permessage-deflate (RFC 7692) as `trunkline.Deflate()` has it; or a Deflate.
     """
 
     open_timeout: float | None = 10
@@ -38,7 +42,7 @@ class Settings:
     max_fragments: int | None = 1024
     max_queue: int | tuple[int, int] | None = 16
     write_limit: int = 2**20
-    compression: None = None
+    compression: Compression = None
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("trunkline.net"))
     clock: Callable[[], float] = time.perf_counter  # seconds, for round-trip times
 
@@ -55,13 +59,20 @@ class Settings:
             raise ValueError(f"max_fragments is {self.max_fragments}, must be 1 or more, or None for no limit")
         if self.write_limit < 1:
             raise ValueError(f"write_limit is {self.write_limit}, must be 1 or more bytes")
-        if self.compression is not None:
-            raise ValueError(f"compression is {self.compression!r}, only None is spoken in this version")
+        if self.compression == "deflate":
+            object.__setattr__(self, "compression", Deflate())
+        if self.compression is not None and not isinstance(self.compression, Deflate):
+            raise ValueError(f'compression is {self.compression!r}, must be None, "deflate" or a trunkline.Deflate')
         high, low = self.queue_marks
         if (high is None) is not (low is None) or not 0 <= (low or 0) <= (high or 0):
             raise ValueError(
                 f"max_queue is {self.max_queue!r}, must be a number or a pair (pause, resume), pause >= resume >= 0"
             )
+
+    @property
+    def deflate(self) -> Deflate | None:
+        """What is wanted of permessage-deflate; None for no compression."""
+        return self.compression if isinstance(self.compression, Deflate) else None
 
     @property
     def queue_marks(self) -> tuple[int | None, int | None]:
@@ -88,7 +99,7 @@ class Limits(TypedDict, total=False):
     max_fragments: int | None
     max_queue: int | tuple[int, int] | None
     write_limit: int
-    compression: None
+    compression: Compression
     logger: logging.Logger | None
 
 

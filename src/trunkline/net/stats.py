@@ -15,6 +15,8 @@ class Stats:
     writes: calls that handed bytes to the socket or the transport; messages_sent / writes is what batching gains.
     messages_discarded: messages received after we had sent our close frame.
     errors: 1 if the peer broke the protocol.
+    deflated_bytes_received, deflated_bytes_sent: payload of compressed messages as it was on the wire;
+    inflated_bytes_received, inflated_bytes_sent: what it was before it was compressed.
     """
 
     messages_received: int = 0
@@ -30,3 +32,7 @@ class Stats:
     pongs_sent: int = 0
     writes: int = 0
     errors: int = 0
+    deflated_bytes_received: int = 0
+    inflated_bytes_received: int = 0
+    deflated_bytes_sent: int = 0
+    inflated_bytes_sent: int = 0

@@ -9,6 +9,7 @@ from wsproto.connection import ConnectionState
 
 from trunkline.net.fragments import is_parts, send_fragments
 from trunkline.net.http import Response
+from trunkline.net.large import Turns, send_large
 from trunkline.net.loops import shared_by
 from trunkline.net.stats import Stats
 from trunkline.net.wire import Wire
@@ -89,6 +90,10 @@ class WebSocket(Wire):
             pings_received=decoder.pings_received,
             pongs_received=decoder.pongs_received,
             errors=decoder.errors,
+            deflated_bytes_received=decoder.inflater.deflated_bytes if decoder.inflater else 0,
+            inflated_bytes_received=decoder.inflater.inflated_bytes if decoder.inflater else 0,
+            deflated_bytes_sent=self.deflated_bytes,
+            inflated_bytes_sent=self.inflated_bytes,
             **{name: getattr(self, name) for name in _SENT},
         )
 
@@ -98,17 +103,27 @@ class WebSocket(Wire):
 
     # Receiving and sending: recv, batches, send, send_nowait, send_many are the Link's
 
-    async def _send_slowly(self, message: str | Buffer | Parts) -> None:
+    async def _send_slowly(self, message: str | Buffer | Parts, compress: bool | None = None) -> None:
+        if self._deflater is None:
+            await self._send_later(message, None)
+            return
+        if self._turns is None:
+            self._turns = Turns(self)
+        async with self._turns:
+            if is_parts(message) or not await send_large(self, message, compress):  # type: ignore[arg-type]
+                await self._send_later(message, compress)
+
+    async def _send_later(self, message: str | Buffer | Parts, compress: bool | None) -> None:
         await self.wait_writable()
         while self._is_unfinished and self._state is ConnectionState.OPEN:
             await self._wait_wakened()
             await self.wait_writable()
         if not is_parts(message):
-            self.send_nowait(message)  # type: ignore[arg-type]
+            self.send_nowait(message, compress=compress)  # type: ignore[arg-type]
             return
         self._set_unfinished(True)
         try:
-            await send_fragments(self, message)  # type: ignore[arg-type]  # is_parts says so
+            await send_fragments(self, message, compress)  # type: ignore[arg-type]  # is_parts says so
         finally:
             self._set_unfinished(False)
             self._on_writable()

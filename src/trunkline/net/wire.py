@@ -23,6 +23,7 @@ from trunkline._inbox import Inbox
 from trunkline._link import Link
 from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive
+from trunkline.net.large import Turns, run_work
 from trunkline.net.listener import Close, Listener
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import shared_by
@@ -43,14 +44,16 @@ from trunkline.protocol.states import Happening, after
 if TYPE_CHECKING:
     import logging
 
+    from trunkline._inflate import Inflater
     from trunkline.net.websocket import WebSocket
+    from trunkline.protocol.deflate import Agreement, Deflate
 
 __all__ = ["INTERNAL_ERROR", "Opening", "Wire", "check_close"]
 
 # RFC 6455 7.1.7: the peer is told which rule it broke, in words that hold nothing of what it sent or of our limits.
 FIXED_REASONS: Final = {
     1002: "protocol error",
-    1007: "invalid UTF-8",
+    1007: "invalid data",
     1008: "too many fragments",
     1009: "message too big",
 }
@@ -86,7 +89,9 @@ class Wire(Link, asyncio.BaseProtocol):
         "_plain",
         "_settings",
         "_state",
+        "_turns",
         "_writers",
+        "agreement",
         "close_info",
         "request",
         "response",
@@ -105,6 +110,7 @@ class Wire(Link, asyncio.BaseProtocol):
         self._listener: Listener | None = None
         self._keepalive: Keepalive | None = None
         self._decoder_view: Decoder | None = None
+        self._turns: Turns | None = None
         self._make_error: Callable[[], ConnectionClosed] | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
@@ -115,6 +121,7 @@ class Wire(Link, asyncio.BaseProtocol):
         self.request: Request | None = None
         self.response: Response | None = None
         self.subprotocol: str | None = None
+        self.agreement: Agreement | None = None  # on compression
 
     # What it is
 
@@ -131,6 +138,11 @@ class Wire(Link, asyncio.BaseProtocol):
     def is_client(self) -> bool:
         """Whether we are the client of this connection."""
         return self._decoder_view is not None and self._decoder_view.client
+
+    @property
+    def deflate(self) -> Deflate | None:
+        """What is wanted of compression here; `agreement` says what was agreed on."""
+        return self._settings.deflate
 
     @property
     def logger(self) -> logging.Logger:
@@ -291,19 +303,34 @@ class Wire(Link, asyncio.BaseProtocol):
     # What the opening handshake tells
 
     def open(
-        self, *, client: bool, request: Request, response: Response, subprotocol: str | None, listener: Listener | None
+        self,
+        *,
+        client: bool,
+        request: Request,
+        response: Response,
+        subprotocol: str | None,
+        agreement: Agreement | None,
+        listener: Listener | None,
     ) -> None:
-        """The opening handshake is done: messages flow from now on. Called by the two openings."""
+        """The opening handshake is done: messages flow from now on. Called by the two openings.
+
+        agreement: on compression; None for none.
+        """
         loop = asyncio.get_running_loop()
         self._opening = None
         self.request, self.response, self.subprotocol = request, response, subprotocol
+        self.agreement = agreement
+        limits, shared = self._settings, shared_by(loop)
+        inflater = None if agreement is None else agreement.inflater(limits.max_size)
         decoder = self._decoder_view = Decoder(
-            client, max_size=self._settings.max_size, max_fragments=self._settings.max_fragments
+            client, max_size=limits.max_size, max_fragments=limits.max_fragments, inflater=inflater
         )
+        if agreement is not None:
+            self._deflate(agreement.deflater(shared.flusher))
         inbox = None if listener else Inbox(self, loop, *self._settings.queue_marks)
         self._open(decoder, inbox, write_limit=self._settings.write_limit)
         self._move(Happening.ACCEPTED)
-        self._keepalive = Keepalive(self, self._settings, shared_by(loop).timers)
+        self._keepalive = Keepalive(self, self._settings, shared.timers)
         self._keepalive.start()
         if listener is not None:
             self._listener = listener
@@ -344,6 +371,9 @@ class Wire(Link, asyncio.BaseProtocol):
         self.fail(1011, f"{told}: no byte for {seconds} s (ping_timeout)", told=told)
 
     # What the link asks
+
+    def _inflate(self, inflater: Inflater) -> None:
+        run_work(self, inflater)
 
     def _on_opening(self, data: bytes) -> None:
         if self._opening is not None:

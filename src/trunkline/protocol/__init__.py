@@ -22,6 +22,7 @@ from wsproto.frame_protocol import CloseReason, Opcode
 from wsproto.utilities import LocalProtocolError, ProtocolError, RemoteProtocolError
 
 from trunkline.protocol.connection import Connection
+from trunkline.protocol.deflate import PerMessageDeflate
 from trunkline.protocol.wsconnection import WSConnection
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "LocalProtocolError",
     "Message",
     "Opcode",
+    "PerMessageDeflate",
     "Ping",
     "Pong",
     "ProtocolError",

@@ -52,7 +52,9 @@ _Fields = Sequence[tuple[bytes, bytes]]
 
 # RFC 6455 4.2.1 and 11.3: these stand at most once in a request, and these in a response.
 _SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"upgrade", b"origin"})
-_SINGLE_ANSWERS: Final = frozenset({b"sec-websocket-accept", b"sec-websocket-protocol", b"upgrade"})
+_SINGLE_ANSWERS: Final = frozenset(
+    {b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol", b"upgrade"}
+)
 
 
 class H11Handshake(wsproto.handshake.H11Handshake):

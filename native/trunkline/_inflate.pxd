@@ -1,0 +1,73 @@
+# What compressed messages were before they were compressed, found out within a bound (RFC 7692 7.2.2).
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef extern from "header.h":
+    enum: TL_TEXT
+
+cdef extern from "utf8.h" nogil:
+    ctypedef uint32_t tl_utf8
+    size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
+
+
+cdef class InflateStream:
+    """The payloads of one direction, back to what they were, a bounded piece at a time."""
+
+    cdef object _make        # makes a decompressor
+    cdef object _errors      # what it raises for bytes that are no DEFLATE
+    cdef bint _keeps         # a message may refer to those before it (context takeover)
+    cdef object _stream      # the decompressor, or None: made when it is needed
+    cdef object _input       # what is not inflated yet; None if nothing is. b"" while the stream has more to give
+    cdef Py_ssize_t _ends    # final blocks in this message
+    cdef bytes _tail         # what ends a message: the four bytes that its sender left out, and more
+
+    cdef int give(self, bytes data) except -1          # when all that was given before is taken
+    cdef bytes take(self, Py_ssize_t most)             # None when all is taken
+    cdef int finish(self) except -1                    # the tail is taken: is this where a message can end?
+    cdef bint _ends_cleanly(self) except -1
+
+
+cdef class Inflater:
+    """Compressed messages of one direction, assembled."""
+
+    # Settings
+    cdef InflateStream _stream
+    cdef readonly Py_ssize_t max_size     # bytes of a message; -1: no limit
+    cdef Py_ssize_t _off_thread           # bytes inflated of a message after which a thread should go on; -1: never
+
+    # The message under way
+    cdef int _opcode
+    cdef PyObject *_body                  # owned: a bytes object being filled, or NULL; freed in __dealloc__
+    cdef Py_ssize_t _filled               # bytes of it that are set
+    cdef tl_utf8 _utf8                    # a text's state at its last byte
+    cdef bint _tailed                     # its tail was given already
+    cdef Py_ssize_t _inline               # bytes of it that were inflated here
+    cdef bint _away                       # a thread works on it, or nothing more may stall
+    cdef list _waiting                    # payload that came behind what a thread is to inflate
+
+    # Where it stands
+    cdef readonly bint stalled            # `work` is to be called, and then `resume`; until then nothing is inflated
+    cdef readonly int code                # the close code of the fault that it died of, or 0
+    cdef readonly str text                # its words
+
+    # Counters
+    cdef readonly uint64_t messages
+    cdef readonly uint64_t deflated_bytes  # as they came
+    cdef readonly uint64_t inflated_bytes  # what they became
+
+    # Verbs
+    cdef int begin(self, int opcode) except -1
+    cdef unsigned give(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key, unsigned phase) except? 9
+    cdef object whole(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key)
+    cdef object end(self)                                # None after a fault
+    cdef int resume(self) except -1
+    cdef bytes _take(self)
+    cdef int _drain(self) except -1
+    cdef int _store(self, bytes piece) except -1
+    cdef object _only(self, bytes piece)
+    cdef object _message(self)
+    cdef int _grow(self, Py_ssize_t extra) except -1
+    cdef bint _finish(self) except -1
+    cdef int _drop(self) except -1
+    cdef int _fail(self, int code, str text) except -1

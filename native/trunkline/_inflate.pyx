@@ -1,0 +1,375 @@
+"""Inflating: the payload of compressed messages, as it comes, never more at a time or in all than may be (RFC 7692).
+
+Theory of operation. An `InflateStream` is given payload and asked for what it becomes, at most so many bytes a time: a
+few bytes can become a thousand times as many, and whoever takes them may stop. An `Inflater` takes from one until a
+message is whole, checks text as it comes, and stops at `max_size`, with 1009. It works on the thread that gives it
+payload until it has inflated `off_thread` bytes of a message; then it has stalled: it keeps what is given until `work`,
+which a thread may call, has caught up, and `resume` was called.
+
+The decompressor is an object with zlib's methods (`trunkline.protocol.backends`). Between messages that refer to
+nothing before them (no context takeover) there is none.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.ref cimport Py_XDECREF
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
+
+cdef extern from "mask.h" nogil:
+    unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase)
+    int tl_mask_choose(const char *name)
+
+cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
+    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t n) except NULL
+    char *BODY "PyBytes_AS_STRING"(PyObject *string) noexcept
+    Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
+    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    PIECE = 32 * 1024   # bytes that are inflated in one call; zlib's module joins none of its blocks up to this
+    SLICE = 8 * 1024    # bytes of payload that are inflated in one call: what is left of them, zlib's module copies
+    BODY_START = 4096   # bytes of a new body
+    MAX_ENDS = 1024     # final blocks in a message: each costs a decompressor
+
+TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what the sender has left out of each message
+END = b"\x03\x00"           # an empty final block: a stream that can end after it has nothing half done
+
+cdef bytes _END = END
+
+
+class CorruptData(ValueError):
+    """Payload that is no DEFLATE, or ends in the middle of it (RFC 7692 7.2.2)."""
+
+
+@cython.final
+cdef class InflateStream:
+    """Inflates the payloads of the messages of one direction.
+
+    make: gives a decompressor. errors: an exception, or a tuple of them. keeps: messages may refer to those before
+    them.
+    """
+
+    def __cinit__(self, make, errors, bint keeps):
+        self._make = make
+        self._errors = errors
+        self._keeps = keeps
+        # Where no context is kept, a final block shows at no cost whether the message ends where a message can.
+        self._tail = TAIL if keeps else TAIL + END
+
+    def inflate(self, bytes payload, Py_ssize_t most):
+        """What the next part of a message's payload becomes; one byte more than `most` means: more than that."""
+        cdef list pieces = []
+        self.give(payload)
+        return self._collect(pieces, most)
+
+    def end(self, Py_ssize_t most):
+        """What the end of a message brings, as `inflate`. Raises CorruptData if a message cannot end here."""
+        cdef bytes rest = self.inflate(self._tail, most)
+        if len(rest) <= most:
+            self.finish()
+        return rest
+
+    def _collect(self, list pieces, Py_ssize_t most):
+        cdef Py_ssize_t room = most + 1
+        cdef bytes piece
+        while room > 0:
+            piece = self.take(min(PIECE, room))
+            if piece is None:
+                break
+            pieces.append(piece)
+            room -= len(piece)
+        return b"".join(pieces)
+
+    cdef int give(self, bytes data) except -1:
+        self._input = data
+        return 0
+
+    cdef bytes take(self, Py_ssize_t most):
+        """The next bytes, at least one and at most `most`; None when all that was given is inflated."""
+        cdef bytes out
+        cdef object left
+        while self._input is not None:
+            if self._stream is None:
+                self._stream = self._make()
+            try:
+                out = self._stream.decompress(self._input, most)
+            except self._errors as error:
+                raise CorruptData(str(error)) from None
+            if len(out) > most:
+                raise RuntimeError(f"the decompressor gave {len(out)} bytes, {most} were asked")
+            if self._stream.eof:
+                # 7.2.3.4: a sender may end a block for good; then a new stream begins.
+                self._ends += 1
+                if self._ends > MAX_ENDS:
+                    raise CorruptData(f"{self._ends} final blocks in one message, limit {MAX_ENDS}")
+                self._input = self._stream.unused_data or None
+                self._stream = None
+            else:
+                left = self._stream.unconsumed_tail
+                if len(out) < most and not left:
+                    self._input = None
+                elif not out and len(left) >= len(self._input):
+                    raise RuntimeError("the decompressor neither takes nor gives")
+                else:
+                    self._input = left  # b"" too: isal has taken all, and has more to give
+            if out:
+                return out
+        return None
+
+    cdef int finish(self) except -1:
+        """The message has ended: raises CorruptData if it has done so in the middle of a block."""
+        cdef bint clean = self._ends_cleanly()
+        self._ends = 0
+        if not self._keeps:
+            self._stream = None
+        if not clean:
+            raise CorruptData("it ends in the middle of a block")
+        return 0
+
+    cdef bint _ends_cleanly(self) except -1:
+        if self._stream is None:
+            return True
+        if not self._keeps:
+            return False  # END was not taken for one
+        copy = getattr(self._stream, "copy", None)
+        if copy is None:
+            return True  # isal cannot say
+        probe = copy()
+        try:
+            return not probe.decompress(_END, 1) and probe.eof
+        except self._errors:
+            return False
+
+
+@cython.final
+cdef class Inflater:
+    """Assembles the compressed messages of one direction; what `stream` is to `InflateStream`.
+
+    max_size: bytes of a message, None for no limit. off_thread: see above; None to inflate everything at once.
+    """
+
+    def __cinit__(self, InflateStream stream not None, *, max_size, off_thread=None):
+        self._stream = stream
+        self.max_size = -1 if max_size is None else max_size
+        self._off_thread = -1 if off_thread is None else off_thread
+        self._waiting = []
+
+    def __dealloc__(self):
+        Py_XDECREF(self._body)
+
+    cdef int begin(self, int opcode) except -1:
+        """A message begins."""
+        self._opcode = opcode
+        self._filled = 0
+        self._utf8 = 0
+        self._tailed = False
+        self._inline = 0
+        return 0
+
+    cdef unsigned give(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key, unsigned phase) except? 9:
+        """Takes n more bytes of the message's payload, masked if there is a key; gives the key's phase behind them.
+
+        Nothing is raised for what a peer sent: see `code`.
+        """
+        cdef Py_ssize_t i = 0, take
+        cdef bytes piece
+        self.deflated_bytes += <uint64_t>n
+        while i < n and not self.code:
+            take = min(n - i, SLICE)
+            # Made without its bytes, so that it is ours alone: the objects of single bytes are shared.
+            piece = PyBytes_FromStringAndSize(NULL, take)
+            if key != NULL:
+                phase = tl_mask(<uint8_t *>PyBytes_AS_STRING(piece), data + i, take, key, phase)
+            else:
+                memcpy(PyBytes_AS_STRING(piece), data + i, take)
+            if self.stalled:
+                self._waiting.append(piece)
+            else:
+                self._stream.give(piece)
+                self._drain()
+            i += take
+        return phase
+
+    cdef object whole(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key):
+        """A message whose payload is all here; None after a fault, or if it has stalled."""
+        cdef bytes tail = self._stream._tail
+        cdef Py_ssize_t extra = PyBytes_GET_SIZE(tail)
+        cdef bytes payload, piece
+        if n > SLICE:
+            self.give(data, n, key, 0)
+            return None if self.stalled or self.code else self.end()
+        self.deflated_bytes += <uint64_t>n
+        self._tailed = True
+        payload = PyBytes_FromStringAndSize(NULL, n + extra)
+        if key != NULL:
+            tl_mask(<uint8_t *>PyBytes_AS_STRING(payload), data, n, key, 0)
+        else:
+            memcpy(PyBytes_AS_STRING(payload), data, n)
+        memcpy(PyBytes_AS_STRING(payload) + n, PyBytes_AS_STRING(tail), extra)
+        self._stream.give(payload)
+        piece = self._take()
+        if piece is not None and self._stream._input is None and (
+                self.max_size < 0 or PyBytes_GET_SIZE(piece) <= self.max_size):
+            return self._only(piece)
+        if piece is not None:
+            self._store(piece)
+            self._drain()
+        return None if self.stalled or self.code else self.end()
+
+    cdef object _only(self, bytes piece):
+        """The message that came in one piece, as most do; None after a fault."""
+        cdef object message = piece
+        if self._opcode == TL_TEXT:
+            try:
+                message = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), NULL)
+            except UnicodeDecodeError as error:
+                self._fail(1007, f"text is not UTF-8 at byte {error.start} (RFC 6455 8.1)")
+                return None
+        if not self._finish():
+            return None
+        self.messages += 1
+        self.inflated_bytes += <uint64_t>PyBytes_GET_SIZE(piece)
+        return message
+
+    cdef object end(self):
+        """The message; None after a fault."""
+        if not self._tailed:
+            self._tailed = True
+            self._stream.give(self._stream._tail)
+            self._away = True  # a few bytes: not worth a thread
+            self._drain()
+            self._away = False
+        if self.code or not self._finish():
+            return None
+        if self._opcode == TL_TEXT and self._utf8:
+            self._fail(1007, f"text ends inside a character, after {self._filled} bytes (RFC 6455 8.1)")
+            return None
+        return self._message()
+
+    def work(self):
+        """Inflates what has been given since it stalled, wherever this is called: it touches nothing else."""
+        cdef list waiting
+        self._away = True
+        try:
+            self._drain()
+            while self._waiting and not self.code:
+                waiting, self._waiting = self._waiting, []
+                for piece in waiting:
+                    if not self.code:
+                        self._stream.give(piece)
+                        self._drain()
+        finally:
+            self._away = False
+
+    cdef int resume(self) except -1:
+        """What `work` did is done: from here on pieces are inflated as they are given."""
+        self.stalled = False
+        self._inline = 0
+        return 0
+
+    cdef bytes _take(self):
+        """The next piece of the message, with at most one byte more than it may have; None if there is none now."""
+        cdef Py_ssize_t most = PIECE
+        if self.max_size >= 0 and self.max_size - self._filled < PIECE:
+            most = self.max_size - self._filled + 1
+        try:
+            return self._stream.take(most)
+        except CorruptData as error:
+            self._fail(1007, f"compressed data is corrupt: {error} (RFC 7692 7.2.2)")
+            return None
+
+    cdef int _drain(self) except -1:
+        """Inflates what was given, until it is all inflated, fails or stalls."""
+        cdef bytes piece
+        while not self.code:
+            if not self._away and 0 <= self._off_thread <= self._inline and self._stream._input is not None:
+                self.stalled = True
+                return 0
+            piece = self._take()
+            if piece is None:
+                return 0
+            self._store(piece)
+        return 0
+
+    cdef int _store(self, bytes piece) except -1:
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(piece)
+        cdef uint8_t *room
+        cdef size_t good
+        if self.max_size >= 0 and n > self.max_size - self._filled:
+            return self._fail(1009, f"compressed message of {self._filled + n} bytes or more, max_size {self.max_size} "
+                                    "(RFC 6455 7.4.1)")
+        self._grow(n)
+        room = <uint8_t *>BODY(self._body) + self._filled
+        memcpy(room, PyBytes_AS_STRING(piece), n)
+        self._inline += n
+        if self._opcode == TL_TEXT:
+            good = tl_utf8_feed(&self._utf8, room, n)
+            if good < <size_t>n:
+                return self._fail(1007, f"text is not UTF-8 at byte {self._filled + <Py_ssize_t>good} (RFC 6455 8.1)")
+        self._filled += n
+        return 0
+
+    cdef int _grow(self, Py_ssize_t extra) except -1:
+        """Makes room for extra more bytes: the double, but the last step goes from half of what may come to all of it.
+
+        So a reallocation that copies never holds more than max_size.
+        """
+        cdef Py_ssize_t size = BODY_SIZE(self._body) if self._body != NULL else 0
+        cdef Py_ssize_t need, wanted
+        if extra > PY_SSIZE_T_MAX // 4 - self._filled:
+            raise MemoryError
+        need = self._filled + extra  # <= max_size
+        if need <= size:
+            return 0
+        wanted = max(need, 2 * size, BODY_START)
+        if 0 <= self.max_size < 2 * wanted:
+            wanted = self.max_size
+        if self._body == NULL:
+            self._body = PyBytes_New(NULL, wanted)
+        else:
+            _PyBytes_Resize(&self._body, wanted)  # on failure it frees the body and sets it to NULL
+        return 0
+
+    cdef object _message(self):
+        cdef object message
+        if self._body == NULL:
+            message = "" if self._opcode == TL_TEXT else b""
+        elif self._opcode == TL_TEXT:
+            message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)
+        else:
+            if BODY_SIZE(self._body) != self._filled:
+                _PyBytes_Resize(&self._body, self._filled)
+            message = <object>self._body
+        self._drop()
+        self.messages += 1
+        self.inflated_bytes += <uint64_t>self._filled
+        return message
+
+    cdef bint _finish(self) except -1:
+        """Whether the message could end here."""
+        try:
+            self._stream.finish()
+        except CorruptData as error:
+            self._fail(1007, f"compressed message is corrupt: {error} (RFC 7692 7.2.2)")
+            return False
+        return True
+
+    cdef int _drop(self) except -1:
+        cdef PyObject *body = self._body
+        self._body = NULL
+        Py_XDECREF(body)
+        return 0
+
+    cdef int _fail(self, int code, str text) except -1:
+        self.code = code
+        self.text = text
+        self._stream._stream = None
+        self._stream._input = None
+        self._waiting = []
+        return self._drop()
+
+
+tl_mask_choose(NULL)  # this module's own kernels

@@ -1,0 +1,331 @@
+"""permessage-deflate (RFC 7692): what may be set, how it is agreed on, and the extension for wsproto's events.
+
+Theory of operation. `Deflate` is what one side wants. A `PerMessageDeflate` carries it through one opening handshake:
+a client's `offer` and `finalize`, or a server's `accept`, which wsproto's handshake calls. Either ends in an
+`Agreement`, from which the two directions are made: `inflater`, `deflater`. Whatever is not exactly as RFC 7692 7.1
+has it declines an offer, and fails the connection of a client that is answered with it.
+
+The frame hooks that follow are for those who hand the extension to a connection that calls them; trunkline's own net
+compresses in its compiled core.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from wsproto.extensions import Extension
+from wsproto.frame_protocol import CloseReason, Opcode, RsvBits
+
+from trunkline._deflate import FINAL, Deflater
+from trunkline._inflate import CorruptData, Inflater, InflateStream
+from trunkline.protocol.backends import Backend, find_backend
+from trunkline.protocol.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trunkline._outlet import Flusher
+
+__all__ = ["Agreement", "Deflate", "PerMessageDeflate", "agreement_of"]
+
+NAME: Final = "permessage-deflate"
+MAX_BITS: Final = 15
+OWN_BITS: Final = 12  # of the window that we compress with if nobody says otherwise: a tenth of the memory of 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deflate:
+    """What one side wants of permessage-deflate; the same for `connect` and `serve`.
+
+    server_no_context_takeover, client_no_context_takeover: whether each message of that side is compressed by itself,
+    so that between two messages neither side holds a window for it. None: a server insists, a client leaves it to the
+    server.
+    server_max_window_bits, client_max_window_bits: 9 to 15, the most that side may compress with (8 too for the other
+    side). None: up to 15 of the other side, 12 of our own.
+    threshold: bytes of a message from which it is compressed, unless `send` is told.
+    level: 1, fast, to 9, small. mem_level: 1 to 9, memory of the compressor, as zlib has it.
+    off_thread: bytes of a message from which a thread compresses it, and after which a thread goes on inflating; None
+    for never.
+    backend: "zlib", "isal", an object as `trunkline.protocol.backends` describes it, or None for isal if it is
+    installed, else zlib.
+    """
+
+    server_no_context_takeover: bool | None = None
+    client_no_context_takeover: bool | None = None
+    server_max_window_bits: int | None = None
+    client_max_window_bits: int | None = None
+    threshold: int = 1024
+    level: int = 1
+    mem_level: int = 5
+    off_thread: int | None = 128 * 1024
+    backend: str | Backend | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("server_max_window_bits", "client_max_window_bits"):
+            bits = getattr(self, name)
+            if bits is not None and not 8 <= bits <= MAX_BITS:
+                raise ValueError(f"{name} is {bits}, must be 8 to {MAX_BITS} (RFC 7692 7.1.2)")
+        for name in ("level", "mem_level"):
+            if not 1 <= getattr(self, name) <= 9:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be 1 to 9")
+        if self.threshold < 0:
+            raise ValueError(f"threshold is {self.threshold}, must be 0 or more bytes")
+        if self.off_thread is not None and self.off_thread < 1:
+            raise ValueError(f"off_thread is {self.off_thread}, must be 1 or more bytes, or None for never")
+        self.find_backend()
+
+    def find_backend(self) -> Backend:
+        """The back end. ValueError for a name that there is not, ImportError if it is not installed."""
+        return find_backend(self.backend) if self.backend is None or isinstance(self.backend, str) else self.backend
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What two sides have agreed on. bits: of the window of that side's compressor; keeps: it takes its context over
+    from one message to the next.
+    """
+
+    client: bool  # we are the client
+    server_keeps: bool
+    client_keeps: bool
+    server_bits: int
+    client_bits: int
+    settings: Deflate
+
+    def inflater(self, max_size: int | None) -> Inflater:
+        """For the messages that come."""
+        return Inflater(self.inflate_stream(), max_size=max_size, off_thread=self.settings.off_thread)
+
+    def inflate_stream(self) -> InflateStream:
+        """For payload that comes."""
+        backend = self.settings.find_backend()
+        bits, keeps = (self.server_bits, self.server_keeps) if self.client else (self.client_bits, self.client_keeps)
+        return InflateStream(functools.partial(backend.decompressor, bits), backend.error, keeps)
+
+    def deflater(self, flusher: Flusher | None = None) -> Deflater:
+        """For the messages that go. flusher: of a loop, whose connections share what they can."""
+        settings = self.settings
+        bits, keeps = (self.client_bits, self.client_keeps) if self.client else (self.server_bits, self.server_keeps)
+        key = (settings, bits)
+        if not keeps and flusher is not None and key in flusher.deflaters:
+            shared: Deflater = flusher.deflaters[key]
+            return shared
+        make = functools.partial(settings.find_backend().compressor, settings.level, bits, settings.mem_level)
+        made = Deflater(make, keeps, threshold=settings.threshold, large=settings.off_thread)
+        if not keeps and flusher is not None:
+            flusher.deflaters[key] = made
+        return made
+
+
+class PerMessageDeflate(Extension):
+    """The extension in one opening handshake, for wsproto's Request or AcceptConnection event.
+
+    agreement: None until it is agreed on. max_size: bytes that a message may inflate to, if the frame hooks inflate it;
+    None for no limit.
+    """
+
+    name = NAME
+
+    def __init__(self, settings: Deflate | None = None, *, max_size: int | None = 2**20) -> None:
+        self.settings = settings or Deflate()
+        self.max_size = max_size
+        self.agreement: Agreement | None = None
+        self._inflating: InflateStream | None = None
+        self._deflating: Deflater | None = None
+        self._incoming: bool | None = None  # whether the message under way is compressed; None between two
+        self._outgoing: bool | None = None
+        self._inflated = 0  # bytes of the message under way
+        self._is_data = False  # the frame under way is of a message
+
+    def enabled(self) -> bool:
+        """Whether it was agreed on."""
+        return self.agreement is not None
+
+    # The opening handshake
+
+    def offer(self) -> str:
+        """A client's offer (7.1)."""
+        wanted = self.settings
+        parameters = []
+        if wanted.server_no_context_takeover:
+            parameters.append("server_no_context_takeover")
+        if wanted.client_no_context_takeover:
+            parameters.append("client_no_context_takeover")
+        if wanted.server_max_window_bits is not None:
+            parameters.append(f"server_max_window_bits={wanted.server_max_window_bits}")
+        bits = wanted.client_max_window_bits
+        parameters.append("client_max_window_bits" if bits is None else f"client_max_window_bits={max(bits, 9)}")
+        return "; ".join(parameters)
+
+    def finalize(self, offer: str) -> None:
+        """A server's answer. Raises RemoteProtocolError if it is none to our offer: that fails the handshake (7.1)."""
+        wanted = self.settings
+        own = max(wanted.client_max_window_bits or OWN_BITS, 9)
+        try:
+            if self.agreement is not None:
+                raise ValueError("it stands twice")
+            answer = _parameters(offer)
+            server_bits = _bits(answer, "server_max_window_bits", wanted.server_max_window_bits)
+            client_bits = _bits(answer, "client_max_window_bits", wanted.client_max_window_bits and own)
+            if wanted.server_max_window_bits is not None and "server_max_window_bits" not in answer:
+                raise ValueError("server_max_window_bits was asked for and is missing")
+            if wanted.server_no_context_takeover and "server_no_context_takeover" not in answer:
+                raise ValueError("server_no_context_takeover was asked for and is missing")
+            if client_bits < 9:
+                raise ValueError("client_max_window_bits is 8, which zlib cannot compress with")
+        except ValueError as error:
+            raise RemoteProtocolError(f"answer {offer!r} to our offer is not valid: {error} (RFC 7692 7.1)") from None
+        self.agreement = Agreement(
+            client=True,
+            server_keeps="server_no_context_takeover" not in answer,
+            client_keeps="client_no_context_takeover" not in answer and not wanted.client_no_context_takeover,
+            server_bits=server_bits,
+            client_bits=min(client_bits, own),
+            settings=wanted,
+        )
+
+    def accept(self, offer: str) -> str | None:
+        """A server's answer to an offer, its parameters; None to decline it. The first that will do is taken."""
+        wanted = self.settings
+        if self.agreement is not None:
+            return None
+        try:
+            asked = _parameters(offer, bare=frozenset({"client_max_window_bits"}))
+            server_bits = min(_bits(asked, "server_max_window_bits"), max(wanted.server_max_window_bits or OWN_BITS, 9))
+            client_bits = _bits(asked, "client_max_window_bits")
+        except ValueError:
+            return None
+        if server_bits < 9:
+            return None  # zlib cannot compress with a window of 256 bytes
+        if "client_max_window_bits" in asked and wanted.client_max_window_bits is not None:
+            client_bits = min(client_bits, wanted.client_max_window_bits)
+        answer = []
+        server_keeps = "server_no_context_takeover" not in asked and wanted.server_no_context_takeover is False
+        client_keeps = "client_no_context_takeover" not in asked and wanted.client_no_context_takeover is False
+        if not server_keeps:
+            answer.append("server_no_context_takeover")
+        if not client_keeps:
+            answer.append("client_no_context_takeover")
+        if "server_max_window_bits" in asked or server_bits < MAX_BITS:
+            answer.append(f"server_max_window_bits={server_bits}")
+        if "client_max_window_bits" in asked and client_bits < MAX_BITS:
+            answer.append(f"client_max_window_bits={client_bits}")
+        self.agreement = Agreement(
+            client=False,
+            server_keeps=server_keeps,
+            client_keeps=client_keeps,
+            server_bits=server_bits,
+            client_bits=client_bits,
+            settings=wanted,
+        )
+        return "; ".join(answer)
+
+    # The frames, for a connection that calls these hooks as wsproto's does
+
+    def frame_inbound_header(
+        self, proto: Any, opcode: Opcode, rsv: RsvBits, payload_length: int
+    ) -> CloseReason | RsvBits:
+        """Grants RSV1 to the first frame of a message (6.1), and to no other."""
+        self._is_data = not opcode.iscontrol()
+        if rsv.rsv1 and (opcode.iscontrol() or opcode is Opcode.CONTINUATION):
+            return CloseReason.PROTOCOL_ERROR
+        if self._is_data and opcode is not Opcode.CONTINUATION:
+            self._incoming = rsv.rsv1
+            self._inflated = 0
+        return RsvBits(True, False, False)
+
+    def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes | CloseReason:
+        """What payload inflates to; the close code if it is corrupt (1007) or too much (1009)."""
+        if not (self._is_data and self._incoming):
+            return data
+        return self._inflate(bytes(data))
+
+    def frame_inbound_complete(self, proto: Any, fin: bool) -> bytes | CloseReason | None:
+        """What the end of a message adds to it, or a close code."""
+        if not (fin and self._is_data and self._incoming):
+            return None
+        self._incoming = None
+        return self._inflate(None)
+
+    def frame_outbound(self, proto: Any, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool) -> tuple[RsvBits, bytes]:
+        """A frame's bits and payload: compressed from the threshold on, of a fragmented message by its first part."""
+        if opcode.iscontrol():
+            return rsv, data
+        if self._deflating is None:
+            assert self.agreement is not None
+            self._deflating = self.agreement.deflater()
+        if opcode is Opcode.CONTINUATION:
+            payload = self._part(data, fin) if self._outgoing else data
+            return rsv, payload
+        chosen = self._deflating.choose(data)
+        whole = self._deflating.compress(chosen) if fin and chosen is not None else None
+        self._outgoing = not fin and chosen is not None
+        if whole is None and not self._outgoing:
+            return rsv, data
+        return RsvBits(True, rsv.rsv2, rsv.rsv3), self._part(data, False) if whole is None else whole
+
+    def _inflate(self, data: bytes | None) -> bytes | CloseReason:
+        """What payload becomes, or, for None, the end of a message."""
+        if self._inflating is None:
+            assert self.agreement is not None
+            self._inflating = self.agreement.inflate_stream()
+        most = sys.maxsize - 1 if self.max_size is None else self.max_size - self._inflated
+        try:
+            out = self._inflating.end(most) if data is None else self._inflating.inflate(data, most)
+        except CorruptData:
+            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+        self._inflated += len(out)
+        return out if len(out) <= most else CloseReason.MESSAGE_TOO_BIG
+
+    def _part(self, data: bytes, fin: bool) -> bytes:
+        assert self._deflating is not None
+        if not data:
+            return FINAL if fin else data
+        payload = self._deflating.part(data)
+        return payload[:-4] if fin else payload
+
+
+def agreement_of(extensions: Sequence[object]) -> Agreement | None:
+    """What the extensions of a handshake have agreed on; None for no compression."""
+    return next((one.agreement for one in extensions if isinstance(one, PerMessageDeflate)), None)
+
+
+_PARAMETER: Final = re.compile(r'([a-z_]+)[ \t]*(?:=[ \t]*(?:([0-9]+)|"((?:[0-9]|\\[0-9])+)"))?')
+_FLAGS: Final = frozenset({"server_no_context_takeover", "client_no_context_takeover"})
+_WINDOWS: Final = frozenset({"server_max_window_bits", "client_max_window_bits"})
+
+
+def _parameters(text: str, bare: frozenset[str] = frozenset()) -> dict[str, int | None]:
+    """The parameters of an offer or an answer, each with its value; ValueError unless all are as RFC 7692 7.1 has them.
+
+    A value may be a quoted string (RFC 6455 9.1). bare: windows that may come without a value.
+    """
+    found: dict[str, int | None] = {}
+    for part in text.split(";")[1:]:
+        match = _PARAMETER.fullmatch(part.strip(" \t"))
+        if match is None:
+            raise ValueError(f"{part.strip()!r} is no parameter of {NAME}")
+        name, value = match[1], match[2] if match[3] is None else match[3].replace("\\", "")
+        if name in found:
+            raise ValueError(f"{name} stands twice")
+        if name not in _FLAGS | _WINDOWS or (name in _FLAGS and value is not None):
+            raise ValueError(f"{part.strip()!r} is no parameter of {NAME}")
+        if value is None and name in _WINDOWS - bare:
+            raise ValueError(f"{name} has no value")
+        # 7.1.2: 8 to 15, without leading zeros.
+        if value is not None and (value.startswith("0") or len(value) > 2 or not 8 <= int(value) <= MAX_BITS):
+            raise ValueError(f"{name} is {value}, must be 8 to {MAX_BITS}")
+        found[name] = None if value is None else int(value)
+    return found
+
+
+def _bits(parameters: dict[str, int | None], name: str, most: int | None = None) -> int:
+    """The window that a parameter grants; ValueError if it is more than was offered."""
+    bits = parameters.get(name) or MAX_BITS
+    if name in parameters and most is not None and bits > most:
+        raise ValueError(f"{name} is {bits}, {most} was offered")
+    return bits
