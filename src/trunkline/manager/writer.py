@@ -86,7 +86,7 @@ class Writer(Generic[Sends]):
     def begin(self, link: WebSocket) -> None:
         """The link is for all from now on. What waits has waited long enough."""
         self._link = link
-        self._is_ripe = True
+        self._is_ripe = bool(self._outbox)
         self.flush()
 
     def stop(self) -> list[Delivery[Sends]]:
