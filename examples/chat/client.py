@@ -1,0 +1,52 @@
+"""Says each line of the standard input in a room, and prints what is heard there.
+
+client.py ROOM [NAME] [URL]
+
+What is said while the line is down is sent when it is up again, in order, and under the same name.
+"""
+
+import asyncio
+import contextlib
+import sys
+
+from messages import Asked, Enter, Heard, Said, Say
+
+import trunkline
+
+
+async def main(room: str, name: str = "somebody", url: str = "ws://127.0.0.1:8802") -> None:
+    """Talk until the input ends."""
+
+    async def enter(session: trunkline.Session[Asked, Heard]) -> None:
+        print(f"* {await session.request(Enter(name))}", flush=True)
+
+    chat: trunkline.Service[Asked, Heard] = trunkline.Service(
+        "chat",
+        url + "/{room}",
+        sends=Asked,
+        receives=Heard,
+        correlate=("id", "id"),
+        on_connected=enter,
+        on_undelivered=lambda delivery: print(f"! {delivery.message.text}: {delivery.outcome}", flush=True),
+    )
+    async with trunkline.ConnectionManager([chat]) as manager:
+        line = await manager.connect(chat, room=room)
+        hearing = asyncio.create_task(hear(line))
+        while text := await asyncio.to_thread(sys.stdin.readline):
+            await line.send(Say(text.rstrip()))
+        await line.drain(5)
+        await line.close()
+        await hearing
+
+
+async def hear(line: trunkline.Connection[Asked, Heard]) -> None:
+    """Print what is heard, until the line is closed."""
+    async for heard in line:
+        print(f"{heard.who}: {heard.text}" if isinstance(heard, Said) else f"* {heard}", flush=True)
+
+
+if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit(__doc__)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""The pages of the examples, in a real browser against their servers."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+pytestmark = pytest.mark.anyio
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def address() -> Iterator[Callable[[str], str]]:
+    """Starts a server of the examples, and gives the address of its page."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(program: str) -> str:
+        command = [sys.executable, str(EXAMPLES / program), "0"]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert running[-1].stdout is not None
+        return running[-1].stdout.readline().split()[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+async def test_a_page_chats(page: Page, address: Callable[[str], str]) -> None:
+    await page.goto(address("chat/server.py"))
+    await expect(page.locator("#heard")).to_contain_text("here: browser")
+    await page.fill("#say", "hello from a page")
+    await page.press("#say", "Enter")
+    await expect(page.locator("#heard")).to_contain_text("browser: hello from a page")
+
+
+async def test_a_page_is_a_terminal(page: Page, address: Callable[[str], str]) -> None:
+    await page.goto(address("terminal/server.py"))
+    await page.fill("#keys", "echo $((6 * 7))")
+    await page.press("#keys", "Enter")
+    await expect(page.locator("#screen")).to_contain_text("42")
