@@ -10,6 +10,7 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from trunkline.net.accepting import Listening, steady
 from trunkline.net.http import HeadersLike
 from trunkline.net.logs import log_fields
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
@@ -52,7 +53,7 @@ class Server:
         self._class = websocket_class(self._loop)
         self._refused: set[WebSocket] = set()
         self._handlers: set[asyncio.Task[None]] = set()
-        self._listening: asyncio.Server | None = None
+        self._listening: asyncio.Server | Listening | None = None
         self._closing: asyncio.Task[None] | None = None
         self._serving: asyncio.Future[None] | None = None
         self.connections: set[WebSocket] = set()  # the open ones
@@ -253,7 +254,8 @@ def serve(
         create = loop.create_unix_server if unix is not None else loop.create_server
         tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": settings.open_timeout}
         accept = functools.partial(server.accept, plain=ssl is None)
-        listening = server._listening = await create(accept, backlog=backlog, start_serving=False, **tls, **where)
+        bound = await create(accept, backlog=backlog, start_serving=False, **tls, **where)
+        listening = server._listening = steady(bound, accept, backlog, tls, settings.logger)
         try:
             await listening.start_serving()
         except BaseException:  # a create_server that starts by itself would go on listening if it is cancelled
