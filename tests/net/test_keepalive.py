@@ -134,10 +134,27 @@ def test_bytes_that_are_read_just_after_the_deadline_save_the_line():
     bench.line.received += 1
     bench.clock.advance(SECOND_LOOK)
     assert bench.line.dead == 0
+    assert len(bench.line.pings) == 2, "the second one probes"
     bench.clock.advance(5)
-    assert len(bench.line.pings) == 2
+    assert len(bench.line.pings) == 3
     bench.clock.advance(15 + SECOND_LOOK)
     assert bench.line.dead == 1
+
+
+@pytest.mark.parametrize("moment", [20, 34.999, 35.25])
+def test_a_timer_that_comes_late_brings_a_probe_and_no_verdict(moment):
+    """We slept, or the whole machine did: what did not come meanwhile proves nothing."""
+    bench = Bench(20, 15)
+    bench.keepalive.start()
+    bench.clock.advance(moment)
+    bench.clock.now += 3600
+    bench.clock.advance(0)
+    pings = len(bench.line.pings)
+    bench.clock.advance(14.999)
+    assert bench.line.dead == 0
+    assert pings >= 2
+    bench.clock.advance(0.001 + SECOND_LOOK)
+    assert bench.line.dead == 1, "the probe's time was up"
 
 
 def test_while_reading_is_paused_silence_proves_nothing():

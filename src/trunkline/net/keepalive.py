@@ -2,8 +2,10 @@
 
 Theory of operation. Every `ping_interval` a ping goes out. If no byte at all has come `ping_timeout` later, the line is
 dead: any byte is a sign of life, not the pong alone, since a pong may stand behind megabytes of data. A timer that
-fires after the loop has stalled may run before the bytes that came meanwhile are read, so a missed deadline is looked
-at once more a moment later. While we ourselves have paused reading, silence proves nothing and no verdict is given.
+fires after the loop has stalled may run before the bytes that came meanwhile are read, or our ping may have been held
+up as well: so a missed deadline brings another ping, and is looked at once more a moment later. If the timer itself
+came late, we or the whole machine slept, and what did not come meanwhile proves nothing: it all begins anew. While we
+ourselves have paused reading, silence proves nothing either, and no verdict is given.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from trunkline.net.timers import Timers
 
 __all__ = ["Keepalive", "Pinged"]
 
-SECOND_LOOK: Final = 0.1  # seconds between a missed deadline and the verdict
+SECOND_LOOK: Final = 0.5  # seconds between a missed deadline and the verdict
+STALL: Final = 0.5  # seconds that a timer may come late before we take it that we slept
 MAX_PENDING: Final = 64  # pings of the keepalive and of callers that wait for their pong; the oldest is given up
 
 
@@ -133,14 +136,22 @@ class Keepalive:
         if self._is_alive(pinged):
             interval, timeout = self._settings.ping_interval or 0, self._settings.ping_timeout or 0
             self._after(max(0.0, interval - timeout), Keepalive._tick)
+        elif self._has_slept():
+            self._tick(pinged)
         else:
+            self.ping(None, None)
             self._after(SECOND_LOOK, Keepalive._sentence)
 
     def _sentence(self, pinged: Pinged) -> None:
         if self._is_alive(pinged):
             self._judge(pinged)
+        elif self._has_slept():
+            self._tick(pinged)
         else:
             pinged.declare_dead()
+
+    def _has_slept(self) -> bool:
+        return self._timers.time() - self.due > STALL
 
     def _is_alive(self, pinged: Pinged) -> bool:
         return pinged.is_deaf() or pinged.bytes_seen() != self._seen

@@ -54,6 +54,10 @@ class Timers:
         self._loop = loop
         self._queues: dict[float, _Queue] = {}
 
+    def time(self) -> float:
+        """The loop's time, in seconds."""
+        return self._loop.time()
+
     def after(self, delay: float, item: Timed) -> None:
         """Has `item.come_due()` called after delay seconds. An item may wait once at a time."""
         queue = self._queues.get(delay)
