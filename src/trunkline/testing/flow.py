@@ -45,7 +45,7 @@ class Flow:
         self._amounts: dict[str, float] = {}  # of the delay, the split and the throttle that are on
         self._stalls = 0
         self._is_choked = False  # the target does not take more
-        self._is_sunk = False
+        self.is_sunk = False
         self._is_stopped = False
         self._free_at = 0.0  # when a throttled flow may pass the next piece
         self._rest: asyncio.Handle | None = None  # until it has run, nothing passes
@@ -54,7 +54,7 @@ class Flow:
 
     def feed(self, data: bytes) -> None:
         """Bytes for the other end."""
-        if not self._is_sunk and not self._is_stopped:
+        if not self.is_sunk and not self._is_stopped:
             self._waiting.append((self._loop.time(), data))
             self._held += len(data)
             self.pump()
@@ -107,7 +107,7 @@ class Flow:
 
     def sink(self) -> None:
         """From now on, what comes is read and thrown away, and so is its end."""
-        self._is_sunk = True
+        self.is_sunk = True
         self._clear()
         self.check_reading()
 
@@ -137,12 +137,12 @@ class Flow:
         if source is None or source.is_closing():
             return
         is_barred = is_full or self._stalls > 0 or self._target.transport is None
-        wanted = self._is_sunk or self._is_stopped or not is_barred
+        wanted = self.is_sunk or self._is_stopped or not is_barred
         if wanted is not source.is_reading():
             (source.resume_reading if wanted else source.pause_reading)()
 
     def _may_pass(self) -> bool:
-        is_barred = self._stalls > 0 or self._is_choked or self._is_sunk or self._is_stopped
+        is_barred = self._stalls > 0 or self._is_choked or self.is_sunk or self._is_stopped
         return not is_barred and self._rest is None and self._target.transport is not None
 
     def _pass_one(self) -> bool:

@@ -25,6 +25,8 @@ from trunkline.testing.flow import Flow
 
 __all__ = ["FaultProxy", "Incident", "Line", "reset"]
 
+LINGER: Final = 60.0  # seconds that a half-open line is kept for an end that sends nothing more
+
 Gone = Literal["server", "client", "both"]
 
 _SENDER: Final[dict[str, Gone]] = {"client": "server", "server": "client", "both": "both"}  # of the bytes toward an end
@@ -225,6 +227,10 @@ class Line:
             if not self._is_over:
                 self._dial = self._loop.create_task(self._connect())
 
+    def forget_later(self, end: _End) -> None:
+        """An end of a half-open line has said that it sends nothing more; to answer would be more than it may hear."""
+        self._timers.append(self._loop.call_later(LINGER, end.drop))
+
     def check_end(self) -> None:
         """Whether it is over, now that an end is gone."""
         if self.client.transport is None and self.server.transport is None and self._dial is None:
@@ -309,6 +315,11 @@ class _End(asyncio.Protocol):
             self._into.pump()
         self._out.check_reading()
 
+    def drop(self) -> None:
+        """Ends it at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         self._out.feed(data)
 
@@ -316,6 +327,8 @@ class _End(asyncio.Protocol):
         self._out.feed_end("eof")
         if self._line.is_cut and self.transport is not None:
             self.transport.close()
+        elif self._out.is_sunk:
+            self._line.forget_later(self)
         return True  # what comes the other way still passes
 
     def pause_writing(self) -> None:
