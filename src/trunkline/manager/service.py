@@ -50,6 +50,7 @@ class ConnectOptions(TypedDict, total=False):
     max_queue: int | tuple[int, int] | None
     write_limit: int
     user_agent_header: str | None
+    max_redirects: int
     logger: logging.Logger
 
 

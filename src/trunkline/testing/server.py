@@ -115,7 +115,7 @@ class ScriptedServer:
                 transport.write_eof()
             while await peer.reader.read(65_536):
                 pass
-        except ConnectionError:
-            pass
+        except OSError:
+            pass  # reset, or gone before we ended it
         finally:
             transport.close()
