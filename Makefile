@@ -13,7 +13,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DONE := .venv/done
 BENCH_SHARED := $(wildcard benchmarks/c/shared/*.[ch])
-BENCH_PROGRAMS := $(patsubst benchmarks/c/%.c,build/bench/%,$(filter-out %/marks.c,$(wildcard benchmarks/c/*.c)))
+BENCH_PROGRAMS := $(patsubst benchmarks/c/%.c,build/bench/%,$(filter-out %/marks.c %/allocator.c,$(wildcard benchmarks/c/*.c)))
 NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h')
 
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
@@ -40,7 +40,7 @@ lint: $(DONE)/core $(DONE)/lint  ## check style, formatting, types and the stubs
 bench: $(DONE)/core $(DONE)/bench $(BENCH_PROGRAMS)  ## measure trunkline and its peers side by side; write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-instructions: $(DONE)/core build/bench/marks.so  ## count the core's instructions a message; fail if they have grown by 3 %
+instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## count the core's instructions a message; fail if they have grown by 3 %
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)
 
 conformance: $(DONE)/core $(DONE)/test  ## run the Autobahn suite in both roles; WSTEST=... names its program
@@ -80,10 +80,10 @@ $(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: $(DONE)/venv pyproject.toml
 	@$(PIP) install --group $*
 	@touch $@
 
-build/bench/marks.so: benchmarks/c/marks.c
+build/bench/%.so: benchmarks/c/%.c
 	@scripts/system "$(PYTHON)" counts
 	@mkdir -p build/bench
-	@$(CC) -O2 -Wall -Wextra -shared -fPIC -o $@ $<
+	@$(CC) -O2 -Wall -Wextra -shared -fPIC -fno-builtin-malloc -o $@ $<
 
 build/bench/%: benchmarks/c/%.c $(BENCH_SHARED)
 	@scripts/system "$(PYTHON)" bench

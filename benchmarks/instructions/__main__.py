@@ -34,9 +34,10 @@ from benchmarks.tables import markdown
 
 ROOT = Path(__file__).parents[2]
 MARKS = ROOT / "build" / "bench" / "marks.so"
+ALLOCATOR = ROOT / "build" / "bench" / "allocator.so"
 GENERATED = ROOT / "build" / "cython" / "native" / "trunkline" / "_frames.c"
 
-# The C library picks its copies by the CPU; with these off every x86-64 counts the same ones.
+# The C library picks its copies by the CPU. With these off every x86-64 counts the same ones.
 TUNABLES = "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM"
 
 
@@ -79,7 +80,13 @@ def count() -> Counts:
             "benchmarks.instructions.driver",
             str(MARKS),
         ]
-        settings = {"PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT), "GLIBC_TUNABLES": TUNABLES}
+        settings = {
+            "PYTHONHASHSEED": "0",
+            "PYTHONMALLOC": "malloc",
+            "PYTHONPATH": str(ROOT),
+            "LD_PRELOAD": str(ALLOCATOR),
+            "GLIBC_TUNABLES": TUNABLES,
+        }
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **settings}, check=False)
         if done.returncode:
             raise SystemExit(f"the driver failed:\n{done.stdout}{done.stderr}")
