@@ -30,6 +30,8 @@ setup(
             extension("_frames", KERNELS),
             extension("_batch", ["header"]),
             extension("_inbox", []),
+            extension("_backlog", []),
+            extension("_writer", []),
             extension("_outlet", []),
             extension("_link", []),
             extension("_metrics", ["histogram"]),

@@ -16,7 +16,8 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._frames cimport TL_PING, TL_PONG
 from trunkline._inbox cimport MESSAGE, NEXT_MESSAGE, Batches, Inbox
-from trunkline._outlet cimport OPEN, READ_BUFFER, Outlet
+from trunkline._outlet cimport Outlet
+from trunkline._writer cimport OPEN, READ_BUFFER
 
 
 cdef enum:
@@ -38,7 +39,8 @@ cdef class Link(Outlet):
         self._keys = self._flusher._keys if decoder.client else None
         self._write_limit = write_limit
         self._wire_state = OPEN
-        self._handed = True  # the transport may hold the end of the handshake
+        if self._fd < 0:
+            self._handed = True  # the transport may hold the end of the handshake
 
     def _adapt(self, bint adapts):
         """adapts: the loop hands us `bytes`, and takes another in our place (`_make_twin`) for large payloads."""
@@ -154,7 +156,7 @@ cdef class Link(Outlet):
             if decoder.fault is not None and not self._ended:
                 self._fault(decoder.fault)
             self._corked = False
-            self._flush()
+            self.flush()
             if self._inbox is not None and self._inbox.is_over():
                 self._pause_reading()
             if decoder.inflater is not None and decoder.inflater.stalled:

@@ -1,48 +1,17 @@
-"""The way out of a connection: what is sent joins a batch, and a batch leaves in one write.
+"""The way out of a connection: what is sent becomes frames, and joins a batch.
 
-Theory of operation. Whatever is sent while a read is processed (the outlet is corked), and whatever a task sends in one
-turn of the loop, joins one `Batch`. It leaves when the read is done, or, with those of all other connections, when the
-loop's `Flusher` runs at the end of the turn. A large unmasked message is not copied into the batch: it is written
-behind it from where it lies. On plain TCP, and while the transport holds no bytes of ours, a write is one send(2) on
-the transport's socket; what the socket does not take, and everything under TLS, is handed to the transport as `bytes`.
-
-The socket belongs to the transport: it is used only between `connection_made` and the moment we ask for the close or
-are told of it. Both loops call `connection_lost` before they close it, except that uvloop closes every socket with the
-loop itself; so a closed loop is looked for first.
+Theory of operation. A message is encoded into the batch of its `Writer`, which says when it leaves. A large unmasked
+message is not copied there: it is written behind the batch from where it lies. A message may only be sent while the
+connection is open, and while no more than `write_limit` bytes wait for the peer.
 """
 
-cimport cython
-from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
-from trunkline._frames cimport TL_BINARY, TL_PING, TL_PONG, TL_TEXT
+from trunkline._frames cimport TL_BINARY, TL_CONTINUATION, TL_PING, TL_PONG, TL_TEXT
+from trunkline._writer cimport OPEN, Writer
 
 from trunkline._inbox import DONE as _DONE
-
-cdef extern from *:
-    """
-    #ifdef _WIN32
-    /* Sockets are not file descriptors here: everything goes through the transport. */
-    static Py_ssize_t tl_send_now(int fd, const void *bytes, size_t n, const void *more, size_t m) { return 0; }
-    #else
-    #include <sys/socket.h>
-    #include <sys/uio.h>
-    #ifndef MSG_NOSIGNAL
-    #define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
-    #endif
-    /* What the socket takes at once of n bytes and then m more (m may be 0); 0 if nothing, or on any error: the
-     * transport meets the error itself and reports it. Keeps neither pointer. */
-    static Py_ssize_t tl_send_now(int fd, const void *bytes, size_t n, const void *more, size_t m) {
-        struct iovec parts[2] = {{(void *)bytes, n}, {(void *)more, m}};
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-        const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-        ssize_t sent = m ? sendmsg(fd, &message, flags) : send(fd, bytes, n, flags);
-        return sent < 0 ? 0 : (Py_ssize_t)sent;
-    }
-    #endif
-    """
-    Py_ssize_t tl_send_now(int fd, const void *data, size_t n, const void *more, size_t m) noexcept
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(object value) noexcept
@@ -52,99 +21,27 @@ cdef extern from "Python.h":
 cdef enum:
     FIN = 0x80
     RSV1 = 0x40                # RFC 7692 6: this message is compressed
-    KEYS_BLOCK = 4096          # bytes of a loop's pool of masking keys
     UNCOPIED = 32 * 1024       # bytes (of text: characters): so large an unmasked message is not copied
-    FLUSH_AT = 64 * 1024       # a batch of this many bytes does not wait for the end of the turn
-    KEPT_SIZE = 256 * 1024     # a larger batch gives its memory back when it is empty
-    LARGE_SIZE = 4 * 1024 * 1024  # the largest batch that is kept all the same, one a loop
-    KEPT_BATCHES = 1024        # empty batches that a loop keeps: a broadcast takes one a connection
 
 
 cdef object DONE = _DONE
 
 
-@cython.final
-cdef class Flusher:
-    """Writes at the end of a turn what the outlets of one loop have sent in it, and lends them buffers meanwhile."""
-
-    def __cinit__(self, loop):
-        cdef bytearray buffer = bytearray(READ_BUFFER)
-        self.loop = loop
-        self._keys = MaskingKeys(KEYS_BLOCK)
-        self._dirty = []
-        self._spare = []
-        self.deflaters = {}
-        self._view = memoryview(buffer)  # holds the buffer, which can no more be resized
-        self._read = <uint8_t *>PyByteArray_AS_STRING(buffer)
-
-    cdef Batch borrow(self, Py_ssize_t size):
-        cdef Batch large
-        if size > KEPT_SIZE and self._large is not None:
-            large, self._large = self._large, None
-            return large
-        return self._spare.pop() if self._spare else Batch.__new__(Batch)
-
-    cdef int give_back(self, Batch batch) except -1:
-        # Memory that is mapped and unmapped for each large message costs more than its copy: one large batch is kept.
-        if self._large is None and KEPT_SIZE < batch._size <= LARGE_SIZE:
-            batch._used = 0
-            self._large = batch
-            return 0
-        batch.shrink(KEPT_SIZE)
-        if len(self._spare) < KEPT_BATCHES:
-            self._spare.append(batch)
-        return 0
-
-    cdef int add(self, Outlet outlet) except -1:
-        self._dirty.append(outlet)
-        if not self._scheduled:
-            self.loop.call_soon(self.flush)
-            self._scheduled = True
-        return 0
-
-    def flush(self):
-        """Writes what every outlet has to send."""
-        cdef list dirty = self._dirty
-        cdef Outlet outlet
-        self._dirty = []
-        self._scheduled = False
-        for outlet in dirty:
-            outlet._listed = False
-            try:
-                outlet._flush()
-            except Exception as error:
-                outlet._on_broken(error)
+cdef const uint8_t *large_payload(object message, Py_ssize_t *n, unsigned *opcode) except? NULL:
+    """The payload of a message that is too large to be copied, its bytes and its opcode; NULL for any other message."""
+    if PyBytes_CheckExact(message) and PyBytes_GET_SIZE(message) >= UNCOPIED:
+        n[0], opcode[0] = PyBytes_GET_SIZE(message), TL_BINARY
+        return <const uint8_t *>PyBytes_AS_STRING(message)
+    if PyUnicode_CheckExact(message) and PyUnicode_GET_LENGTH(message) >= UNCOPIED:
+        opcode[0] = TL_TEXT
+        return <const uint8_t *>PyUnicode_AsUTF8AndSize(message, n)
+    return NULL
 
 
-cdef class Outlet:
+cdef class Outlet(Writer):
     """What of a link sends."""
 
-    def __cinit__(self, *args, **kwargs):
-        self._fd = -1
-
     # What the connection tells
-
-    def _join(self, Flusher flusher not None):
-        """What the loop shares. Before all else: asyncio asks for a buffer before it says connection_made, under TLS."""
-        self._flusher = flusher
-
-    def _attach(self, transport, int fd):
-        """The transport is there. fd: the socket of a plain TCP transport, -1 for any other."""
-        self.transport = transport
-        self._fd = fd
-
-    def _release_socket(self):
-        """The transport is about to close the socket: nothing goes past it any more."""
-        self._fd = -1
-
-    def _detach(self):
-        """The transport is gone: nothing is written any more."""
-        self.transport = None
-        self._fd = -1
-        self._pong = None
-        if self._batch is not None:
-            self._flusher.give_back(self._batch)
-            self._batch = None
 
     def _set_state(self, int state):
         self._wire_state = state
@@ -159,13 +56,10 @@ cdef class Outlet:
         inflated: bytes that it had before it was compressed; -1 if it is not.
         """
         self._put_frame(first, payload)
+        self.messages_sent += first == FIN | TL_CONTINUATION
         if inflated >= 0:
             self.deflated_bytes += <uint64_t>PyBytes_GET_SIZE(payload)
             self.inflated_bytes += <uint64_t>inflated
-
-    @property
-    def _writing_paused(self):
-        return self._full
 
     @property
     def _is_unfinished(self):
@@ -195,7 +89,6 @@ cdef class Outlet:
         return overdue
 
     # What the connection decides, in methods of its own:
-    # _on_broken(error): our own code raised; _on_writable(): the transport has room again
     # _send_slowly(message, compress): a coroutine that sends when there is room, or sends a message in fragments
     # _refusal(), _slow_consumer(pending), _bad_text(error): exceptions for a message that cannot be sent
 
@@ -220,7 +113,13 @@ cdef class Outlet:
     def send_many(self, messages, *, compress=None):
         """Sends several messages, joined into one write. As `send_nowait`; if it raises, none of them was sent."""
         # Encoded apart: what the iterable or a buffer runs on the way may send here too, and may flush.
-        cdef Batch batch = self._encode(messages, compress)
+        cdef list large = []
+        cdef Batch batch = self._encode(messages, compress, large)
+        if large:
+            self.flush()
+            self._overdue = not self._corked
+            for before, message in large:
+                self._write_large(<Batch>before, message)
         if self._batch is None:
             self._batch = batch
         else:
@@ -228,11 +127,15 @@ cdef class Outlet:
             self._flusher.give_back(batch)
         self._mark()
 
-    cdef Batch _encode(self, messages, object compress):
-        """A batch of our own with the frames of these messages, counted as sent."""
+    cdef Batch _encode(self, messages, object compress, list large):
+        """A batch of our own with the frames of these messages, counted as sent. What must leave before it is added to
+        large: batches, each with the large message that it ends with the header of.
+        """
         cdef Batch batch
         cdef uint64_t count = 0
         cdef uint64_t deflated = 0, inflated = 0
+        cdef Py_ssize_t n = 0
+        cdef unsigned opcode = 0
         self._check_open()
         batch = self._flusher.borrow(0)
         try:
@@ -240,7 +143,12 @@ cdef class Outlet:
                 count = self._deflater.put_all(batch, list(messages), compress, self._keys, &deflated, &inflated)
             else:
                 for message in messages:
-                    batch.put_message(message, self._keys)
+                    if self._keys is None and large_payload(message, &n, &opcode) != NULL:
+                        batch.put_header(FIN | opcode, n)
+                        large.append((batch, message))
+                        batch = self._flusher.borrow(0)
+                    else:
+                        batch.put_message(message, self._keys)
                     count += 1
             self._check_open()
         except BaseException as error:
@@ -330,22 +238,23 @@ cdef class Outlet:
 
     cdef bint _put_uncopied(self, object message) except -1:
         """Sends a large message at once, behind the batch and without copying it there; False if it is not large."""
-        cdef const uint8_t *payload
         cdef Py_ssize_t n = 0
-        cdef unsigned opcode
+        cdef unsigned opcode = 0
         cdef Batch batch = self._batch
-        if PyBytes_CheckExact(message) and PyBytes_GET_SIZE(message) >= UNCOPIED:
-            payload, n, opcode = <const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), TL_BINARY
-        elif PyUnicode_CheckExact(message) and PyUnicode_GET_LENGTH(message) >= UNCOPIED:
-            payload, opcode = <const uint8_t *>PyUnicode_AsUTF8AndSize(message, &n), TL_TEXT
-        else:
+        if large_payload(message, &n, &opcode) == NULL:
             return False
         batch.put_header(FIN | opcode, n)
         self._batch = None
         self._overdue = not self._corked
-        self._write(batch, payload, n, message)
-        self._flusher.give_back(batch)
+        self._write_large(batch, message)
         return True
+
+    cdef int _write_large(self, Batch batch, object message) except -1:
+        """Writes the batch, which ends with the header of this message, and the message from where it lies."""
+        cdef Py_ssize_t n = 0
+        cdef unsigned opcode = 0
+        cdef const uint8_t *payload = large_payload(message, &n, &opcode)
+        return self._write(batch, payload, n, message)
 
     cdef int _put_control(self, unsigned opcode, bytes payload) except -1:
         if self.transport is None:
@@ -371,12 +280,6 @@ cdef class Outlet:
         self._mark()
         return 0
 
-    cdef int _lend(self, Py_ssize_t size) except -1:
-        """Sees to it that there is a batch, for about so many bytes."""
-        if self._batch is None:
-            self._batch = self._flusher.borrow(size)
-        return 0
-
     cdef int _put_pong(self, bytes payload) except -1:
         # 5.5.3: only the latest of several pings need be answered, so that a peer that does not read costs one pong.
         if self._full:
@@ -394,75 +297,19 @@ cdef class Outlet:
         return 0
 
     cdef int _check_limit(self) except -1:
-        cdef Py_ssize_t pending = self.transport.get_write_buffer_size()
-        if pending == 0:
-            self._handed = False
-            return 0
-        if self._batch is not None:
-            pending += self._batch._used
+        cdef Py_ssize_t pending = self._pending()
         if pending > self._write_limit:
             raise self._slow_consumer(pending)
         return 0
 
-    cdef int _mark(self) except -1:
-        """The batch has grown: sees to it that it is written."""
-        if self._batch._used >= FLUSH_AT:
-            self._overdue = not self._corked  # a task that only sends would never let the loop run
-            self._flush()
-        elif not self._corked and not self._listed:
-            self._flusher.add(self)
-            self._listed = True
-        return 0
-
-    cpdef int _flush(self) except -1:
-        """Writes the batch without waiting for the end of the turn."""
-        cdef Batch batch = self._batch
-        if batch is not None:
-            self._batch = None
-            self._write(batch, NULL, 0, None)
-            self._flusher.give_back(batch)
-        return 0
-
-    cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
-        """Writes the batch, and behind it n bytes of payload that belong to owner: bytes, or a str (its UTF-8)."""
-        cdef Py_ssize_t sent = 0
-        cdef Py_ssize_t used = batch._used
-        if used + n == 0 or self.transport is None:
-            return 0
-        if self._handed and self.transport.get_write_buffer_size() == 0:
-            self._handed = False
-        # Never past bytes that the transport still holds, nor on a loop that is closed: uvloop closes sockets with it.
-        if self._fd >= 0 and not self._handed and not self._flusher.loop.is_closed():
-            sent = tl_send_now(self._fd, batch._bytes, used, payload, n)
-        self.bytes_sent += <uint64_t>(used + n)
-        self.writes += 1
-        if sent < used + n and self.transport.is_closing():
-            return 0  # the line is gone, and `connection_lost` about to say so
-        if sent < used:
-            self._handed = True
-            self.transport.write(PyBytes_FromStringAndSize(<const char *>batch._bytes + sent, used - sent))
-            sent = used
-        sent -= used
-        if sent < n and self.transport is not None:
-            self._handed = True
-            if type(owner) is bytes:
-                self.transport.write(memoryview(owner)[sent:])  # bytes do not change, and the view keeps them
-            else:
-                self.transport.write(PyBytes_FromStringAndSize(<const char *>payload + sent, n - sent))
-        return 0
-
-    def pause_writing(self):
-        """The transport holds more than its high-water mark."""
-        self._full = True
-
-    def resume_writing(self):
-        """The transport holds less than its low-water mark."""
+    cdef int _make_room(self) except -1:
         cdef bytes payload = self._pong
         self._full = False
         if payload is not None:
             self._pong = None
             self._put_pong(payload)
         self._on_writable()
+        return 0
 
 
 def fan_out(connections, bytes frame not None, message):

@@ -123,7 +123,7 @@ async def test_messages_are_taken_from_a_paused_connection_that_ends(line, end):
 
 
 def waiting_bytes(ws: Any) -> int:
-    return ws.transport.get_write_buffer_size()
+    return ws._waiting
 
 
 async def fill(ws: Any, size: int = 10_000) -> int:

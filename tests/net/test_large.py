@@ -1,12 +1,14 @@
 """Large messages take another way than small ones: received straight into their bytes, sent from where they lie."""
 
+import asyncio
 import os
+import sys
 
 import pytest
 
 import trunkline
 from rawpeer import BINARY, CONTINUATION, TEXT
-from turns import until
+from turns import settle, until
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +117,85 @@ async def test_messages_outlive_their_connection(pair):
             await client.send(message)
             kept.append(await server.recv())
     assert kept == sent
+
+
+async def test_send_many_of_large_and_small_keeps_their_order(pair):
+    large = os.urandom(2**20)
+    sent = ["before", large, b"between", large, large, "x" * 40_000, bytearray(large), "after"]
+    got = []
+
+    async def take(receiver):
+        got.extend([await receiver.recv() for _ in range(len(sent) + 1)])
+
+    async with pair(client={"max_size": None}, server={"max_size": None, "write_limit": 2**26}) as (client, server):
+        taking = asyncio.create_task(take(client))
+        server.send_nowait("first")
+        server.send_many(sent)
+        await taking
+        assert server.stats().messages_sent == len(sent) + 1
+    assert got == ["first", *sent]
+
+
+async def test_send_many_that_raises_has_sent_no_large_message(line):
+    async with line() as (ws, peer):
+        with pytest.raises(TypeError):
+            ws.send_many([bytes(100_000), b"small", 5])
+        await ws.send("next")
+        assert (await peer.frame()).payload == b"next"
+
+
+async def test_bytes_that_wait_belong_to_nobody_else(line):
+    """A slow peer costs what waits for it and no copy of it; what is lost with the line is let go."""
+    large = os.urandom(2**21)
+    before = sys.getrefcount(large)
+    async with line(buffers=65_536, write_limit=2**24) as (ws, _):
+        ws.send_nowait(large)
+        ws.send_nowait("x" * 10)
+        await settle(20)
+        assert 0 < ws._waiting < 2**21 + 100
+        if not ws.is_client:  # a client's message is masked, and so a copy
+            assert sys.getrefcount(large) == before + 1
+        ws.abort()
+        assert sys.getrefcount(large) == before
+        await ws.wait_closed()
+
+
+async def test_many_small_messages_wait_without_costing_more_than_their_bytes(line):
+    async with line(buffers=65_536, write_limit=2**24) as (ws, peer):
+        ws.send_nowait(bytes(2**21))
+        for n in range(2_000):
+            ws.send_nowait(str(n))
+            if n % 10 == 0:
+                await asyncio.sleep(0)
+        assert len((await peer.frame()).payload) == 2**21
+        assert [(await peer.frame()).payload for _ in range(2_000)] == [str(n).encode() for n in range(2_000)]
+        await until(lambda: ws._waiting == 0)
+
+
+async def test_a_close_leaves_behind_all_that_waits(line):
+    large = os.urandom(2**21)
+    async with line(buffers=65_536, write_limit=2**24) as (ws, peer):
+        ws.send_nowait(large)
+        ws.send_nowait(large)
+        closing = asyncio.create_task(ws.close(1000, "done"))
+        assert [(await peer.frame()).payload for _ in range(2)] == [large, large]
+        assert (await peer.frame()).close == (1000, "done")
+        peer.send_close(1000)
+        peer.writer.close()
+        await closing
+
+
+async def test_a_connection_that_fails_sends_what_waits_first(line):
+    large = os.urandom(2**21)
+    async with line(buffers=65_536, write_limit=2**24) as (ws, peer):
+        ws.send_nowait(large)
+        ws.fail(1011, "no more")
+        assert (await peer.frame()).payload == large
+        assert (await peer.frame()).close == (1011, "no more")
+
+
+async def test_a_message_in_fragments_counts_as_one(pair):
+    async with pair() as (client, server):
+        await client.send(["a", "b", "c"])
+        assert await server.recv() == "abc"
+        assert (client.stats().messages_sent, client.stats().frames_sent) == (1, 4)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import Final, NamedTuple
 
-from trunkline._outlet import Flusher
+from trunkline._writer import Flusher
 from trunkline.net.timers import Timers
 
 __all__ = ["Shared", "shared_by"]

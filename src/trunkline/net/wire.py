@@ -205,7 +205,7 @@ class Wire(Link, asyncio.BaseProtocol):
     def abort(self) -> None:
         """Drops the transport at once: no closing handshake, what waits to be sent is lost."""
         if self.transport is not None:
-            self._release_socket()
+            self._drop_socket()
             self.transport.abort()
         if self.transport is not None or self._state is ConnectionState.CONNECTING:
             self._conclude(Close(1006, "", clean=False, initiator=None))
@@ -247,6 +247,7 @@ class Wire(Link, asyncio.BaseProtocol):
         close_timeout.
         """
         self._abort_later()
+        self._release_socket()
         if self.transport is not None and self.transport.can_write_eof():
             with contextlib.suppress(OSError):  # the peer has reset the line, and `connection_lost` is about to say so
                 self.transport.write_eof()
@@ -269,9 +270,7 @@ class Wire(Link, asyncio.BaseProtocol):
             return
         sock = transport.get_extra_info("socket")
         direct = self._plain and sock is not None and transport.get_extra_info("sslcontext") is None
-        self._attach(transport, sock.fileno() if direct else -1)  # type: ignore[arg-type]
-        high, low = self._settings.write_marks
-        transport.set_write_buffer_limits(high=high, low=low)  # type: ignore[attr-defined]
+        self._attach(transport, sock.fileno() if direct else -1, self._settings.write_marks)  # type: ignore[arg-type]
         if self._opening is not None:
             self._opening.begin(self._ws)
 

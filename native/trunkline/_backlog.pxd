@@ -1,0 +1,53 @@
+# What a socket has not taken yet.
+
+from libc.stdint cimport uint8_t
+
+from trunkline._batch cimport Batch
+
+
+cdef extern from * nogil:
+    """
+    #ifndef TL_SEND_NOW
+    #define TL_SEND_NOW
+    #ifdef _WIN32
+    #include <stddef.h>
+    struct iovec { void *iov_base; size_t iov_len; };
+    /* Sockets are not file descriptors here: everything goes through the transport. */
+    static inline Py_ssize_t tl_send_now(int fd, const struct iovec *parts, int count) { return 0; }
+    #else
+    #include <sys/socket.h>
+    #include <sys/uio.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
+    #endif
+    /* What the socket takes at once of the bytes of `count` parts; 0 if nothing, or on any error: the transport meets
+     * the error itself and reports it. Keeps no pointer. */
+    static inline Py_ssize_t tl_send_now(int fd, const struct iovec *parts, int count) {
+        const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+        struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
+        ssize_t sent = count == 1 ? send(fd, parts[0].iov_base, parts[0].iov_len, flags) : sendmsg(fd, &message, flags);
+        return sent < 0 ? 0 : (Py_ssize_t)sent;
+    }
+    #endif
+    #endif
+    """
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    Py_ssize_t tl_send_now(int fd, const iovec *parts, int count) noexcept
+
+
+cdef class Backlog:
+    """Bytes that wait for a socket, where they lie."""
+
+    cdef object _owners             # deque: what the bytes belong to, in the order they leave: Batch, bytes or str
+    cdef Batch _tail                # the last of them if it is a batch, which may grow; else None
+    cdef Py_ssize_t _gone           # bytes of the first owner that have left
+    cdef readonly Py_ssize_t left   # bytes that wait
+    cdef list spent                 # batches whose bytes have left
+
+    cdef bint put_batch(self, Batch batch, Py_ssize_t gone) except -1  # it keeps the batch; else it has copied it
+    cdef int put(self, object owner, Py_ssize_t n, Py_ssize_t gone) except -1
+    cdef int send(self, int fd) except -1
+    cdef bytes take(self, Py_ssize_t most)
+    cdef int _advance(self, Py_ssize_t n) except -1

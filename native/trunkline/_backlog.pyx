@@ -1,0 +1,107 @@
+"""What a socket has not taken yet: bytes that wait where they lie, and leave in their order.
+
+Theory of operation. A socket takes what its buffer has room for. The rest stays in the batch, the bytes or the str that
+it came in: nothing is copied, and the owner lives until its last byte has left. Small writes that follow a batch join
+it, so that a slow peer costs the bytes that wait for it and little more.
+"""
+
+from collections import deque
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
+
+cdef enum:
+    PARTS = 16               # owners that one call sends from
+    TAIL_SIZE = 64 * 1024    # bytes up to which a batch that waits is added to
+
+
+cdef const uint8_t *bytes_of(object owner, Py_ssize_t *n) except NULL:
+    if type(owner) is Batch:
+        n[0] = (<Batch>owner)._used
+        return (<Batch>owner)._bytes
+    if PyBytes_CheckExact(owner):
+        n[0] = PyBytes_GET_SIZE(owner)
+        return <const uint8_t *>PyBytes_AS_STRING(owner)
+    return <const uint8_t *>PyUnicode_AsUTF8AndSize(owner, n)  # the str keeps its UTF-8, at the same place
+
+
+@cython.final
+cdef class Backlog:
+    """The bytes that wait for one socket."""
+
+    def __cinit__(self):
+        self._owners = deque()
+        self.spent = []
+
+    cdef bint put_batch(self, Batch batch, Py_ssize_t gone) except -1:
+        """Adds a batch, all but its first `gone` bytes (0 unless it is the first); gives whether it keeps the batch."""
+        cdef Py_ssize_t used = batch._used
+        if self._tail is not None and self._tail._used + used <= TAIL_SIZE:
+            self._tail.put_bytes(batch._bytes, used)
+            self.left += used
+            return False
+        self.put(batch, used, gone)
+        self._tail = batch
+        return True
+
+    cdef int put(self, object owner, Py_ssize_t n, Py_ssize_t gone) except -1:
+        """Adds the n bytes of owner, all but the first `gone` (0 unless it is the first)."""
+        self._owners.append(owner)
+        self._tail = None
+        self._gone += gone
+        self.left += n - gone
+        return 0
+
+    cdef int send(self, int fd) except -1:
+        """Sends until all has left or the socket takes no more."""
+        cdef iovec parts[PARTS]
+        cdef Py_ssize_t n = 0, asked, sent
+        cdef const uint8_t *data
+        cdef int count
+        while self.left:
+            asked = count = 0
+            for owner in self._owners:
+                data = bytes_of(owner, &n)
+                if count == 0:
+                    data += self._gone
+                    n -= self._gone
+                parts[count].iov_base = <void *>data
+                parts[count].iov_len = <size_t>n
+                asked += n
+                count += 1
+                if count == PARTS:
+                    break
+            sent = tl_send_now(fd, parts, count)
+            self._advance(sent)
+            if sent < asked:
+                break
+        return 0
+
+    cdef bytes take(self, Py_ssize_t most):
+        """Takes out the next bytes: at least one and at most so many, all of one owner."""
+        cdef Py_ssize_t n = 0
+        cdef const uint8_t *data = bytes_of(self._owners[0], &n)
+        cdef bytes taken = PyBytes_FromStringAndSize(<const char *>data + self._gone, min(n - self._gone, most))
+        self._advance(PyBytes_GET_SIZE(taken))
+        return taken
+
+    cdef int _advance(self, Py_ssize_t n) except -1:
+        """The next n bytes have left."""
+        cdef Py_ssize_t size = 0
+        self.left -= n
+        self._gone += n
+        while self._owners:
+            bytes_of(self._owners[0], &size)
+            if self._gone < size:
+                break
+            owner = self._owners.popleft()
+            self._gone -= size
+            if type(owner) is Batch:
+                self.spent.append(owner)
+                if owner is self._tail:
+                    self._tail = None
+        return 0

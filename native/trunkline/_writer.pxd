@@ -1,0 +1,71 @@
+# The end of the way out: from a batch to the socket.
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from trunkline._backlog cimport Backlog
+from trunkline._batch cimport Batch, MaskingKeys
+
+cdef enum:
+    READ_BUFFER = 262144  # bytes of a loop's read buffer
+
+cdef enum:  # wsproto.connection.ConnectionState
+    OPEN = 1
+
+
+cdef class Flusher:
+    """What all connections of one event loop share. Used by that loop's thread alone."""
+
+    cdef readonly object loop
+    cdef MaskingKeys _keys        # for the connections that are clients
+    cdef list _dirty              # connections with output, flushed together at the end of the turn
+    cdef bint _scheduled          # flush() is due in this turn
+    cdef bint _running            # flush() is under way
+    cdef Batch _large             # an empty large batch, or None
+    cdef Batch _next              # an empty batch, or None
+    cdef list _spare              # empty batches, kept for the next one that sends
+    cdef readonly dict deflaters  # without context takeover: one for all connections that agreed on the same
+    cdef object _view             # memoryview of the read buffer that every BufferedProtocol here is read into
+    cdef uint8_t *_read           # its bytes, owned by the bytearray under _view
+
+    cdef Batch borrow(self, Py_ssize_t size)
+    cdef int give_back(self, Batch batch) except -1
+    cdef int add(self, Writer writer) except -1
+
+
+cdef class Writer:
+    """What of a link writes."""
+
+    cdef object __weakref__
+    # The wire
+    cdef readonly object transport   # asyncio's transport; None before connection_made and after connection_lost
+    cdef Flusher _flusher
+    cdef int _fd                     # plain TCP: the socket, for send(2); -1 otherwise. Not owned
+    cdef int _wire_state             # CONNECTING, OPEN, ... (wsproto's values)
+    cdef MaskingKeys _keys           # None for a server
+
+    # Output
+    cdef Batch _batch                # borrowed while there is output; else None
+    cdef bint _corked                # a read is being processed: its output leaves at its end
+    cdef bint _listed                # in the flusher's list
+    cdef bint _handed                # the transport holds bytes of ours; under TLS it may
+    cdef Backlog _backlog            # what the socket has not taken; None, or the transport holds bytes before it
+    cdef Py_ssize_t _high            # bytes that wait at which `send` waits
+    cdef Py_ssize_t _low             # bytes at which it goes on
+    cdef bint _full                  # it waits
+    cdef bint _overdue               # a task has sent FLUSH_AT bytes without letting the loop run
+
+    # Counters
+    cdef readonly uint64_t bytes_sent          # on the wire: handed to the socket or the transport
+    cdef readonly uint64_t writes              # calls that handed bytes on
+
+    # Verbs
+    cdef int _lend(self, Py_ssize_t size) except -1
+    cdef int _mark(self) except -1
+    cdef Py_ssize_t _pending(self) except -1
+    cdef int flush(self) except -1
+    cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
+    cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
+    cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1
+    cdef int _hand_piece(self) except -1
+    cdef int _drain(self) except -1
+    cdef int _make_room(self) except -1

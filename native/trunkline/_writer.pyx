@@ -1,0 +1,290 @@
+"""The end of the way out: a batch of frames becomes one write.
+
+Theory of operation. Whatever is sent while a read is processed (the writer is corked), and whatever a task sends in one
+turn of the loop, joins one `Batch`. It leaves when the read is done, or, with those of all other connections, when the
+loop's `Flusher` runs at the end of the turn.
+
+On plain TCP, and while the transport holds no bytes of ours, a write is one send(2) on the transport's socket. What the
+socket does not take waits in a `Backlog`, and only a small piece of it is handed to the transport, whose high-water mark
+is 0: it says by `pause_writing` that it holds it, and by `resume_writing` that it does no more, so that the socket takes
+again. Everything under TLS is handed to the transport.
+
+The socket belongs to the transport: it is used only between `connection_made` and the moment we ask for the close or
+are told of it. Both loops call `connection_lost` before they close it, except that uvloop closes every socket with the
+loop itself; so a closed loop is looked for first.
+"""
+
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint64_t
+
+from trunkline._backlog cimport Backlog, iovec, tl_send_now
+
+cdef enum:
+    KEYS_BLOCK = 4096          # bytes of a loop's pool of masking keys
+    FLUSH_AT = 64 * 1024       # a batch of this many bytes does not wait for the end of the turn
+    KEPT_SIZE = 256 * 1024     # a larger batch gives its memory back when it is empty
+    LARGE_SIZE = 4 * 1024 * 1024  # the largest batch that is kept all the same, one a loop
+    KEPT_BATCHES = 1024        # empty batches that a loop keeps: a broadcast takes one a connection
+    PIECE = 8 * 1024           # bytes of a backlog that the transport gets, to tell us when the socket takes more
+
+
+@cython.final
+cdef class Flusher:
+    """Writes at the end of a turn what the writers of one loop have sent in it, and lends them buffers meanwhile."""
+
+    def __cinit__(self, loop):
+        cdef bytearray buffer = bytearray(READ_BUFFER)
+        self.loop = loop
+        self._keys = MaskingKeys(KEYS_BLOCK)
+        self._dirty = []
+        self._spare = []
+        self.deflaters = {}
+        self._view = memoryview(buffer)  # holds the buffer, which can no more be resized
+        self._read = <uint8_t *>PyByteArray_AS_STRING(buffer)
+
+    cdef Batch borrow(self, Py_ssize_t size):
+        cdef Batch large
+        if size > KEPT_SIZE and self._large is not None:
+            large, self._large = self._large, None
+            return large
+        if self._next is not None:
+            large, self._next = self._next, None
+            return large
+        return self._spare.pop() if self._spare else Batch.__new__(Batch)
+
+    cdef int give_back(self, Batch batch) except -1:
+        # Memory that is mapped and unmapped for each large message costs more than its copy: one large batch is kept.
+        if self._large is None and KEPT_SIZE < batch._size <= LARGE_SIZE:
+            batch._used = 0
+            self._large = batch
+            return 0
+        batch.shrink(KEPT_SIZE)
+        if self._next is None:
+            self._next = batch
+        elif len(self._spare) < KEPT_BATCHES:
+            self._spare.append(batch)
+        return 0
+
+    cdef int add(self, Writer writer) except -1:
+        self._dirty.append(writer)
+        if not self._scheduled:
+            self.loop.call_soon(self.flush)
+            self._scheduled = True
+        return 0
+
+    def flush(self):
+        """Writes what every writer has to send."""
+        cdef list dirty = self._dirty
+        cdef Writer writer
+        self._dirty = []
+        self._scheduled = False
+        self._running = True
+        try:
+            for writer in dirty:
+                writer._listed = False
+                try:
+                    writer.flush()
+                except Exception as error:
+                    writer._on_broken(error)
+        finally:
+            self._running = False
+
+
+cdef class Writer:
+    """What of a link writes."""
+
+    def __cinit__(self, *args, **kwargs):
+        self._fd = -1
+
+    # What the connection tells
+
+    def _join(self, Flusher flusher not None):
+        """What the loop shares. Before all else: asyncio asks for a buffer before it says connection_made, under TLS."""
+        self._flusher = flusher
+
+    def _attach(self, transport, int fd, marks):
+        """The transport is there. fd: the socket of a plain TCP transport, -1 for any other. marks: bytes that wait at
+        which `send` waits, and goes on.
+        """
+        self.transport = transport
+        self._fd = fd
+        self._high, self._low = marks
+        transport.set_write_buffer_limits(*(marks if fd < 0 else (0, 0)))
+
+    def _release_socket(self):
+        """The transport is about to end its side: nothing goes past it any more, and it gets all that waits."""
+        cdef Backlog backlog = self._backlog
+        self._fd = -1
+        self._backlog = None
+        if backlog is not None and self.transport is not None and not self.transport.is_closing():
+            while backlog.left:
+                self.transport.write(backlog.take(backlog.left))
+
+    def _drop_socket(self):
+        """The transport is about to be aborted: what waits is lost."""
+        self._fd = -1
+        self._backlog = None
+
+    def _detach(self):
+        """The transport is gone: nothing is written any more."""
+        self._drop_socket()
+        self.transport = None
+        if self._batch is not None:
+            self._flusher.give_back(self._batch)
+            self._batch = None
+
+    @property
+    def _writing_paused(self):
+        return self._full
+
+    @property
+    def _waiting(self):
+        """Bytes that wait for the socket."""
+        return self._pending()
+
+    def _flush(self):
+        """Writes the batch without waiting for the end of the turn."""
+        self.flush()
+
+    # What the connection decides, in methods of its own:
+    # _on_broken(error): our own code raised; _on_writable(): the transport has room again
+
+    def pause_writing(self):
+        """The transport holds bytes of ours; under TLS: more than its high-water mark."""
+        self._handed = True
+        if self._fd < 0:
+            self._full = True
+
+    def resume_writing(self):
+        """The transport holds nothing of ours; under TLS: less than its low-water mark."""
+        if self._fd >= 0:
+            self._handed = False
+            try:
+                self._drain()
+            except Exception as error:
+                self._backlog = None
+                self._on_broken(error)
+        if self._full and (self._fd < 0 or self._pending() <= self._low):
+            self._make_room()
+
+    cdef int _make_room(self) except -1:
+        """Fewer bytes wait than the low-water mark."""
+        self._full = False
+        self._on_writable()
+        return 0
+
+    # What the outlet asks
+
+    cdef int _lend(self, Py_ssize_t size) except -1:
+        """Sees to it that there is a batch, for about so many bytes."""
+        if self._batch is None:
+            self._batch = self._flusher.borrow(size)
+        return 0
+
+    cdef Py_ssize_t _pending(self) except -1:
+        """Bytes that wait to be sent."""
+        cdef Py_ssize_t pending = 0
+        if self._handed and self.transport is not None:
+            pending = self.transport.get_write_buffer_size()
+            self._handed = pending != 0
+        if self._backlog is not None:
+            pending += self._backlog.left
+        if pending and self._batch is not None:
+            pending += self._batch._used  # without others it leaves at the end of the turn
+        return pending
+
+    cdef int _mark(self) except -1:
+        """The batch has grown: sees to it that it is written."""
+        if self._batch._used >= FLUSH_AT:
+            self._overdue = not self._corked  # a task that only sends would never let the loop run
+            self.flush()
+        elif not self._corked and not self._listed:
+            self._flusher.add(self)
+            self._listed = True
+        return 0
+
+    cdef int flush(self) except -1:
+        cdef Batch batch = self._batch
+        if batch is not None:
+            self._batch = None
+            self._write(batch, NULL, 0, None)
+        return 0
+
+    cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
+        """Writes the batch, which it takes, and behind it n bytes of payload that belong to owner: bytes, or a str (its
+        UTF-8).
+        """
+        cdef iovec parts[2]
+        cdef Py_ssize_t used = batch._used, sent = 0
+        if used + n and self.transport is not None:
+            self.bytes_sent += <uint64_t>(used + n)
+            self.writes += 1
+            if self._fd < 0:
+                self._hand_over(batch, payload, n, owner)
+            else:
+                # Never past bytes that the transport still holds, nor on a loop that is closed: uvloop closes sockets
+                # with it. While the loop runs a read or a flush it is not closed.
+                if not self._handed and (self._corked or self._flusher._running or not self._flusher.loop.is_closed()):
+                    parts[0].iov_base, parts[0].iov_len = batch._bytes, <size_t>used
+                    parts[1].iov_base, parts[1].iov_len = <void *>payload, <size_t>n
+                    sent = tl_send_now(self._fd, parts, 2 if n else 1)
+                if sent < used + n:
+                    return self._keep(batch, sent, n, owner)
+        return self._flusher.give_back(batch)
+
+    cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
+        """Writes to the transport, as `_write`."""
+        self._handed = True
+        if self.transport.is_closing():
+            return 0  # the line is gone, and `connection_lost` about to say so
+        if batch._used:
+            self.transport.write(PyBytes_FromStringAndSize(<const char *>batch._bytes, batch._used))
+        if n and type(owner) is bytes:
+            self.transport.write(owner)
+        elif n:
+            self.transport.write(PyBytes_FromStringAndSize(<const char *>payload, n))
+        return 0
+
+    cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
+        """Keeps what the socket did not take of the batch, and of n bytes of owner behind it."""
+        cdef Backlog backlog = self._backlog
+        cdef Py_ssize_t gone = min(sent, batch._used)
+        cdef bint kept = False
+        if backlog is None:
+            backlog = self._backlog = Backlog.__new__(Backlog)
+        if gone < batch._used:
+            kept = backlog.put_batch(batch, gone)
+        if n:
+            backlog.put(owner, n, sent - gone)
+        if not kept:
+            self._flusher.give_back(batch)
+        if backlog.left > self._high:
+            self._full = True
+        if not self._handed:
+            self._hand_piece()
+            self._drain()
+        return 0
+
+    cdef int _hand_piece(self) except -1:
+        """The socket takes no more: the transport gets a piece, and tells when it has gone."""
+        if self.transport.is_closing():
+            self._backlog = None  # the line is gone, and `connection_lost` about to say so
+            return 0
+        self.transport.write(self._backlog.take(PIECE))
+        return 0
+
+    cdef int _drain(self) except -1:
+        """Sends what waits until the transport holds a piece of it again."""
+        cdef Backlog backlog
+        while self._backlog is not None and self._fd >= 0 and not self._handed:
+            backlog = self._backlog
+            backlog.send(self._fd)
+            while backlog.spent:
+                self._flusher.give_back(backlog.spent.pop())
+            if backlog.left == 0:
+                self._backlog = None
+            else:
+                self._hand_piece()
+        return 0

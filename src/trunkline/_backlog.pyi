@@ -1,0 +1,6 @@
+from typing import final
+
+@final
+class Backlog:
+    @property
+    def left(self) -> int: ...
