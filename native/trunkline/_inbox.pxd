@@ -37,6 +37,7 @@ cdef class Receipt:
     cdef int _mode
     cdef object _future   # what the awaiting task waits for; the inbox's _waiter
 
+    cdef object take(self)
     cdef int _let_go(self) except -1
 
 

@@ -11,8 +11,31 @@ from collections.abc import Coroutine
 cimport cython
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
+
+cdef extern from *:
+    """
+    /* Cython has no name for this slot. Nothing caches it, and the types are final. */
+    static int tl_set_send(PyObject *type, sendfunc send) {
+        PyTypeObject *slots = (PyTypeObject *)type;
+        if (slots->tp_as_async == NULL) {
+            PyErr_SetString(PyExc_SystemError, "an awaitable type without asynchronous slots");
+            return -1;
+        }
+        slots->tp_as_async->am_send = send;
+        return 0;
+    }
+    """
+    int tl_set_send(object kind, sendfunc send) except -1
 
 cdef enum:
     INBOX_BYTES = 2 * 1024 * 1024  # bytes of messages (of text: characters) at which reading pauses
@@ -112,19 +135,27 @@ cdef class Receipt:
         return self
 
     def __next__(self):
-        cdef Inbox inbox = self._inbox
-        cdef object taken
-        self._let_go()
-        taken = inbox.take(self._mode)
+        cdef object taken = self.take()
         if taken is not None:
             raise StopIteration(taken)
+        return self._future
+
+    cdef object take(self):
+        """What is awaited; None if it is not there yet, and _future will say when to look again."""
+        cdef Inbox inbox = self._inbox
+        cdef object taken
+        if self._future is not None:
+            self._let_go()
+        taken = inbox.take(self._mode)
+        if taken is not None:
+            return taken
         if inbox.ended:
             raise inbox._owner._conclusion(self._mode != MESSAGE)
         if inbox._waiter is not None and not inbox._waiter.done():
             raise inbox._owner._busy()
         self._future = inbox._waiter = inbox._loop.create_future()
         self._future._asyncio_future_blocking = True  # what `yield from future` would set
-        return self._future
+        return None
 
     def send(self, value):
         """As a coroutine's send."""
@@ -174,6 +205,27 @@ cdef class Done:
         """As a coroutine's close."""
 
 
+# `await` asks through the slot am_send, which gives a value without raising StopIteration for it.
+
+cdef PySendResult send_receipt(PyObject *receipt, PyObject *value, PyObject **result) except PYGEN_ERROR:
+    cdef object taken = (<Receipt>receipt).take()
+    cdef PySendResult how = PYGEN_RETURN
+    if taken is None:
+        taken = (<Receipt>receipt)._future
+        how = PYGEN_NEXT
+    Py_INCREF(taken)
+    result[0] = <PyObject *>taken
+    return how
+
+
+cdef PySendResult send_done(PyObject *done, PyObject *value, PyObject **result) except PYGEN_ERROR:
+    Py_INCREF(None)
+    result[0] = <PyObject *>None
+    return PYGEN_RETURN
+
+
+tl_set_send(Receipt, send_receipt)
+tl_set_send(Done, send_done)
 DONE = Done()
 Coroutine.register(Receipt)
 Coroutine.register(Done)
