@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+from trunkline._metrics import Histogram
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import NotConnected
+from trunkline.manager.events import StateChange
 from trunkline.manager.exchange import Exchange
 from trunkline.manager.health import ConnectionHealth, Meter, Queue
 from trunkline.manager.inbox import Inbox
@@ -94,6 +96,11 @@ class Connection(Generic[Sends, Receives]):
         return self._line.last_error
 
     @property
+    def last_change(self) -> StateChange | None:
+        """The latest change of its status: since when it is, why, and when the next attempt comes."""
+        return self._line.last_change
+
+    @property
     def websocket(self) -> WebSocket | None:
         """The link of the moment, None while there is none. The next reconnect replaces it: do not keep it."""
         return self._line.link
@@ -135,6 +142,14 @@ class Connection(Generic[Sends, Receives]):
         if self.websocket is not None:
             self._meter.count_bytes(*self.websocket.moved())
         return self._meter.report(self.id, self.service.name, self.status, self.attempts, queue)
+
+    def latencies(self) -> Histogram:
+        """The round trips of all links, in seconds: a copy, which may be merged with those of others."""
+        return self._meter.latencies.copy()
+
+    def merge_latencies(self, into: Histogram) -> None:
+        """Add the round trips of all links to a histogram of several connections."""
+        into.merge(self._meter.latencies)
 
     # What the program does with it
 

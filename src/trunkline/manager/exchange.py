@@ -12,12 +12,14 @@ from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import NotConnected, ReplyTimeout, SendInterrupted
 from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox
+from trunkline.manager.logs import redact
 from trunkline.manager.reception import Reception
 from trunkline.manager.requests import Pending, Requests
 from trunkline.manager.sending import Sender, Standing
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 
 __all__ = ["Exchange"]
@@ -196,4 +198,6 @@ class Exchange(Generic[Sends, Receives]):
             self._service.on_undelivered(delivery)
         except Exception:
             # A listener's fault must not stop the line that it listens to.
-            self._logger.exception("%s: on_undelivered raised", self._id)
+            known = redact(self._id)
+            extra = log_fields("undelivered.failed", connection=known)
+            self._logger.exception("%s: on_undelivered raised", known, extra=extra)

@@ -100,6 +100,7 @@ class Line:
         forget: Callable[[], None],
     ) -> None:
         self.status = ConnectionStatus.IDLE
+        self.last_change: StateChange | None = None
         self.link: WebSocket | None = None
         self.last_error: ConnectionIssue | None = None
         self.cause: BaseException | None = None
@@ -352,6 +353,7 @@ class Line:
             delay=None if pause is None else pause.delay,
             downtime=downtime,
         )
+        self.last_change = change
         self._moved.notify()
         if self.status in ENDED:
             self._traffic.end()

@@ -187,6 +187,14 @@ class ConnectionManager:
             return self._connections.get(service.identify(parameters))
         return next(iter(self._by_service[service.name].values()), None)
 
+    def connections(self) -> list[Connection[Any, Any]]:
+        """All connections, in the order in which they were made."""
+        return list(self._connections.values())
+
+    def time(self) -> float:
+        """The reading of the clock that changes and reports are told by: seconds, monotonic."""
+        return self._context().clock.time()
+
     def events(self, limit: int = 1024) -> EventStream:
         """Every state change from now on. A reader over `limit` behind loses the oldest, and `dropped` counts them."""
         return self._events.stream(limit)

@@ -14,11 +14,13 @@ from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, WaitTimeout
 from trunkline.manager.health import Meter
+from trunkline.manager.logs import redact
 from trunkline.manager.outbox import Outbox
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.manager.writer import Writer
+from trunkline.net.logs import log_fields
 
 __all__ = ["Sender", "Standing"]
 
@@ -235,7 +237,9 @@ class Sender(Generic[Sends]):
             self._moved.notify()
 
     def _note_refused(self, delivery: Delivery[Sends], error: Exception) -> None:
-        self._logger.warning("%s: a message was refused: %r", self._id, error)
+        known = redact(self._id)
+        extra = log_fields("message.refused", connection=known)
+        self._logger.warning("%s: a message was refused: %r", known, error, extra=extra)
         self._give_back(delivery, _O.REFUSED)
 
     def _give_back(

@@ -28,6 +28,8 @@ EVENTS: Final[dict[str, str]] = {
     "connection.fault": "an attempt ended with an exception that is no error of a line: a fault in the program",
     "message.undecodable": "messages did not fit the service's type; they are in the quarantine",
     "manager.woke": "the machine was suspended: open links are asked for a sign of life, waiting ones dial",
+    "message.refused": "a message could not be encoded or sent when its turn came",
+    "undelivered.failed": "a service's on_undelivered raised",
     "subscriber.failed": "a subscriber of connection events raised",
 }
 

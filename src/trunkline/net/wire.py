@@ -180,6 +180,11 @@ class Wire(Link, asyncio.BaseProtocol):
         if self._state is not ConnectionState.OPEN:
             raise self._refusal()
 
+    @property
+    def is_writing_paused(self) -> bool:
+        """Whether more than the high-water mark (64 KiB) waits to be sent: `send` would wait."""
+        return self._writing_paused
+
     # Closing
 
     def start_closing(self, code: int = 1000, reason: str = "") -> None:

@@ -2,7 +2,6 @@
 
 import * as format from "./format.js";
 
-const HEIGHT = 30; // pixels a row, as in the style sheet
 const SPARE = 6; // rows above and below those in view
 
 export const STATES = ["connected", "connecting", "waiting", "suspended", "failed", "idle", "closing", "closed"];
@@ -13,7 +12,7 @@ const COLUMNS = [
   { name: "status", label: "State", text: (row) => row.status, order: (row) => WORST_FIRST.indexOf(row.status) },
   { name: "since", label: "Since", figure: true, text: (row, now) => format.duration(now - row.since), order: (row) => -row.since },
   { name: "why", label: "Last failure", text: (row) => row.why || "" },
-  { name: "next_at", label: "Next try", figure: true, text: (row, now) => (row.next_at ? "in " + format.duration(row.next_at - now) : ""), order: (row) => row.next_at || Infinity },
+  { name: "next_at", label: "Next try", figure: true, text: (row, now) => (!row.next_at ? "" : row.next_at <= now ? "now" : "in " + format.duration(row.next_at - now)), order: (row) => row.next_at || Infinity },
   { name: "in_rate", label: "In /s", figure: true, text: (row) => format.number(row.in_rate) },
   { name: "out_rate", label: "Out /s", figure: true, text: (row) => format.number(row.out_rate) },
   { name: "latency", label: "RTT", figure: true, text: (row) => format.milliseconds(row.latency) },
@@ -40,13 +39,14 @@ export class Table {
     this.selected = null;
     this.shown = [];
     this.pool = [];
+    this.height = 30; // pixels a row, until it is measured
     this.drawHead();
     this.box.addEventListener("scroll", () => this.drawRows(), { passive: true });
     this.body.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
       if (row) this.choose(row.dataset.id);
     });
-    new ResizeObserver(() => this.drawRows()).observe(this.box);
+    new ResizeObserver(() => this.measure()).observe(this.box);
   }
 
   drawHead() {
@@ -88,7 +88,7 @@ export class Table {
     const key = this.sortBy.order || ((row) => row[this.sortBy.name]);
     const sign = this.descending ? -1 : 1;
     this.shown = [...this.store.rows.values()].filter(fits).sort((one, other) => sign * compare(key(one), key(other)) || compare(one.id, other.id));
-    this.space.style.height = this.shown.length * HEIGHT + "px";
+    this.space.style.height = this.shown.length * this.height + "px";
     this.empty.hidden = this.shown.length > 0;
     this.empty.textContent = this.store.rows.size ? "No connection fits the filter." : "No connections yet.";
     this.box.setAttribute("aria-rowcount", String(this.shown.length));
@@ -96,10 +96,16 @@ export class Table {
     this.drawRows();
   }
 
+  /** The style sheet says how tall a row is; a narrow page has taller ones. */
+  measure() {
+    this.height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row"));
+    this.update();
+  }
+
   drawRows() {
     const now = this.store.now();
-    const first = Math.max(0, Math.floor(this.box.scrollTop / HEIGHT) - SPARE);
-    const last = Math.min(this.shown.length, first + Math.ceil(this.box.clientHeight / HEIGHT) + 2 * SPARE);
+    const first = Math.max(0, Math.floor(this.box.scrollTop / this.height) - SPARE);
+    const last = Math.min(this.shown.length, first + Math.ceil(this.box.clientHeight / this.height) + 2 * SPARE);
     while (this.pool.length < last - first) this.pool.push(this.makeRow());
     this.pool.forEach((made, index) => {
       const row = first + index < last ? this.shown[first + index] : null;
@@ -127,7 +133,7 @@ export class Table {
     const { element, cells } = made;
     element.dataset.id = row.id;
     element.dataset.status = row.status;
-    element.style.top = index * HEIGHT + "px";
+    element.style.top = index * this.height + "px";
     element.setAttribute("aria-selected", String(row.id === this.selected));
     element.setAttribute("aria-rowindex", String(index + 1));
     COLUMNS.forEach((column, at) => {
@@ -148,15 +154,15 @@ export class Table {
     if (!this.shown.length) return;
     const at = this.shown.findIndex((row) => row.id === this.selected);
     const to = Math.min(this.shown.length - 1, Math.max(0, at < 0 ? (step > 0 ? 0 : this.shown.length - 1) : at + step));
-    const top = to * HEIGHT;
+    const top = to * this.height;
     const view = this.box.clientHeight - this.head.offsetHeight;
     if (top < this.box.scrollTop) this.box.scrollTop = top;
-    if (top + HEIGHT > this.box.scrollTop + view) this.box.scrollTop = top + HEIGHT - view;
+    if (top + this.height > this.box.scrollTop + view) this.box.scrollTop = top + this.height - view;
     this.choose(this.shown[to].id);
   }
 
   get page() {
-    return Math.max(1, Math.floor(this.box.clientHeight / HEIGHT) - 2);
+    return Math.max(1, Math.floor(this.box.clientHeight / this.height) - 2);
   }
 }
 

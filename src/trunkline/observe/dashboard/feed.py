@@ -1,0 +1,220 @@
+"""What viewers are sent: a snapshot when they come, then what has changed, twice a second, encoded once for all.
+
+A tick looks at every connection whose state has changed and at a share of the others in turn, so that its cost does not
+grow with their number. A viewer that reads too slowly misses ticks and gets a snapshot when it has caught up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections import deque
+from dataclasses import asdict
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+import trunkline
+from trunkline._metrics import Histogram
+from trunkline.manager import ConnectionManager, StateChange
+from trunkline.observe.dashboard.gauges import gauges_of
+from trunkline.observe.dashboard.rows import COLUMNS, Event, Managed, Row
+
+__all__ = ["Feed"]
+
+INTERVAL: Final = 0.5  # seconds between two ticks
+SHARE: Final = 200  # connections that a tick looks at in turn
+KEPT_EVENTS: Final = 500  # that a new viewer gets
+SPREAD_EVERY: Final = 8  # ticks between two merges of all latency histograms
+_encode = msgspec.json.Encoder().encode
+
+
+class Feed:
+    """The state that the viewers share. Begins with its first viewer and rests when the last has gone."""
+
+    def __init__(self, manager: ConnectionManager, *, name: str, actions: bool) -> None:
+        self.viewers: set[trunkline.WebSocket] = set()
+        self.rows: dict[str, Row] = {}  # as the viewers know them
+        self._managed = Managed(manager)
+        self._program = {
+            "name": name,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "version": trunkline.__version__,
+            "python": sys.version.partition(" ")[0],
+        }
+        self._actions = actions
+        self._stale: set[trunkline.WebSocket] = set()  # viewers that have missed a tick
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._fresh: list[Event] = []  # since the last tick
+        self._changed: set[str] = set()  # labels of connections whose state has changed since
+        self._turn: deque[str] = deque()  # labels, in the order in which they are looked at
+        self._ticks = 0
+        self._count = 0  # events so far
+        self._spread: dict[str, Any] = {"p50": None, "p99": None, "buckets": []}
+        self._stall = 0.0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsubscribe = manager.subscribe(self._note)
+
+    # Viewers
+
+    def add(self, viewer: trunkline.WebSocket) -> None:
+        """A viewer has come: it gets a snapshot."""
+        if not self.viewers:
+            self._begin()
+        self.viewers.add(viewer)
+        viewer.send_nowait(self._snapshot())
+
+    def remove(self, viewer: trunkline.WebSocket) -> None:
+        """A viewer has gone."""
+        self.viewers.discard(viewer)
+        self._stale.discard(viewer)
+        if not self.viewers and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        """No more ticks."""
+        self._unsubscribe()
+        for viewer in list(self.viewers):
+            self.remove(viewer)
+
+    def details(self, label: str) -> str | None:
+        """What is shown of one connection beyond its row; None if there is no such connection."""
+        connection = self._managed.connections().get(label)
+        if connection is None:
+            return None
+        facts = [
+            ["uptime", f"{connection.health().uptime:.0f} s"],
+            ["links so far", str(connection.generation)],
+            ["quarantine", f"{len(connection.quarantine)} undecodable payloads kept"],
+        ]
+        buckets = connection.latencies().buckets()
+        return _encode({"kind": "details", "id": label, "facts": facts, "buckets": buckets}).decode()
+
+    # Ticks
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.rows = {label: self._managed.row(line) for label, line in self._managed.connections().items()}
+        self._turn = deque(self.rows)
+        self._fresh.clear()
+        self._changed.clear()
+        self._merge_latencies()
+        self._due = loop.time() + INTERVAL
+        self._timer = loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        late = loop.time() - self._due
+        self._stall = max(late, self._stall * 0.9)  # so that a stall is seen for some seconds
+        self._due = loop.time() + INTERVAL
+        self._timer = loop.call_at(self._due, self._tick)
+        self._ticks += 1
+        if self._ticks % SPREAD_EVERY == 0:
+            self._merge_latencies()
+        changed, gone = self._look()
+        message = _encode(
+            {
+                "kind": "delta",
+                "at": time.time(),
+                "rows": changed,
+                "gone": gone,
+                "events": [asdict(event) for event in self._fresh],
+                "totals": self._totals(),
+            }
+        ).decode()
+        self._fresh.clear()
+        self._send(message)
+
+    def _send(self, message: str) -> None:
+        behind = [viewer for viewer in self.viewers if viewer.is_writing_paused]
+        caught_up = [viewer for viewer in self._stale if viewer not in behind]
+        self._stale.update(behind)
+        trunkline.broadcast([viewer for viewer in self.viewers if viewer not in self._stale], message, slow="drop")
+        for viewer in caught_up:
+            self._stale.discard(viewer)
+            trunkline.broadcast([viewer], self._snapshot(), slow="drop")
+
+    def _look(self) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
+        """Looks at the connections whose turn it is: (what has changed of each, those that are gone)."""
+        there = self._managed.connections()
+        for label in there.keys() - self.rows.keys():
+            self._turn.append(label)
+            self._changed.add(label)
+        wanted = self._changed.union(islice(self._turn, SHARE))
+        self._turn.rotate(-min(SHARE, len(self._turn)))
+        self._changed.clear()
+        changed = []
+        for label in wanted & there.keys():
+            row = self._managed.row(there[label])
+            before = self.rows.get(label)
+            self.rows[label] = row
+            difference = row.changed_from(before) if before is not None else asdict(row)
+            if difference:
+                changed.append((label, difference))
+        gone = list(self.rows.keys() - there.keys())
+        for label in gone:
+            del self.rows[label]
+            self._turn.remove(label)
+            self._managed.forget(label)
+        return changed, gone
+
+    def _snapshot(self) -> str:
+        return _encode(
+            {
+                "kind": "snapshot",
+                "at": time.time(),
+                "program": self._program,
+                "actions": self._actions,
+                "columns": COLUMNS,
+                "rows": [row.values() for row in self.rows.values()],
+                "events": [asdict(event) for event in self._events],
+                "totals": self._totals(),
+            }
+        ).decode()
+
+    def _totals(self) -> dict[str, Any]:
+        rows = self.rows.values()
+        return {
+            "connections": len(self.rows),
+            "up": sum(row.status == "connected" for row in rows),
+            "events": self._count,
+            "stall": round(self._stall, 3),
+            "gauges": gauges_of(self._managed.manager, rows),
+            **{
+                name: sum(getattr(row, name) for row in rows)
+                for name in ("in_rate", "out_rate", "in_bytes", "out_bytes")
+            },
+            **{name: sum(getattr(row, name) for row in rows) for name in ("queue", "queue_bytes", "dropped")},
+            **self._spread,
+        }
+
+    def _merge_latencies(self) -> None:
+        merged = Histogram()
+        self._managed.merge_latencies(merged)
+        self._spread = {"p50": merged.quantile(0.5), "p99": merged.quantile(0.99), "buckets": merged.buckets()}
+
+    def _note(self, change: StateChange) -> None:
+        label = self._managed.label(change.connection_id)
+        self._count += 1
+        issue = change.issue
+        event = Event(
+            number=self._count,
+            at=self._managed.day_time(change.at),
+            id=label,
+            service=change.service,
+            status=str(change.after),
+            text=change.explain(),
+            category=None if issue is None else str(issue.category),
+            code=None if issue is None else issue.code,
+        )
+        self._events.append(event)
+        if self.viewers:
+            self._fresh.append(event)
+            self._changed.add(label)
