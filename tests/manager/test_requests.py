@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from trunkline.manager.errors import NotConnected, ReplyTimeout, SendInterrupted
+from trunkline.manager.batching import BatchPolicy
+from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
 from trunkline.manager.manager import ConnectionManager
+from trunkline.manager.outbox import OutboxPolicy
 from trunkline.manager.pool import Pool
 from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.retry import RetryPolicy
@@ -145,6 +147,18 @@ async def test_requests_end_with_the_connection(asking: Asking) -> None:
     with pytest.raises(NotConnected):
         await task
     assert asking.clock.pending == 0
+
+
+async def test_a_request_that_never_leaves_the_outbox_fails_at_once(clock: Any, net: Any) -> None:
+    asking = Asking(clock, net, batch=BatchPolicy(max_delay=5), outbox=OutboxPolicy(max_age=2))
+    connection = await asking.start()
+    task = await ask(asking, connection)
+    net.script = [REFUSED] * 100
+    net.link.lose()
+    await clock.advance(3)
+    with pytest.raises(MessageDropped, match="longer than max_age"):
+        await task
+    await asking.manager.close()
 
 
 async def test_an_id_that_can_be_none_is_a_payload_that_does_not_fit(clock: Any, net: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import UnionType
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import msgspec
 
@@ -17,6 +17,9 @@ from trunkline.protocol.errors import LocalProtocolError
 __all__ = ["Codec", "EnvelopeCodec", "JsonCodec", "MessagePackCodec", "Payload", "RawCodec"]
 
 Payload = str | bytes  # of a text message, of a binary one
+
+# Two bytes of an envelope may become a message: without a bound, a peer could make us hold half a million for 1 MiB.
+MAX_ENVELOPE: Final = 16384
 
 Sends = TypeVar("Sends")
 Receives = TypeVar("Receives")
@@ -49,7 +52,7 @@ class _Envelope(msgspec.Struct):
     """The envelope as it is read."""
 
     type: Literal["batch"]
-    messages: list[msgspec.Raw]
+    messages: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_ENVELOPE)]
     timestamp: float
 
 

@@ -20,6 +20,8 @@ _WHY: Final = {
     "expired": "it waited in the outbox for longer than max_age",
     "cancelled": "whoever sent it waited no longer",
     "refused": "the link refused it",
+    "unsent": "the connection ended",
+    "unknown": "nobody knows, the link was lost",
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 from trunkline.manager.clock import wait_future
 from trunkline.manager.codecs import Payload
 from trunkline.manager.context import Context
-from trunkline.manager.delivery import Delivery
-from trunkline.manager.errors import NotConnected, ReplyTimeout, SendInterrupted
+from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
 from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox
 from trunkline.manager.logs import redact
@@ -191,6 +191,8 @@ class Exchange(Generic[Sends, Receives]):
         return error
 
     def _report(self, delivery: Delivery[Any]) -> None:
+        if delivery.outcome is not DeliveryOutcome.UNKNOWN:
+            self.requests.drop(delivery, lambda: MessageDropped(self._id, delivery.outcome))
         self._tell(delivery)
         if self._service.on_undelivered is None:
             return

@@ -146,6 +146,12 @@ class Requests(Generic[Receives]):
                 again.append(pending.delivery)
         return again
 
+    def drop(self, delivery: Delivery[Any], make_error: Callable[[], Exception]) -> None:
+        """This was never written, so nothing will answer it."""
+        for pending in self._pending.values():
+            if pending.delivery is delivery:
+                pending.settle(None, make_error())
+
     def end(self, make_error: Callable[[], Exception]) -> None:
         """No reply will come."""
         for pending in self._pending.values():

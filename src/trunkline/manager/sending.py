@@ -215,13 +215,16 @@ class Sender(Generic[Sends]):
         max_age = self.outbox.policy.max_age
         if max_age is None:
             return
+        expired = []
         while (oldest := self.outbox.oldest) is not None:
             left = oldest.born + max_age - self._clock.time()
             if left > 0:
                 self._age_timer = self._clock.call_later(left, self._watch_age)
-                return
+                break
             self.outbox.remove(oldest)
-            self._give_back(oldest, _O.EXPIRED)
+            expired.append(oldest)
+        for delivery in expired:
+            self._give_back(delivery, _O.EXPIRED)
 
     # What has become of it
 

@@ -1,0 +1,121 @@
+"""The two ends of the measurement, each a process: `party server`, and `party client SETUP PORT SERVER_PID`.
+
+The client stands for many users, each of whom sends a small message every tick, and waits until the server has sent
+each of them back. It prints what that took as JSON.
+"""
+
+import asyncio
+import json
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+import trunkline
+
+USERS: Final = 64
+TICKS: Final = 400
+TICK: Final = 0.005  # seconds
+SEGMENT: Final = 52  # bytes of IP and TCP headers with time stamps; on an Ethernet there would be 38 more
+
+# Linux's struct tcp_info: tcpi_segs_out and tcpi_segs_in.
+SEGMENTS: Final = struct.Struct("@136xII")
+
+
+class Note(msgspec.Struct):
+    """What a user sends."""
+
+    user: int
+    number: int
+    text: str = "what a user may say in a line of chat"
+
+
+SETUPS: Final[dict[str, dict[str, Any]]] = {
+    "sockets": {},
+    "pool": {"pool": trunkline.PoolPolicy(size=2, strategy="hash")},
+    "envelopes": {
+        "pool": trunkline.PoolPolicy(size=2, strategy="hash"),
+        "batch": trunkline.BatchPolicy(envelope=True),
+    },
+}
+
+
+class Echo(trunkline.Listener):
+    """Sends back what comes: an envelope for an envelope."""
+
+    def on_batch(self, ws: trunkline.WebSocket, messages: list[str | bytes]) -> None:
+        ws.send_many(messages)
+
+
+async def serve() -> None:
+    """Be the server."""
+    async with trunkline.serve(listener=Echo, host="127.0.0.1", port=0) as server:
+        print(server.port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+async def measure(setup: str, port: int, server: int) -> dict[str, float]:
+    """Be the users."""
+    options = SETUPS[setup]
+    path = "" if "pool" in options else "{user}"
+    notes = trunkline.Service("notes", f"ws://127.0.0.1:{port}/{path}", sends=Note, receives=Note, **options)
+    gate = trunkline.GatePolicy(per_second=10_000)
+    async with trunkline.ConnectionManager([notes], gate=gate) as manager:
+        if "pool" in options:
+            pool = manager.pool(notes)
+            lines = [await manager.connect(notes, key=user) for user in range(USERS)]
+            readers = [asyncio.create_task(count(pool, USERS * TICKS))]
+        else:
+            lines = [await manager.connect(notes, user=user) for user in range(USERS)]
+            readers = [asyncio.create_task(count(line, TICKS)) for line in lines]
+        links = {line.websocket for line in lines if line.websocket is not None}
+        before, cpu = totals(links), cpu_time(server)
+        for number in range(TICKS):
+            for user, line in enumerate(lines):
+                line.send_nowait(Note(user, number))
+            await asyncio.sleep(TICK)
+        await asyncio.gather(*readers)
+        spent = cpu_time(server) - cpu
+        moved, segments = (after - earlier for after, earlier in zip(totals(links), before, strict=True))
+    messages = 2 * USERS * TICKS  # there and back
+    payload = sum(2 * len(notes.encode(Note(user, number))) for user in range(USERS) for number in range(TICKS))
+    return {
+        "sockets": len(links) / USERS,
+        "cpu": spent / messages,
+        "segments": segments / messages,
+        "bytes": (moved - payload + SEGMENT * segments) / messages,
+    }
+
+
+async def count(line: Any, messages: int) -> None:
+    """Take so many messages."""
+    for _ in range(messages):
+        await anext(line)
+
+
+def totals(links: set[trunkline.WebSocket]) -> tuple[int, int]:
+    """Bytes and TCP segments of these links, both ways."""
+    moved = segments = 0
+    for link in links:
+        stats = link.stats()
+        moved += stats.bytes_sent + stats.bytes_received
+        assert link.transport is not None
+        info = link.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        segments += sum(SEGMENTS.unpack_from(info))
+    return moved, segments
+
+
+def cpu_time(server: int) -> float:
+    """Seconds of processor time that this process and the server have had."""
+    return time.process_time() + int(Path(f"/proc/{server}/schedstat").read_text().split()[0]) / 1e9
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "server":
+        asyncio.run(serve())
+    else:
+        print(json.dumps(asyncio.run(measure(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))))
