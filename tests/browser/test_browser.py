@@ -139,6 +139,18 @@ async def test_the_compression_that_the_page_offers_is_declined(page: Page) -> N
     assert (seen["extensions"], seen["answers"]) == ("", ["compressible " * 1000])
 
 
+@pytest.mark.parametrize("takeover", [False, True])
+async def test_the_compression_that_the_page_offers_is_taken(page: Page, takeover: bool) -> None:
+    wanted = trunkline.Deflate(server_no_context_takeover=not takeover, client_no_context_takeover=not takeover)
+    messages = ["compressible " * 1000, "again, compressible " * 1000, "short", "é€" * 100_000]
+    async with site(compression=wanted) as there:
+        await visit(page, there.origin)
+        seen = await converse(page, url=there.url, messages=messages, close=[1000])
+    assert seen["extensions"].startswith("permessage-deflate")
+    assert ("no_context_takeover" in seen["extensions"]) is not takeover
+    assert seen["answers"] == messages
+
+
 async def test_a_page_of_another_origin_is_refused(page: Page) -> None:
     async with site() as there:
         await visit(page, ELSEWHERE)
