@@ -1,0 +1,60 @@
+"""Bytes that compression keeps for a connection between two messages: `python -m benchmarks.deflate_memory`.
+
+Each row is a process of its own, in which a thousand connections have each sent and received one message of 4 KiB; what
+is shared between connections is made before the first figure is taken.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from trunkline import Deflate
+from trunkline._frames import Decoder
+from trunkline._outlet import Flusher
+from trunkline.protocol.deflate import Agreement
+
+COUNT = 1000
+KEEPING = {"server_no_context_takeover": False, "client_no_context_takeover": False}
+WAYS = {
+    "a server's default": (False, 12, {}),
+    "takeover, 9 bits": (True, 9, {"mem_level": 1}),
+    "takeover, 12 bits": (True, 12, {}),
+    "takeover, 15 bits": (True, 15, {"mem_level": 8}),
+}
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def measure(way: str, backend: str) -> float:
+    """Bytes a connection."""
+    keeps, bits, settings = WAYS[way]
+    agreement = Agreement(False, keeps, keeps, bits, bits, Deflate(backend=backend, off_thread=None, **settings))
+    message = b"".join(b'{"id": %d, "side": "buy"}, ' % number for number in range(160))
+    flusher = Flusher(None)
+    kept = []
+    for number in range(COUNT + 10):
+        if number == 10:
+            before = resident()
+        deflater = agreement.deflater(flusher)
+        payload = deflater.compress(message)
+        assert payload is not None
+        decoder = Decoder(True, inflater=agreement.inflater(None))
+        frame = b"\xc2\x7e" + len(payload).to_bytes(2, "big") + payload
+        assert decoder.feed(frame) == [message]
+        kept.append((deflater, decoder))
+    return (resident() - before) / COUNT
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        print(f"{measure(*sys.argv[1:]):10,.0f}", end="", flush=True)
+        sys.exit()
+    print(f"{'bytes a connection':24}{'zlib':>10}{'isal':>10}")
+    for way in WAYS:
+        print(f"{way:24}", end="", flush=True)
+        for backend in ("zlib", "isal"):
+            subprocess.run([sys.executable, "-m", "benchmarks.deflate_memory", way, backend], check=True)
+        print()
