@@ -49,8 +49,8 @@ cdef enum:
 cdef enum:
     ALL_BITS = 7
     # What a slice for an extension may grow to stands in proportion to the room: deflate makes 1032 bytes of one.
-    SLICE_SHARE = 512
-    SLICE_LEAST = 512
+    SLICE_SHARE = 1024
+    SLICE_LEAST = 256
 
 cdef dict OPCODES = {int(opcode): opcode for opcode in Opcode}
 cdef dict CODES = {int(reason): reason for reason in CloseReason}

@@ -23,8 +23,8 @@ NAMES = {
     # wsproto's surface, so that a change of import is all it takes.
     trunkline.protocol: """
         AcceptConnection BytesMessage CLIENT CloseConnection CloseReason Connection ConnectionState ConnectionType
-        Event LocalProtocolError Message Opcode PerMessageDeflate Ping Pong ProtocolError RejectConnection RejectData
-        RemoteProtocolError Request SERVER TextMessage WSConnection
+        Event Extension H11Handshake LocalProtocolError Message Opcode PerMessageDeflate Ping Pong ProtocolError
+        RejectConnection RejectData RemoteProtocolError Request SERVER TextMessage WSConnection
     """,
     trunkline.testing: """
         Fault FaultProxy Incident Line Network Passage PeerGone Plan ScriptedPeer ScriptedServer VirtualLoop

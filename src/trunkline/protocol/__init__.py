@@ -4,8 +4,9 @@ Replace `from wsproto import WSConnection` by `from trunkline.protocol import WS
 close codes and states are wsproto's own classes.
 """
 
-from wsproto.connection import CLIENT, SERVER, ConnectionState, ConnectionType
-from wsproto.events import (
+from trunkline.protocol.connection import CLIENT, SERVER, Connection, ConnectionState, ConnectionType
+from trunkline.protocol.deflate import PerMessageDeflate
+from trunkline.protocol.events import (
     AcceptConnection,
     BytesMessage,
     CloseConnection,
@@ -18,11 +19,10 @@ from wsproto.events import (
     Request,
     TextMessage,
 )
-from wsproto.frame_protocol import CloseReason, Opcode
-from wsproto.utilities import LocalProtocolError, ProtocolError, RemoteProtocolError
-
-from trunkline.protocol.connection import Connection
-from trunkline.protocol.deflate import PerMessageDeflate
+from trunkline.protocol.extensions import Extension
+from trunkline.protocol.frame_protocol import CloseReason, Opcode
+from trunkline.protocol.handshake import H11Handshake
+from trunkline.protocol.utilities import LocalProtocolError, ProtocolError, RemoteProtocolError
 from trunkline.protocol.wsconnection import WSConnection
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "ConnectionState",
     "ConnectionType",
     "Event",
+    "Extension",
+    "H11Handshake",
     "LocalProtocolError",
     "Message",
     "Opcode",
