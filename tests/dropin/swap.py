@@ -1,0 +1,17 @@
+"""Puts trunkline.protocol in wsproto's place: whoever imports wsproto after `swap()` gets trunkline's.
+
+trunkline itself has imported the real one by then, and keeps it.
+"""
+
+import importlib
+import sys
+
+MODULES = ["connection", "events", "extensions", "frame_protocol", "handshake", "typing", "utilities"]
+
+
+def swap() -> None:
+    """Changes this process for good."""
+    importlib.import_module("trunkline")
+    ours = {name: importlib.import_module(f"trunkline.protocol.{name}") for name in MODULES}
+    sys.modules["wsproto"] = importlib.import_module("trunkline.protocol")
+    sys.modules.update({f"wsproto.{name}": module for name, module in ours.items()})
