@@ -1,7 +1,7 @@
 """wsproto's surface on the compiled codec: sans-IO, no socket, no clock, no event loop.
 
-Replace `from wsproto import WSConnection` by `from trunkline.protocol import WSConnection`; the events, exceptions,
-close codes and states are wsproto's own classes.
+Replace `from wsproto import WSConnection` by `from trunkline.protocol import WSConnection`, and so with every module of
+wsproto; the events, exceptions, close codes, states and extensions are wsproto's own classes.
 """
 
 from trunkline.protocol.connection import CLIENT, SERVER, Connection, ConnectionState, ConnectionType
