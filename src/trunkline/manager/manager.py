@@ -27,6 +27,7 @@ from trunkline.manager.logs import StateLog
 from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.totals import ServiceHealth, Totals
 from trunkline.manager.wake import SleepWatch, time_asleep
 from trunkline.net.connect import connect
 from trunkline.net.logs import log_fields
@@ -74,6 +75,8 @@ class ConnectionManager:
         self._logger = logger if logger is not None else logging.getLogger("trunkline.manager")
         self._events = Events(self._logger)
         self._events.subscribe(StateLog(self._logger))
+        self._totals = Totals(self._services)
+        self._events.subscribe(self._totals.note)
         self._asleep = asleep
         self._budget = budget
         self._policies = gate or GatePolicy(), breaker or BreakerPolicy()
@@ -203,6 +206,14 @@ class ConnectionManager:
         """Call `callback` with every state change, as it happens; it must not block. Returns what ends that."""
         return self._events.subscribe(callback)
 
+    def service(self, name: str) -> Service[Any, Any]:
+        """The service with this name; KeyError if there is none."""
+        return self._services[name]
+
+    def service_health(self) -> list[ServiceHealth]:
+        """A snapshot of every service: its connections together, those that are gone included."""
+        return [self._totals.report(name, held.values()) for name, held in self._by_service.items()]
+
     def health(self) -> list[ConnectionHealth]:
         """A snapshot of every connection, in the order in which they were made."""
         return [connection.health() for connection in self._connections.values()]
@@ -308,6 +319,7 @@ class ConnectionManager:
 
     def _forget(self, pool: Pool[Any, Any] | None, connection: Connection[Any, Any]) -> None:
         if self._connections.get(connection.id) is connection:
+            self._totals.forget(connection)
             del self._connections[connection.id]
             del self._by_service[connection.service.name][connection.id]
         if not self._connections and self._watch is not None:

@@ -15,6 +15,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from trunkline.net.logs import log_fields
+
 __all__ = ["Listening", "steady"]
 
 A_TURN: Final = 64  # connections accepted before the loop has its turn
@@ -89,7 +91,9 @@ class Listening:
 
     def _wait(self, error: OSError) -> None:
         if not self._pause:
-            self._logger.warning("cannot accept connections: %s; they wait until it is mended", error.strerror)
+            extra = log_fields("accept.paused", code=error.errno)
+            text = "cannot accept connections: %s; they wait until it is mended"
+            self._logger.warning(text, error.strerror, extra=extra)
         self.pauses += 1
         self._pause = min(max(PAUSE[0], self._pause * 2), PAUSE[1])
         self._stop_reading()
@@ -102,7 +106,8 @@ class Listening:
         try:
             await self._loop.connect_accepted_socket(self._make, connection, **self._tls)
         except OSError as error:  # of the TLS handshake; what there is of a connection is closed
-            self._logger.debug("a connection ended before it began: %s", error)
+            extra = log_fields("accept.failed", code=error.errno)
+            self._logger.debug("a connection ended before it began: %s", error, extra=extra)
             connection.close()
 
 

@@ -13,6 +13,8 @@ __all__ = ["EVENTS", "FIELDS", "log_fields"]
 
 # Every event that is logged, with what it means.
 EVENTS: Final[dict[str, str]] = {
+    "accept.paused": "the system is short of descriptors or memory: new connections wait",
+    "accept.failed": "a connection ended before its opening handshake, mostly within TLS",
     "callback.failed": "a listener's callback raised; the connection is failed with 1011",
     "handshake.refused": "a server refused an opening handshake, and why",
     "handler.failed": "a connection's handler raised; the connection is failed with 1011",

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from trunkline.net.accepting import Listening, steady
+from trunkline.net.health import ServerHealth, Tally
 from trunkline.net.http import HeadersLike
 from trunkline.net.logs import log_fields
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
@@ -57,7 +58,8 @@ class Server:
         self._closing: asyncio.Task[None] | None = None
         self._serving: asyncio.Future[None] | None = None
         self.connections: set[WebSocket] = set()  # the open ones
-        self._part = self.connections.discard
+        self._tally = Tally()
+        self._name = "closed"
         self.turned_away = 0  # connections refused since max_connections or max_pending_handshakes was reached
 
     @property
@@ -73,6 +75,33 @@ class Server:
             if isinstance(name, tuple):
                 return int(name[1])
         raise RuntimeError("this server listens on no port: it is closed, or has a unix socket")
+
+    def health(self) -> ServerHealth:
+        """A snapshot of all connections together, those that are gone included."""
+        latencies = self._tally.latencies.copy()
+        return ServerHealth(
+            connections=len(self.connections),
+            pending_handshakes=len(self._pending),
+            opened=self._tally.opened,
+            turned_away=self.turned_away,
+            stats=self._tally.total(self.connections),
+            latency_p50=latencies.quantile(0.5),
+            latency_p90=latencies.quantile(0.9),
+            latency_p99=latencies.quantile(0.99),
+            latencies=latencies,
+        )
+
+    @property
+    def name(self) -> str:
+        """Where it listens, or listened: host and port of the first socket, or a unix socket's path."""
+        for sock in self.sockets:
+            address = sock.getsockname()
+            if not isinstance(address, tuple):
+                self._name = str(address)
+            else:
+                self._name = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+            break
+        return self._name
 
     async def serve_forever(self) -> None:
         """Waits until the server is closed. If it is cancelled, the server is closed first."""
@@ -155,13 +184,19 @@ class Server:
         if not is_open:
             return
         self.connections.add(ws)
-        ws.on_gone(self._part)
+        ws.on_gone(self._forget)
+        ws.watch_latency(self._tally.latencies.record)
+        self._tally.opened += 1
         if self._closing is not None:
             ws.start_closing(1001)
         elif self._handler is not None:
             task = self._loop.create_task(self._run(self._handler, ws))
             self._handlers.add(task)
             task.add_done_callback(self._handlers.discard)
+
+    def _forget(self, ws: WebSocket) -> None:
+        self.connections.discard(ws)
+        self._tally.add(ws)
 
     async def _run(self, handler: Handler, ws: WebSocket) -> None:
         """Runs the handler; its end closes the connection: 1000 if it returned, 1011 if it raised."""

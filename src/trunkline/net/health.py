@@ -1,0 +1,64 @@
+"""How a server is doing: its connections together, those that are gone included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from trunkline._metrics import Histogram
+from trunkline.net.stats import Stats
+
+if TYPE_CHECKING:
+    from trunkline.net.websocket import WebSocket
+
+__all__ = ["ServerHealth", "Tally"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHealth:
+    """A snapshot of a server. Counters are of all its connections since it began to listen.
+
+    connections: open now. pending_handshakes: under way now. opened: connections so far. turned_away: refused since
+    there were too many. stats: what they have moved. latency_p50, p90, p99: seconds, quantiles of the round trips of
+    keepalive pings, within 1 %; None before the first. latencies: all of them, which may be merged with others.
+    """
+
+    connections: int
+    pending_handshakes: int
+    opened: int
+    turned_away: int
+    stats: Stats
+    latency_p50: float | None
+    latency_p90: float | None
+    latency_p99: float | None
+    latencies: Histogram
+
+
+NAMES = tuple(field.name for field in fields(Stats))
+
+
+class Tally:
+    """What connections that are gone have moved, and the round trips of all. Recording allocates nothing."""
+
+    __slots__ = ("_gone", "latencies", "opened")
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.latencies = Histogram()
+        self._gone = dict.fromkeys(NAMES, 0)
+
+    def add(self, ws: WebSocket) -> None:
+        """A connection is gone."""
+        _add(self._gone, ws.stats())
+
+    def total(self, connections: set[WebSocket]) -> Stats:
+        """What all have moved, these open ones included."""
+        together = dict(self._gone)
+        for ws in connections:
+            _add(together, ws.stats())
+        return Stats(**together)
+
+
+def _add(together: dict[str, int], stats: Stats) -> None:
+    for name in NAMES:
+        together[name] += getattr(stats, name)
