@@ -28,7 +28,7 @@ from trunkline.protocol.errors import RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trunkline._outlet import Flusher
+    from trunkline._writer import Flusher
 
 __all__ = ["Agreement", "Deflate", "PerMessageDeflate", "agreement_of"]
 
