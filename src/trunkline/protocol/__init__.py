@@ -1,7 +1,8 @@
 """wsproto's surface on the compiled codec: sans-IO, no socket, no clock, no event loop.
 
 Replace `from wsproto import WSConnection` by `from trunkline.protocol import WSConnection`, and so with every module of
-wsproto; the events, exceptions, close codes, states and extensions are wsproto's own classes.
+wsproto; the events, exceptions, close codes and states are wsproto's own classes. `PerMessageDeflate` is trunkline's,
+with a bound on what it inflates; wsproto's stands in `trunkline.protocol.extensions`.
 """
 
 from trunkline.protocol.connection import CLIENT, SERVER, Connection, ConnectionState, ConnectionType
