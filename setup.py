@@ -33,6 +33,7 @@ setup(
             extension("_backlog", []),
             extension("_writer", []),
             extension("_outlet", []),
+            extension("_fanout", []),
             extension("_link", []),
             extension("_metrics", ["histogram"]),
             extension("_frame_writer", ["header"]),

@@ -18,6 +18,7 @@ cdef class Outlet(Writer):
 
     # Counters
     cdef readonly uint64_t messages_sent
+    cdef readonly uint64_t messages_dropped    # broadcasts that were left out since the peer reads too slowly
     cdef readonly uint64_t frames_sent
     cdef readonly uint64_t pings_sent
     cdef readonly uint64_t pongs_sent

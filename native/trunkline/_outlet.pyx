@@ -310,25 +310,3 @@ cdef class Outlet(Writer):
             self._put_pong(payload)
         self._on_writable()
         return 0
-
-
-def fan_out(connections, bytes frame not None, message):
-    """Sends one message to every open connection: `frame`, its unmasked frame, or for a client the message itself.
-
-    Gives how many it was sent to, and those that it was not since their transport is over its high-water mark.
-    """
-    cdef Outlet outlet
-    cdef list slow = []
-    cdef Py_ssize_t sent = 0
-    for outlet in connections:
-        if outlet._wire_state != OPEN:
-            continue
-        if outlet._full or outlet._unfinished:
-            slow.append(outlet)
-            continue
-        if outlet._keys is not None:
-            outlet._put(message)  # each client's frames are masked with keys of its own (RFC 6455 5.3)
-        else:
-            outlet._put_encoded(frame)
-        sent += 1
-    return sent, slow

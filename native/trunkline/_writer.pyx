@@ -26,6 +26,7 @@ cdef enum:
     FLUSH_AT = 64 * 1024       # a batch of this many bytes does not wait for the end of the turn
     KEPT_SIZE = 256 * 1024     # a larger batch gives its memory back when it is empty
     LARGE_SIZE = 4 * 1024 * 1024  # the largest batch that is kept all the same, one a loop
+    SPARE_SIZE = 16 * 1024     # so much each of the spare batches keeps, since there may be many
     KEPT_BATCHES = 1024        # empty batches that a loop keeps: a broadcast takes one a connection
     PIECE = 8 * 1024           # bytes of a backlog that the transport gets, to tell us when the socket takes more
 
@@ -64,6 +65,7 @@ cdef class Flusher:
         if self._next is None:
             self._next = batch
         elif len(self._spare) < KEPT_BATCHES:
+            batch.shrink(SPARE_SIZE)
             self._spare.append(batch)
         return 0
 

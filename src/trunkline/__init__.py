@@ -5,13 +5,13 @@
         async for message in ws:
             ...
 
-The floors, from below: compiled frames (`_frames`, `_batch`, `_backlog`, `_writer`, `_outlet`, `_inbox`, `_link`), the
-sans-IO protocol (`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`).
-What applications need of them is here.
+The floors, from below: compiled frames (`_frames`, `_batch`, `_backlog`, `_writer`, `_outlet`, `_inbox`, `_link`,
+`_fanout`), the sans-IO protocol (`trunkline.protocol`), client and server (`trunkline.net`), managed connections
+(`trunkline.manager`). What applications need of them is here.
 """
 
 try:
-    from trunkline import _backlog, _batch, _deflate, _frames, _inbox, _inflate, _link, _outlet, _writer
+    from trunkline import _backlog, _batch, _deflate, _fanout, _frames, _inbox, _inflate, _link, _outlet, _writer
 except ImportError as error:
     raise ImportError(
         f"trunkline's compiled core is missing or does not load ({error}); build it with a C compiler: "
@@ -149,4 +149,4 @@ __all__ = [
     "serve",
 ]
 
-del _backlog, _batch, _deflate, _frames, _inbox, _inflate, _link, _outlet, _writer
+del _backlog, _batch, _deflate, _fanout, _frames, _inbox, _inflate, _link, _outlet, _writer

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trunkline._batch import Encoder
-from trunkline._outlet import fan_out
+from trunkline._fanout import fan_out
+from trunkline.net.loops import shared_by
+from trunkline.protocol.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -23,52 +25,62 @@ SLOW_CLOSE: Final = (1013, "reads too slowly")
 
 @dataclass(slots=True)
 class Broadcast:
-    """What became of a broadcast. Awaiting it waits for the slow ones, with slow="wait"; otherwise it is done already.
+    """What became of a broadcast. Awaiting it sends to the slow ones, with slow="wait"; otherwise it is done already.
 
-    sent: connections that the message was sent to. dropped: slow ones that it was not sent to. closed: slow ones that
-    were closed. Connections that were not open are not counted.
+    sent: connections that the message was sent to. dropped: those that lost it. closed: slow ones that were closed.
+    waiting: slow ones that get it when this is awaited. Connections that were not open are not counted.
     """
 
     sent: int = 0
     dropped: int = 0
     closed: int = 0
-    _waiting: list[asyncio.Task[None]] = field(default_factory=list, repr=False)
+    waiting: int = 0
+    _behind: list[WebSocket] = field(default_factory=list, repr=False)
+    _message: str | bytes = field(default=b"", repr=False)
 
     def __await__(self) -> Generator[Any, None, Broadcast]:
         return self._finish().__await__()
 
     async def _finish(self) -> Broadcast:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            results = await asyncio.gather(*waiting, return_exceptions=True)
+        behind, self._behind, self.waiting = self._behind, [], 0
+        if behind:
+            # A task each, so that one that never reads holds up no other.
+            results = await asyncio.gather(*[ws.send(self._message) for ws in behind], return_exceptions=True)
             self.sent += sum(not isinstance(result, BaseException) for result in results)
         return self
 
 
 def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slow = "close") -> Broadcast:
     """Sends a message to every connection that is open, encoded once; it leaves with each one's batch, at the end of
-    the turn.
+    the turn. A message of 32 KiB or more is not even copied.
 
+    connections: any iterable, `room - {sender}` for instance; all of this event loop.
     slow: what to do with a connection that has more than 64 KiB waiting (its high-water mark). "close": close it with
-    1013; "drop": leave this message out; "wait": send when it has room, for which the result must be awaited.
-    Raises TypeError for a message that is neither str nor bytes-like, ValueError for another word in slow; nothing is
-    sent then.
+    1013; "drop": leave this message out; "wait": send when it has room, once the result is awaited. What is left out is
+    counted in the connection's stats as `messages_dropped`. A connection that is in the middle of a fragmented message
+    loses this one, unless slow is "wait".
+    Raises TypeError for a message that is neither str nor bytes-like and for what is no WebSocket, LocalProtocolError
+    for text with lone surrogates, ValueError for another word in slow and for a connection of another event loop;
+    nothing is sent then. RuntimeError if no event loop runs.
     """
     if slow not in ("close", "drop", "wait"):
         raise ValueError(f'slow is {slow!r}, must be "close", "drop" or "wait"')
-    frame = Encoder(False).messages([message])
+    flusher = shared_by(asyncio.get_running_loop()).flusher
+    try:
+        frame = Encoder(False).messages([message])
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"text is not Unicode at index {error.start}: {error.reason} (RFC 6455 8.1)") from None
     result = Broadcast()
-    result.sent, behind = fan_out(connections, frame, message)
-    if slow == "drop":
-        result.dropped = len(behind)
-    elif slow == "close":
+    result.sent, behind, busy = fan_out(list(connections), flusher, frame, message, drops=slow != "wait")
+    if slow == "wait":
+        result._behind = behind + busy
+        result.waiting = len(result._behind)
+        if behind or busy:
+            result._message = message if isinstance(message, str) else bytes(message)
+        return result
+    result.dropped = len(busy) + (len(behind) if slow == "drop" else 0)
+    if slow == "close":
         result.closed = len(behind)
         for ws in behind:
             ws.fail(*SLOW_CLOSE)
-    else:
-        result._waiting = [_send_later(ws.send(message)) for ws in behind]
     return result
-
-
-def _send_later(sending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(sending)

@@ -13,6 +13,7 @@ class Stats:
     its plaintext.
 
     writes: calls that handed bytes to the socket or the transport; messages_sent / writes is what batching gains.
+    messages_dropped: broadcasts that were not sent, since the peer read too slowly.
     messages_discarded: messages received after we had sent our close frame.
     errors: 1 if the peer broke the protocol.
     deflated_bytes_received, deflated_bytes_sent: payload of compressed messages as it was on the wire;
@@ -22,6 +23,7 @@ class Stats:
     messages_received: int = 0
     messages_sent: int = 0
     messages_discarded: int = 0
+    messages_dropped: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0
     frames_received: int = 0

@@ -25,6 +25,7 @@ __all__ = ["WebSocket", "websocket_class"]
 _SENT: Final = (
     "messages_sent",
     "messages_discarded",
+    "messages_dropped",
     "bytes_sent",
     "frames_sent",
     "pings_sent",

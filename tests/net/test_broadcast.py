@@ -1,0 +1,269 @@
+"""One message to many connections, some of which do not read."""
+
+import array
+import asyncio
+import contextlib
+import socket
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+import rawpeer
+import trunkline
+from rawpeer import BINARY, CLOSE, TEXT, Frame, Peer
+from turns import settle, until
+
+pytestmark = pytest.mark.anyio
+
+SMALL = 8192  # bytes of the kernel's buffers, so that a peer that does not read is soon a slow one
+LARGE = 2**20
+LIMIT = 20  # seconds
+
+
+def small_socket() -> socket.socket:
+    sock = socket.socket()
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, buffer, SMALL)
+    return sock
+
+
+@contextlib.asynccontextmanager
+async def audience(count: int, **options: Any) -> AsyncIterator[tuple[list[trunkline.WebSocket], list[Peer]]]:
+    """A server's connections, and the peers at their other ends, which read only when they are asked to."""
+    there: list[trunkline.WebSocket] = []
+
+    class Hall(trunkline.Listener):
+        def on_open(self, ws: trunkline.WebSocket) -> None:
+            there.append(ws)
+
+    sock = small_socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    async with asyncio.timeout(LIMIT), trunkline.serve(listener=Hall, sock=sock, close_timeout=0.2, **options):
+        peers = []
+        for number in range(count):
+            own = small_socket()
+            own.connect(sock.getsockname())
+            reader, writer = await asyncio.open_connection(sock=own, limit=SMALL)
+            peers.append(await rawpeer.request(reader, writer))
+            await until(lambda: len(there) > number)  # noqa: B023  # called before the next round
+        try:
+            yield there, peers
+        finally:
+            for peer in peers:
+                peer.writer.transport.abort()
+
+
+async def fill(ws: trunkline.WebSocket) -> None:
+    """Sends until the connection is slow."""
+    while not ws._writing_paused:
+        ws.send_nowait(bytes(16384))
+        await asyncio.sleep(0)
+
+
+MESSAGES: dict[str, tuple[Any, Frame]] = {
+    "text": ("grüße", Frame(TEXT, "grüße".encode())),
+    "bytes": (b"\0\xff", Frame(BINARY, b"\0\xff")),
+    "nothing": ("", Frame(TEXT, b"")),
+    "a bytearray": (bytearray(b"ab"), Frame(BINARY, b"ab")),
+    "a memoryview": (memoryview(b"abcd")[1:3], Frame(BINARY, b"bc")),
+    "an array": (array.array("H", [1]), Frame(BINARY, array.array("H", [1]).tobytes())),
+    "large text": ("é" * 30_000, Frame(TEXT, "é".encode() * 30_000)),
+}
+
+
+@pytest.mark.parametrize(("message", "frame"), MESSAGES.values(), ids=MESSAGES)
+async def test_every_kind_of_message(message: Any, frame: Frame) -> None:
+    async with audience(3) as (there, peers):
+        result = trunkline.broadcast(there, message)
+        assert [await peer.frame() for peer in peers] == [frame] * 3
+        assert (result.sent, result.dropped, result.closed, result.waiting) == (3, 0, 0, 0)
+        assert await result is result
+        assert [ws.stats().messages_sent for ws in there] == [1] * 3
+
+
+async def test_what_one_turn_broadcasts_leaves_in_one_write() -> None:
+    async with audience(3) as (there, peers):
+        for number in range(10):
+            trunkline.broadcast(there, f"{number}")
+        there[0].send_nowait("own")
+        wanted = [Frame(TEXT, b"%d" % number) for number in range(10)]
+        assert await peers[0].frames(11) == [*wanted, Frame(TEXT, b"own")]
+        assert await peers[1].frames(10) == wanted
+        assert [ws.stats().writes for ws in there] == [1] * 3
+
+
+async def test_any_iterable_and_only_what_is_open() -> None:
+    async with audience(4) as (there, peers):
+        there[2].start_closing()
+        there[3].abort()
+        assert trunkline.broadcast((ws for ws in there if ws is not there[0]), "x").sent == 1
+        assert trunkline.broadcast(set(there) - {there[1]}, "y").sent == 1
+        assert await peers[1].frame() == Frame(TEXT, b"x")
+        assert await peers[0].frame() == Frame(TEXT, b"y")
+        assert (await peers[2].frame()).opcode == CLOSE
+
+
+async def test_clients_mask_each_with_keys_of_its_own(raw_server: Callable[..., Any]) -> None:
+    got: list[list[Frame]] = []
+
+    async def script(peer: Peer) -> None:
+        got.append(await peer.frames(2))  # a Peer checks that what it reads is masked
+
+    async with raw_server(script) as uri:
+        clients = [await trunkline.connect(uri) for _ in range(2)]
+        for message in ("small", bytes(40_000)):
+            assert trunkline.broadcast(clients, message).sent == 2
+        await until(lambda: len(got) == 2)
+        for ws in clients:
+            ws.abort()
+    assert got == [[Frame(TEXT, b"small"), Frame(BINARY, bytes(40_000))]] * 2
+
+
+# Slow ones
+
+
+async def test_a_slow_one_is_closed_and_the_others_notice_nothing() -> None:
+    async with audience(3) as (there, peers):
+        await fill(there[1])
+        result = trunkline.broadcast(there, "news")
+        assert (result.sent, result.closed, result.dropped) == (2, 1, 0)
+        assert there[1].close_info == trunkline.Close(1013, "reads too slowly", False, "local")
+        assert [ws.stats().messages_dropped for ws in there] == [0, 1, 0]
+        assert [await peer.frame() for peer in (peers[0], peers[2])] == [Frame(TEXT, b"news")] * 2
+        await there[1].wait_closed()  # by close_timeout, since the peer reads nothing
+        assert trunkline.broadcast(there, "more").sent == 2
+
+
+async def test_a_slow_one_loses_messages_and_the_count_says_so() -> None:
+    async with audience(2) as (there, peers):
+        await fill(there[1])
+        results = [trunkline.broadcast(there, f"{number}", slow="drop") for number in range(3)]
+        assert [(result.sent, result.dropped) for result in results] == [(1, 1)] * 3
+        assert [ws.stats().messages_dropped for ws in there] == [0, 3]
+        assert await peers[0].frames(3) == [Frame(TEXT, b"%d" % number) for number in range(3)]
+        while there[1]._writing_paused:
+            await peers[1].frame()
+        trunkline.broadcast(there, "end", slow="drop")
+        while await peers[1].frame() != Frame(TEXT, b"end"):
+            pass
+
+
+async def test_a_slow_one_is_waited_for_and_the_others_are_not() -> None:
+    async with audience(2) as (there, peers):
+        await fill(there[1])
+        message = bytearray(b"news")
+        result = trunkline.broadcast(there, message, slow="wait")
+        message[:] = b"else"
+        assert (result.sent, result.waiting) == (1, 1)
+        waiting = asyncio.ensure_future(result._finish())
+        assert await peers[0].frame() == Frame(BINARY, b"news")
+        assert not waiting.done()
+        while await peers[1].frame() != Frame(BINARY, b"news"):
+            pass
+        assert (await waiting, result.sent, result.waiting) == (result, 2, 0)
+        assert [ws.stats().messages_dropped for ws in there] == [0, 0]
+
+
+async def test_whoever_does_not_wait_keeps_nothing_waiting() -> None:
+    async with audience(1) as (there, _):
+        await fill(there[0])
+        tasks = len(asyncio.all_tasks())
+        waiting = there[0]._waiting
+        for _ in range(1000):
+            assert trunkline.broadcast(there, bytes(1000), slow="wait").waiting == 1
+        await settle()
+        assert (len(asyncio.all_tasks()), there[0]._waiting) == (tasks, waiting)
+
+
+async def test_one_that_goes_while_it_is_waited_for() -> None:
+    async with audience(1) as (there, _):
+        await fill(there[0])
+        waiting = asyncio.ensure_future(trunkline.broadcast(there, "news", slow="wait")._finish())
+        await settle()
+        there[0].abort()
+        assert (await waiting).sent == 0
+
+
+@pytest.mark.parametrize("slow", ["close", "drop"])
+async def test_what_waits_for_slow_ones_is_bounded(slow: Any) -> None:
+    async with audience(3) as (there, _):
+        most = 0
+        for _ in range(200):
+            trunkline.broadcast(there, bytes(10_000), slow=slow)
+            most = max(most, *(ws._waiting for ws in there))
+            await asyncio.sleep(0)
+        assert 64 * 1024 < most < 64 * 1024 + 3 * 10_000
+        assert all(ws.stats().messages_dropped for ws in there)
+
+
+async def test_a_fragmented_message_under_way_is_no_reason_to_close() -> None:
+    go_on = asyncio.Event()
+
+    async def parts() -> AsyncIterator[str]:
+        yield "a"
+        await go_on.wait()
+        yield "b"
+
+    async with audience(1) as (there, peers):
+        sending = asyncio.ensure_future(there[0]._send_slowly(parts()))
+        await until(lambda: there[0]._is_unfinished)
+        assert (trunkline.broadcast(there, "x").closed, trunkline.broadcast(there, "x").dropped) == (0, 1)
+        later = asyncio.ensure_future(trunkline.broadcast(there, "later", slow="wait")._finish())
+        go_on.set()
+        await sending
+        assert (await later).sent == 1
+        assert [frame.payload for frame in await peers[0].frames(4)] == [b"a", b"b", b"", b"later"]
+
+
+async def test_a_large_message_is_kept_once_for_all_who_do_not_take_it() -> None:
+    async with audience(20) as (there, peers):
+        message = bytes(LARGE)
+        tracemalloc.start()
+        try:
+            assert trunkline.broadcast(there, message).sent == 20
+            await settle()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert min(ws._waiting for ws in there) > LARGE // 2, "the kernel has taken little of it"
+        assert peak < 4 * LARGE, "a frame, and some pieces"
+        frame = await peers[7].frame()
+        assert (frame.opcode, frame.payload == message) == (BINARY, True)
+
+
+# What is refused, with nothing sent
+
+
+async def test_what_cannot_be_broadcast() -> None:
+    async with audience(1) as (there, peers):
+        for message in (5, None, ["a"]):
+            with pytest.raises(TypeError):
+                trunkline.broadcast(there, message)  # type: ignore[arg-type]
+        with pytest.raises(trunkline.LocalProtocolError, match="text is not Unicode at index 1"):
+            trunkline.broadcast(there, "a\ud800")
+        with pytest.raises(ValueError, match="slow is 'maybe', must be"):
+            trunkline.broadcast(there, "a", slow="maybe")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a connection is a WebSocket, not str"):
+            trunkline.broadcast([there[0], "x"], "a")  # type: ignore[list-item]
+        trunkline.broadcast(there, "good")
+        assert await peers[0].frame() == Frame(TEXT, b"good")
+
+
+async def test_connections_of_another_loop_are_refused() -> None:
+    async with audience(1) as (there, peers):
+
+        def elsewhere() -> None:
+            async def cast() -> None:
+                with pytest.raises(ValueError, match="a connection belongs to another event loop"):
+                    trunkline.broadcast(there, "bad")
+
+            asyncio.run(cast())
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                trunkline.broadcast(there, "bad")
+
+        await asyncio.to_thread(elsewhere)
+        trunkline.broadcast(there, "good")
+        assert await peers[0].frame() == Frame(TEXT, b"good")
