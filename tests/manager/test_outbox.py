@@ -288,6 +288,8 @@ async def test_without_confirmation_no_ping_is_sent(make_line: Any) -> None:
     await line.clock.advance(100)
     assert line.net.link.pings == []
     assert delivery.outcome is Outcome.WRITTEN
+    with pytest.raises(ValueError, match="nothing is confirmed"):
+        await connection.send(line.note("b"), confirm=True)
     await line.manager.close()
 
 

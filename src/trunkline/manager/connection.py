@@ -159,10 +159,12 @@ class Connection(Generic[Sends, Receives]):
         Returns when the message is written to the link or joined to its output or its batch, which is not yet when the
         peer has it: the delivery tells what becomes of it. With `confirm`, returns when the peer's WebSocket has read
         it. Raises what the codec does for a message that it cannot carry (TypeError); WaitTimeout, OutboxFull,
-        MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows. Cancelled while it waits to
-        be written, it was not sent.
+        MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows; ValueError for `confirm` if
+        the outbox's policy never confirms. Cancelled while it waits in the outbox, it is not sent.
         """
         sender = self._exchange.sender
+        if confirm and sender.outbox.policy.confirm is None:
+            raise ValueError(f"service {self.service.name} has OutboxPolicy(confirm=None), so nothing is confirmed")
         delivery = sender.make(message)
         await sender.deliver(delivery, timeout)
         if confirm:

@@ -55,26 +55,29 @@ class OutboxPolicy:
 
 
 class Outbox(Generic[Sends]):
-    """The messages that wait, in the order in which they were sent, and the senders that wait for room."""
+    """The messages that wait, in the order in which they were sent, and the senders that wait for room.
+
+    waiting: the messages, for whoever only asks whether there are any. size: the sum of their sizes.
+    """
 
     def __init__(self, policy: OutboxPolicy, clock: Clock) -> None:
         self.policy = policy
-        self.size = 0  # sum of the sizes of what waits
+        self.size = 0
         self._clock = clock
-        self._waiting: OrderedDict[Delivery[Sends], None] = OrderedDict()
+        self.waiting: OrderedDict[Delivery[Sends], None] = OrderedDict()
         self._by_key: dict[Hashable, Delivery[Sends]] = {}
         self._senders: deque[asyncio.Future[bool]] = deque()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def __iter__(self) -> Iterator[Delivery[Sends]]:
-        return iter(tuple(self._waiting))
+        return iter(tuple(self.waiting))
 
     @property
     def oldest(self) -> Delivery[Sends] | None:
         """What has waited longest."""
-        return next(iter(self._waiting), None)
+        return next(iter(self.waiting), None)
 
     @property
     def has_senders(self) -> bool:
@@ -83,9 +86,9 @@ class Outbox(Generic[Sends]):
 
     def has_room(self, size: int) -> bool:
         """Whether a message of `size` may wait here; the first one always may."""
-        if not self._waiting:
+        if not self.waiting:
             return True
-        return len(self._waiting) < self.policy.max_messages and self.size + size <= self.policy.max_bytes
+        return len(self.waiting) < self.policy.max_messages and self.size + size <= self.policy.max_bytes
 
     def find(self, key: Hashable | None) -> Delivery[Sends] | None:
         """The message with this key that waits, if one does."""
@@ -93,7 +96,7 @@ class Outbox(Generic[Sends]):
 
     def put(self, delivery: Delivery[Sends]) -> None:
         """Let a message wait at the end. It is the caller who looks for room, and for one with its key."""
-        self._waiting[delivery] = None
+        self.waiting[delivery] = None
         self.size += delivery.size
         if delivery.key is not None:
             self._by_key[delivery.key] = delivery
@@ -101,8 +104,8 @@ class Outbox(Generic[Sends]):
     def put_back(self, deliveries: Iterable[Delivery[Sends]]) -> None:
         """Let messages wait at the front again, in their order."""
         for delivery in reversed(tuple(deliveries)):
-            self._waiting[delivery] = None
-            self._waiting.move_to_end(delivery, last=False)
+            self.waiting[delivery] = None
+            self.waiting.move_to_end(delivery, last=False)
             self.size += delivery.size
             if delivery.key is not None:
                 self._by_key.setdefault(delivery.key, delivery)
@@ -111,8 +114,8 @@ class Outbox(Generic[Sends]):
         """The oldest messages: one at least, and no more than the bounds allow. Empty only if none waits."""
         taken: list[Delivery[Sends]] = []
         size = 0
-        while self._waiting and len(taken) < max_messages:
-            delivery = next(iter(self._waiting))
+        while self.waiting and len(taken) < max_messages:
+            delivery = next(iter(self.waiting))
             size += delivery.size
             if taken and size > max_bytes:
                 break
@@ -122,9 +125,9 @@ class Outbox(Generic[Sends]):
 
     def remove(self, delivery: Delivery[Sends]) -> bool:
         """Take out one message; False if it does not wait here."""
-        if delivery not in self._waiting:
+        if delivery not in self.waiting:
             return False
-        del self._waiting[delivery]
+        del self.waiting[delivery]
         self.size -= delivery.size
         if delivery.key is not None and self._by_key.get(delivery.key) is delivery:
             del self._by_key[delivery.key]

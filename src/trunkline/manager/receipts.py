@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from trunkline.manager.clock import Clock, Timer
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
@@ -19,6 +19,8 @@ from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import TrunklineError
 
 __all__ = ["Receipts"]
+
+CONFIRMED: Final = DeliveryOutcome.CONFIRMED
 
 Sends = TypeVar("Sends")
 
@@ -29,6 +31,8 @@ class Receipts(Generic[Sends]):
     def __init__(self, link: WebSocket, policy: OutboxPolicy, clock: Clock, confirmed: Callable[[], None]) -> None:
         """`confirmed` is called when a pong has made room for more."""
         self.size = 0
+        self.is_full = False  # nothing more may be written before some of it is confirmed
+        self._half = max(1, policy.max_unconfirmed // 2), max(1, policy.max_unconfirmed_bytes // 2)
         self._link = link
         self._policy = policy
         self._clock = clock
@@ -43,26 +47,22 @@ class Receipts(Generic[Sends]):
         return len(self._deliveries)
 
     @property
-    def is_full(self) -> bool:
-        """Whether nothing more may be written before some of it is confirmed."""
-        return len(self._deliveries) >= self._policy.max_unconfirmed or self.size >= self._policy.max_unconfirmed_bytes
-
-    @property
     def room(self) -> int:
         """How many messages may still be written."""
         return self._policy.max_unconfirmed - len(self._deliveries)
 
-    def add(self, deliveries: Iterable[Delivery[Sends]]) -> None:
-        """These were written."""
-        if self._policy.confirm is None:
+    def add(self, delivery: Delivery[Sends]) -> None:
+        """This was written."""
+        confirm = self._policy.confirm
+        if confirm is None:
             return
-        for delivery in deliveries:
-            self._deliveries.append(delivery)
-            self.size += delivery.size
-        if self._is_half_full:
+        self._deliveries.append(delivery)
+        self.size += delivery.size
+        if len(self._deliveries) >= self._half[0] or self.size >= self._half[1]:
+            self._judge()
             self.ask()
         elif self._timer is None and self._ping is None:
-            self._timer = self._clock.call_later(self._policy.confirm, self._tick)
+            self._timer = self._clock.call_later(confirm, self._tick)
 
     def ask(self) -> None:
         """Have everything that was written so far confirmed as soon as may be."""
@@ -84,10 +84,9 @@ class Receipts(Generic[Sends]):
         self._deliveries.clear()
         return rest
 
-    @property
-    def _is_half_full(self) -> bool:
-        policy = self._policy
-        return 2 * len(self._deliveries) >= policy.max_unconfirmed or 2 * self.size >= policy.max_unconfirmed_bytes
+    def _judge(self) -> None:
+        count, policy = len(self._deliveries), self._policy
+        self.is_full = count >= policy.max_unconfirmed or self.size >= policy.max_unconfirmed_bytes
 
     def _tick(self) -> None:
         self._timer = None
@@ -109,7 +108,7 @@ class Receipts(Generic[Sends]):
         self._ping = None
         is_answered = self._take_answer(ping)
         if self._deliveries and self._timer is None:
-            if self._is_urgent or self._is_half_full:
+            if self._is_urgent or len(self._deliveries) >= self._half[0] or self.size >= self._half[1]:
                 self._send_ping()
             elif self._policy.confirm is not None:
                 self._timer = self._clock.call_later(self._policy.confirm, self._tick)
@@ -125,5 +124,6 @@ class Receipts(Generic[Sends]):
         for _ in range(self._covered):
             delivery = self._deliveries.popleft()
             self.size -= delivery.size
-            delivery.settle(DeliveryOutcome.CONFIRMED)
+            delivery.settle(CONFIRMED)
+        self._judge()
         return True

@@ -58,26 +58,29 @@ class Sender(Generic[Sends]):
             self.outbox, service, context, meter, progress=self._note_progress, refused=self._note_refused
         )
         self._id = connection_id
-        self._service = service
         self._clock = context.clock
         self._logger = context.logger
         self._meter = meter
         self._standing = standing
         self._report = report
         self._age_timer: Timer | None = None
+        self._encode = service.codec.encode
+        self._find_key = service.outbox.key
         self._is_draining = False
+        self._is_shut = False  # it drains or has ended: nothing new is taken
         self._moved = Signal(context.clock)  # for whoever drains
 
     def make(self, message: Sends) -> Delivery[Sends]:
         """A delivery of `message`, encoded. Raises what the codec raises."""
-        delivery = Delivery(self._id, message, self._service.encode(message), self._clock.time())
-        if self.outbox.policy.key is not None:
-            delivery.key = self.outbox.policy.key(message)
+        delivery = Delivery(self._id, message, self._encode(message), self._clock.time())
+        if self._find_key is not None:
+            delivery.key = self._find_key(message)
         return delivery
 
     def submit(self, delivery: Delivery[Sends]) -> None:
         """Write it, or let it wait in the outbox. Raises OutboxFull or NotConnected, and then nothing was taken."""
-        self._check_open()
+        if self._is_shut:
+            self._check_open()
         if not self.writer.write_directly(delivery):
             self._make_room(delivery)
             self._enqueue(delivery)
@@ -87,7 +90,8 @@ class Sender(Generic[Sends]):
 
         Raises WaitTimeout, OutboxFull, MessageDropped, NotConnected, and then it was not sent; SendInterrupted.
         """
-        self._check_open()
+        if self._is_shut:
+            self._check_open()
         if self.writer.write_directly(delivery):
             return
         until = None if timeout is None else self._clock.time() + timeout
@@ -109,7 +113,7 @@ class Sender(Generic[Sends]):
 
     def hurry(self) -> None:
         """Take nothing new; write what waits as fast as the link takes it, and ask for receipts."""
-        self._is_draining = self.writer.is_hurried = True
+        self._is_shut = self._is_draining = self.writer.is_hurried = True
         self.writer.flush()
         self.writer.ask_receipt()
 
@@ -129,6 +133,7 @@ class Sender(Generic[Sends]):
 
     def end(self) -> None:
         """No link will come by itself: what waits is not sent."""
+        self._is_shut = True
         status, issue, _ = self._standing()
         for delivery in self.outbox:
             self.outbox.remove(delivery)
@@ -141,7 +146,7 @@ class Sender(Generic[Sends]):
 
     def start_over(self) -> None:
         """A connection that had failed is used again."""
-        self._is_draining = self.writer.is_hurried = False
+        self._is_shut = self._is_draining = self.writer.is_hurried = False
 
     # Into the outbox
 

@@ -128,13 +128,8 @@ class Service(Generic[Sends, Receives]):
         self.on_undelivered = on_undelivered
         self.idle_timeout = idle_timeout
         self.options = options
-        named = parameters_of_all(self.urls)
-        self.url = self.urls[0]
-        self.parameters: frozenset[str] = named - self.fresh.keys()
-        if not self.fresh.keys() <= named:
-            raise InvalidURI(f"{self.url!r} has no parameter {', '.join(sorted(self.fresh.keys() - named))} (fresh)")
-        if batch is not None and batch.envelope and not isinstance(self.codec, EnvelopeCodec):
-            raise TypeError(f"{type(self.codec).__name__} knows no envelopes, and the batches of {name} want them")
+        self.url = self.urls[0] if self.urls else ""
+        self.parameters: frozenset[str] = self._check_made()
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.url}>"
@@ -195,6 +190,15 @@ class Service(Generic[Sends, Receives]):
         """The same at each of the service's endpoints."""
         self._check(parameters)
         return [fill(url, parameters, self.fresh) for url in self.urls]
+
+    def _check_made(self) -> frozenset[str]:
+        """The parameters that `connect` takes, if everything fits together."""
+        named = parameters_of_all(self.urls)
+        if not self.fresh.keys() <= named:
+            raise InvalidURI(f"{self.url!r} has no parameter {', '.join(sorted(self.fresh.keys() - named))} (fresh)")
+        if self.batch is not None and self.batch.envelope and not isinstance(self.codec, EnvelopeCodec):
+            raise TypeError(f"{type(self.codec).__name__} knows no envelopes, and the batches of {self.name} want them")
+        return named - self.fresh.keys()
 
     def _check(self, parameters: Mapping[str, object]) -> None:
         if parameters.keys() != self.parameters:

@@ -30,6 +30,7 @@ __all__ = ["Writer"]
 Sends = TypeVar("Sends")
 
 PLAIN: Final = BatchPolicy()
+WRITTEN: Final = DeliveryOutcome.WRITTEN
 
 
 class Writer(Generic[Sends]):
@@ -49,8 +50,10 @@ class Writer(Generic[Sends]):
     ) -> None:
         self.is_hurried = False  # gather no batches any more
         self._outbox = outbox
+        self._waiting = outbox.waiting
         self._codec = service.codec
         self._batch = service.batch if service.batch is not None else PLAIN
+        self._holds = self._batch.holds
         self._clock = context.clock
         self._meter = meter
         self._progress = progress
@@ -105,14 +108,18 @@ class Writer(Generic[Sends]):
 
     def write_directly(self, delivery: Delivery[Sends]) -> bool:
         """Write a message now, if nothing waits in front of it and the link takes it; False if not."""
-        link = self._link
-        if link is None or self._outbox or self._batch.holds or not self._has_window or not link.is_writable:
+        link, receipts = self._link, self._receipts
+        if link is None or receipts is None or receipts.is_full or self._waiting or self._holds:
+            return False
+        if not link.is_writable:
             return False
         try:
             link.send_nowait(delivery.payload)
         except ConnectionClosed:
             return False  # nothing of it was written: it waits for the next link
-        self._note_written((delivery,))
+        delivery.outcome = WRITTEN  # nobody waits for that yet
+        self._meter.count_sent()
+        receipts.add(delivery)
         return True
 
     def flush(self) -> None:
@@ -209,10 +216,10 @@ class Writer(Generic[Sends]):
 
     def _note_written(self, deliveries: Sequence[Delivery[Sends]]) -> None:
         for delivery in deliveries:
-            delivery.settle(DeliveryOutcome.WRITTEN)
+            delivery.settle(WRITTEN)
+            if self._receipts is not None:
+                self._receipts.add(delivery)
         self._meter.count_sent(len(deliveries))
-        if self._receipts is not None:
-            self._receipts.add(deliveries)
         self._progress()
 
     def _on_confirmed(self) -> None:
