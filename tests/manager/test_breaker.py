@@ -19,7 +19,7 @@ def make(failures: int | None = 3) -> tuple[Breaker, list[str]]:
 
 def fail(breaker: Breaker, times: int = 1, now: float = 0.0) -> None:
     for _ in range(times):
-        breaker.fail(now, 10.0, is_probe=breaker.enter())
+        breaker.fail(now, 80.0, is_probe=breaker.enter())
 
 
 def test_it_opens_after_so_many_failures_in_a_row() -> None:
@@ -43,8 +43,21 @@ def test_a_probe_that_fails_opens_it_again() -> None:
     breaker, changes = make()
     fail(breaker, 3)
     fail(breaker, now=10)
-    assert (breaker.state, breaker.wait_time(10)) == ("open", 10)
+    assert (breaker.state, breaker.wait_time(10)) == ("open", 20)
     assert changes == ["changed"]
+
+
+def test_the_cooldown_doubles_up_to_the_most_and_starts_over_after_a_success() -> None:
+    breaker, _ = make()
+    fail(breaker, 2)
+    waits = []
+    for _ in range(6):
+        fail(breaker)
+        waits.append(breaker.wait_time(0))
+    assert waits == [10, 20, 40, 80, 80, 80]
+    breaker.succeed()
+    fail(breaker, 3)
+    assert breaker.wait_time(0) == 10
 
 
 def test_a_probe_that_succeeds_closes_it() -> None:

@@ -451,7 +451,7 @@ async def test_a_certificate_of_an_authority_that_nobody_knows(
 
 
 async def test_no_version_of_tls_in_common(clock: Any) -> None:
-    """The alert of such a server (RFC 8446 6.2: protocol_version, 70), which asyncio's own drops with the connection."""
+    """The alert of such a server (RFC 8446 6.2: protocol_version, 70); asyncio's own servers drop theirs."""
     async with ScriptedServer([script.raw(b"\x15\x03\x03\x00\x02\x02\x46")]) as server:
         row = Row("", [], C.TLS_FAILED, True, 1, JITTER, 3, phase="tls")
         await check(row, server.uri.replace("ws:", "wss:"), clock)

@@ -21,6 +21,8 @@ __all__ = ["UNHEALTHY", "Breaker", "BreakerPolicy"]
 
 _C = ErrorCategory
 
+FIRST_SHARE: Final = 1 / 8  # of the cooldown, the first time: a restart is over in seconds
+
 # Failures to connect that speak against the endpoint.
 UNHEALTHY: Final = frozenset(
     {
@@ -43,7 +45,8 @@ class BreakerPolicy:
     """When to leave an endpoint alone.
 
     failures: failed dials in a row, of whichever lines, that open the breaker; None: it never opens.
-    cooldown: seconds that it then stays open, half of them at least and no more than the cap of the service's policy.
+    cooldown: the most seconds that it then stays open, reached by doubling from an eighth; half of them may be drawn
+        off, and a service whose policy has a lower cap goes by that.
     """
 
     failures: int | None = 5
@@ -63,6 +66,7 @@ class Breaker:
         self.policy = policy
         self.failures = 0  # in a row
         self._changed = changed
+        self._openings = 0  # in a row
         self._opens_at: float | None = None  # when it may be probed; None: closed
         self._is_probed = False
 
@@ -87,20 +91,25 @@ class Breaker:
 
     def succeed(self) -> None:
         """A dial succeeded, or the endpoint answered as a healthy one does."""
-        self.failures = 0
+        self.failures = self._openings = 0
         was_open, self._opens_at, self._is_probed = self._opens_at is not None, None, False
         if was_open:
             self._changed()
 
     def fail(self, now: float, cooldown: float, *, is_probe: bool) -> None:
-        """A dial failed. `cooldown`: seconds to leave the endpoint alone, if it comes to that."""
+        """A dial failed. `cooldown`: the most seconds to leave the endpoint alone, if it comes to that."""
         self.failures += 1
         limit = self.policy.failures
         if is_probe and self._opens_at is not None:
-            self._opens_at, self._is_probed = now + cooldown, False
+            self._open(now, cooldown)
             self._changed()
         elif self._opens_at is None and limit is not None and self.failures >= limit:
-            self._opens_at = now + cooldown
+            self._open(now, cooldown)
+
+    def _open(self, now: float, cooldown: float) -> None:
+        self._opens_at = now + cooldown * min(1.0, FIRST_SHARE * 2.0 ** min(self._openings, 10))
+        self._is_probed = False
+        self._openings += 1
 
     def leave(self) -> None:
         """The probe went away without a verdict: another line may probe."""
