@@ -66,8 +66,9 @@ async def test_what_slept_with_the_line_gone_is_probed_first(nothing_left):
         FaultProxy(HOST, server.port, listen=PROXY, listen_port=8000) as proxy,
     ):
         ws = await trunkline.connect(f"ws://{PROXY}:8000/")
-        await asyncio.sleep(25)
+        await asyncio.sleep(15)
         proxy.half_open()
+        await asyncio.sleep(10)  # a ping has gone out, and was not answered
         loop.stall(3600)
         woke = now()
         pings = ws.stats().pings_sent
@@ -77,6 +78,26 @@ async def test_what_slept_with_the_line_gone_is_probed_first(nothing_left):
         assert ws.stats().pings_sent > pings, "probed"
         assert 20 <= now() - woke <= 41
         ws.abort()
+        await ws.wait_closed()
+
+
+async def test_a_network_that_wakes_after_the_machine(nothing_left):
+    """The ping that was under way is answered a moment after we have woken, long after its deadline."""
+    loop = asyncio.get_running_loop()
+    async with (
+        ScriptedServer([accept(), stay()], host=HOST) as server,
+        FaultProxy(HOST, server.port, listen=PROXY, listen_port=8000) as proxy,
+    ):
+        ws = await trunkline.connect(f"ws://{PROXY}:8000/")
+        await asyncio.sleep(15)
+        proxy.stall()
+        await asyncio.sleep(10)
+        loop.stall(3600)
+        await asyncio.sleep(3)
+        proxy.resume()
+        await asyncio.sleep(60)
+        assert ws.close_info is None
+        await ws.close()
         await ws.wait_closed()
 
 
