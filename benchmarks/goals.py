@@ -78,6 +78,7 @@ GOALS = [
     Goal("broadcast", "10 a turn", "trunkline", "picows in a loop", 8),
     Goal("handshakes", "3000", ON_MESSAGE, "websockets", 1.5),
     Goal("memory", "5000", ON_MESSAGE, None, 6000),
+    Goal("deflate", "10,1024,8", ON_MESSAGE, "websockets", 2),
     Goal("codec", "burst 64", "trunkline.protocol", "wsproto", 25, floor=6),
     Goal("codec", "round trip 64", "trunkline.protocol", "wsproto", 12, floor=3.5),
     Goal("codec", "round trip 65536", "trunkline.protocol", "wsproto", 25, floor=9),

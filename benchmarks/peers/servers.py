@@ -67,8 +67,11 @@ async def trunkline_async_for(setting: Setting) -> object:
 async def serve_trunkline(setting: Setting, *handler: object, **listener: object) -> object:
     import trunkline
 
+    # With context takeover, as the others have it by default.
+    contexts = {"server_no_context_takeover": False, "client_no_context_takeover": False}
+    keeping = trunkline.Deflate(**contexts) if setting.deflate else None
     return await trunkline.serve(  # type: ignore[call-overload]
-        *handler, **listener, sock=setting.sock, ssl=setting.tls, compression=setting.compression, max_size=MAX_SIZE
+        *handler, **listener, sock=setting.sock, ssl=setting.tls, compression=keeping, max_size=MAX_SIZE
     )
 
 

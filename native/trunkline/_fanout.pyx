@@ -26,6 +26,7 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
     """
     cdef Outlet outlet
     cdef list slow = [], busy = []
+    cdef dict payloads = {}
     cdef Py_ssize_t sent = 0
     for connection in connections:
         if not isinstance(connection, Outlet):
@@ -39,7 +40,9 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
             (busy if outlet._unfinished else slow).append(outlet)
             outlet.messages_dropped += drops
             continue
-        if outlet._keys is not None:
+        if outlet._deflater is not None:
+            outlet._put_shared(message, payloads)
+        elif outlet._keys is not None:
             outlet._put(message)  # each client's frames are masked with keys of its own (RFC 6455 5.3)
         elif PyBytes_GET_SIZE(frame) < UNCOPIED:
             outlet._put_encoded(frame)

@@ -204,6 +204,19 @@ cdef class Outlet(Writer):
             return self._put(message)
         return self._put_payload(TL_TEXT if isinstance(message, str) else TL_BINARY, payload, PyBytes_GET_SIZE(data))
 
+    cdef int _put_shared(self, object message, dict payloads) except -1:
+        """Sends a message to one of many: compressed once for all that share a deflater."""
+        cdef Deflater deflater = self._deflater
+        if deflater.keeps:
+            return self._put_deflated(message, None)
+        if deflater not in payloads:
+            data = deflater.wanted(message, None)
+            payloads[deflater] = (None, 0) if data is None else (deflater.payload(data), len(data))
+        payload, n = payloads[deflater]
+        if payload is None:
+            return self._put(message)
+        return self._put_payload(TL_TEXT if isinstance(message, str) else TL_BINARY, payload, n)
+
     cdef int _put_payload(self, unsigned opcode, bytes payload, Py_ssize_t n) except -1:
         """Sends a message of n bytes that was compressed to `payload`."""
         try:
