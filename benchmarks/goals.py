@@ -67,6 +67,7 @@ GOALS = [
     Goal("echo", "100,64,16", ASYNC_FOR, "picows", 7),
     Goal("echo", "100,64,16", ASYNC_FOR, "websockets", 16),
     Goal("echo", "100,64,1", ASYNC_FOR, "picows.websockets", 1.15),
+    Goal("deflate", "10,1024,8", ASYNC_FOR, "websockets", 2),
     Goal("feed", "64", ON_BATCH, "picows", 1.8),
     Goal("feed", "64", ON_MESSAGE, "picows", 1.1),
     Goal("feed", "64", ASYNC_FOR, "picows.websockets", 1.3),
@@ -78,10 +79,9 @@ GOALS = [
     Goal("broadcast", "10 a turn", "trunkline", "picows in a loop", 8),
     Goal("handshakes", "3000", ON_MESSAGE, "websockets", 1.5),
     Goal("memory", "5000", ON_MESSAGE, None, 6000),
-    Goal("deflate", "10,1024,8", ON_MESSAGE, "websockets", 2),
-    Goal("codec", "burst 64", "trunkline.protocol", "wsproto", 25, floor=6),
-    Goal("codec", "round trip 64", "trunkline.protocol", "wsproto", 12, floor=3.5),
-    Goal("codec", "round trip 65536", "trunkline.protocol", "wsproto", 25, floor=9),
+    Goal("codec", "burst 64", "trunkline.protocol", "wsproto", 40, floor=25),
+    Goal("codec", "round trip 64", "trunkline.protocol", "wsproto", 12, floor=8),
+    Goal("codec", "round trip 65536", "trunkline.protocol", "wsproto", 25, floor=15),
 ]
 
 

@@ -20,6 +20,7 @@
 
 typedef struct {
     Follower in;
+    uint64_t so_far; /* bytes of the message under way, in frames that have ended */
     Check *check;
     int next;       /* frame of the cycle that is queued next */
     size_t out_at;  /* position in the cycle of the next byte to be written */
@@ -70,9 +71,10 @@ static void take(Line *line, double time) {
         size_t taken = follow(&state->in, at, (size_t)left, &payload, &n, &ended);
         at += taken;
         left -= (ssize_t)taken;
-        if (ended) check_header(cycle, &state->in);
-        if (!measuring && (n || ended)) check_payload(state->check, payload, n, ended);
-        if (!ended) continue;
+        int whole = ended && check_header(cycle, &state->in, state->so_far);
+        if (ended) state->so_far = whole ? 0 : state->so_far + state->in.length;
+        if (!measuring && (n || ended)) check_payload(state->check, payload, n, whole);
+        if (!whole) continue;
         if (measuring) record(time - state->queued[state->oldest]);
         state->queued[state->oldest] = time;
         state->oldest = (state->oldest + 1) % depth;

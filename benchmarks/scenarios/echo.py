@@ -57,7 +57,7 @@ DEFLATE = Scenario(
     "as it does by default. The load compresses beforehand and decompresses during the warm-up only.",
     unit="messages/s",
     cases=(load(10, 1024, 8),),
-    subjects=(*TRUNKLINE, "websockets", "picows.websockets", "aiohttp", "wsproto"),
+    subjects=("websockets", *TRUNKLINE, "picows.websockets", "aiohttp", "wsproto"),
     base="websockets",
     short=("10,1024,8",),
     measure=partial(measure, "deflate"),

@@ -95,9 +95,13 @@ Check *new_check(const Cycle *cycle) {
     return check;
 }
 
-void check_header(const Cycle *cycle, const Follower *at) {
-    if (cycle->deflate ? (at->head[0] & ~COMPRESSED) != FINAL_TEXT : at->head[0] != FINAL_BINARY || at->length != cycle->size)
-        fail("the header of an echo is not that of what was sent");
+int check_header(const Cycle *cycle, const Follower *at, uint64_t so_far) {
+    int final = at->head[0] & 0x80, first = so_far == 0;
+    uint8_t opcode = first ? (cycle->deflate ? FINAL_TEXT : FINAL_BINARY) & 0x0f : 0;
+    uint8_t free_bits = cycle->deflate && first ? 0x80 | COMPRESSED : 0x80; /* that may be set or not */
+    int fits = cycle->deflate || (final ? so_far + at->length == cycle->size : so_far + at->length < cycle->size);
+    if ((at->head[0] & ~free_bits) != opcode || !fits) fail("the header of an echo is not that of what was sent");
+    return final != 0;
 }
 
 static void inflate_part(Check *check, const uint8_t *bytes, size_t count) {

@@ -24,7 +24,8 @@ Cycle *make_cycle(size_t size, int run, int deflate);
 
 typedef struct Check Check; /* of one line */
 Check *new_check(const Cycle *cycle);
-void check_header(const Cycle *cycle, const Follower *at);
+/* Looks at the header of a frame that has ended; so_far: bytes of its message in frames before it. Gives whether it ends it. */
+int check_header(const Cycle *cycle, const Follower *at, uint64_t so_far);
 /* Compares a part of an echo's payload with what was sent; `ended`: it was the last part. Fails the process if it differs. */
 void check_payload(Check *check, const uint8_t *bytes, size_t count, int ended);
 
