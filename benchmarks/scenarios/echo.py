@@ -52,9 +52,9 @@ TLS = Scenario(
 
 DEFLATE = Scenario(
     name="deflate",
-    title="Echo with permessage-deflate",
-    text="Texts like a service's records, compressed both ways; each library keeps its context and chooses its window "
-    "as it does by default. The load compresses beforehand and decompresses during the warm-up only.",
+    title="Echo, compressed",
+    text="permessage-deflate, with texts like a service's records, both ways; each library keeps its context and chooses "
+    "its window as it does by default. The load compresses beforehand and decompresses during the warm-up only.",
     unit="messages/s",
     cases=(load(10, 1024, 8),),
     subjects=("websockets", *TRUNKLINE, "picows.websockets", "aiohttp", "wsproto"),
