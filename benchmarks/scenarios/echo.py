@@ -53,7 +53,7 @@ TLS = Scenario(
 DEFLATE = Scenario(
     name="deflate",
     title="Echo, compressed",
-    text="permessage-deflate, with texts like a service's records, both ways; each library keeps its context and chooses "
+    text="permessage-deflate both ways, texts like a service's records; each library keeps its context and chooses "
     "its window as it does by default. The load compresses beforehand and decompresses during the warm-up only.",
     unit="messages/s",
     cases=(load(10, 1024, 8),),
