@@ -27,6 +27,7 @@ setup(
         [
             extension("_inflate", ["mask", "utf8"]),
             extension("_deflate", []),
+            extension("_shelf", []),
             extension("_frames", KERNELS),
             extension("_batch", ["header"]),
             extension("_inbox", []),

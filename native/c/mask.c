@@ -102,11 +102,13 @@ int tl_mask_choose(const char *name) {
 const char *tl_mask_variant(void) { return chosen_name; }
 
 unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4], unsigned phase) {
-    uint8_t turned[8];
-    for (unsigned i = 0; i < 8; i++)
-        turned[i] = key[(phase + i) & 3];
     uint64_t wide;
-    memcpy(&wide, turned, 8);
+    uint8_t *turned = (uint8_t *)&wide;
+    memcpy(turned, key, 4);
+    memcpy(turned + 4, key, 4);
+    if (phase & 3)
+        for (unsigned i = 0; i < 8; i++)
+            turned[i] = key[(phase + i) & 3];
     chosen(dst, src, n, wide);
     return (phase + (unsigned)(n & 3)) & 3;
 }

@@ -3,6 +3,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from trunkline._shelf cimport Room, Shelf
+
 from trunkline._inflate cimport Inflater
 
 
@@ -64,14 +66,6 @@ cdef class Fault:
     cdef readonly str text   # what was seen, the limit, its parameter, the section
 
 
-cdef class Room:
-    """Where a payload is received straight into its final bytes."""
-
-    cdef object _body      # the bytes object that the memory belongs to
-    cdef uint8_t *_start   # in _body
-    cdef Py_ssize_t _size  # bytes that may be written
-
-
 cdef class Decoder:
     """Frames of one direction into messages."""
 
@@ -81,6 +75,8 @@ cdef class Decoder:
     cdef readonly Py_ssize_t max_fragments # frames of a message
     cdef readonly Inflater inflater        # None: no message may be compressed
     cdef unsigned _rsv                     # the reserved bits that may be set
+
+    cdef Shelf _shelf                      # where large messages are received; None: into new memory
 
     # Where the parser stands
     cdef int _step                         # READ_HEADER, READ_PAYLOAD, STALLED, or the end: CLOSED, DEAD
@@ -119,6 +115,7 @@ cdef class Decoder:
     cdef int advance(self, Py_ssize_t n, list out) except -1
     cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1
     cdef int _die(self) except -1
+    cdef Py_ssize_t _short(self, const uint8_t *data, Py_ssize_t n) noexcept            # bytes of a header
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1          # bytes consumed
     cdef int _begin(self) except -1
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1

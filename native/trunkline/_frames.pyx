@@ -10,10 +10,12 @@ still given.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_XDECREF
 from libc.string cimport memcpy
+
+from trunkline._shelf cimport SHELVED, Room
 
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
@@ -27,6 +29,10 @@ cdef extern from "Python.h":
 
 OPCODE_CONTINUATION, OPCODE_TEXT, OPCODE_BINARY = TL_CONTINUATION, TL_TEXT, TL_BINARY
 OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG = TL_CLOSE, TL_PING, TL_PONG
+
+cdef enum:
+    FIN = 0x80
+    MASKED = 0x80
 
 cdef enum:
     READ_HEADER
@@ -162,16 +168,17 @@ cdef class Decoder:
 
     cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
         cdef Py_ssize_t i = 0, controls = 0
-        cdef Py_ssize_t length
+        cdef Py_ssize_t head, length
         cdef object message
         while i < n and self._step <= READ_PAYLOAD:
             if self._step == READ_HEADER:
-                i += self._header(data + i, n - i)
-                if self._step != READ_PAYLOAD:
+                head = self._short(data + i, n - i)
+                i += head or self._header(data + i, n - i)
+                if head == 0 and self._step != READ_PAYLOAD:
                     break
-                if (self._left <= <uint64_t>(n - i) and self._frame.opcode != TL_CONTINUATION and self._frame.fin
-                        and self._frame.opcode < TL_CLOSE):
-                    length = <Py_ssize_t>self._left
+                if head or (self._left <= <uint64_t>(n - i) and self._frame.opcode != TL_CONTINUATION
+                        and self._frame.fin and self._frame.opcode < TL_CLOSE):
+                    length = <Py_ssize_t>self._frame.length
                     message = self._whole(data + i, length)
                     if message is None:
                         i += length
@@ -191,6 +198,25 @@ cdef class Decoder:
         if self._step == STALLED and i < n:
             self._rest = (self._rest or b"") + PyBytes_FromStringAndSize(<const char *>data + i, n - i)
         return controls
+
+    cdef Py_ssize_t _short(self, const uint8_t *data, Py_ssize_t n) noexcept:
+        """Bytes of the header, if a whole message begins here as most do: short, in one frame, not compressed; it is
+        then the frame under way. 0 for any other, which `_header` judges.
+        """
+        cdef Py_ssize_t used = 2 if self.client else 6
+        cdef uint8_t length
+        if n < used or self._head_used or self._opcode or (data[0] != FIN | TL_TEXT and data[0] != FIN | TL_BINARY):
+            return 0
+        length = data[1] if self.client else data[1] ^ MASKED
+        if length >= 126 or n - used < length or 0 <= self.max_size < length:
+            return 0
+        self._frame.opcode, self._frame.fin, self._frame.rsv = data[0] & 15, 1, 0
+        self._frame.masked, self._frame.length = not self.client, length
+        if not self.client:
+            memcpy(self._frame.key, data + 2, 4)
+        self._deflated = False
+        self.frames_received += 1
+        return used
 
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1:
         """Reads a header, or keeps its beginning; gives the bytes consumed and moves to READ_PAYLOAD or DEAD."""
@@ -263,10 +289,16 @@ cdef class Decoder:
             return self._look(self.inflater.whole(data, n, self._frame.key if self._frame.masked else NULL))
         if self._frame.opcode == TL_TEXT:
             return self._text(data, n)
-        if not self._frame.masked:
+        if n >= SHELVED and self._shelf is not None:
+            out = self._shelf.new(n)
+            self._shelf.keep(out)
+        elif not self._frame.masked:
             return PyBytes_FromStringAndSize(<const char *>data, n)
-        out = PyBytes_FromStringAndSize(NULL, n)
-        if n:  # the empty bytes object is shared
+        else:
+            out = PyBytes_FromStringAndSize(NULL, n)
+        if not self._frame.masked:
+            memcpy(PyBytes_AS_STRING(out), data, n)
+        elif n:  # the empty bytes object is shared
             tl_mask(<uint8_t *>PyBytes_AS_STRING(out), data, n, self._frame.key, 0)
         return out
 
@@ -388,9 +420,11 @@ cdef class Decoder:
             return 0
         announced = need + <Py_ssize_t>self._left
         size = max(need, min(announced, max(2 * size, BODY_START)) if size <= PY_SSIZE_T_MAX // 2 else announced)
+        if self._body == NULL and self._shelf is not None and size >= SHELVED:
+            self._body = self._shelf.take(size)
         if self._body == NULL:
             self._body = PyBytes_New(NULL, size)
-        else:
+        elif BODY_SIZE(self._body) < size:
             _PyBytes_Resize(&self._body, size)  # on failure it frees the body and sets it to NULL
         return 0
 
@@ -422,6 +456,8 @@ cdef class Decoder:
             if BODY_SIZE(self._body) != self._filled:
                 _PyBytes_Resize(&self._body, self._filled)
             message = <object>self._body
+            if self._shelf is not None and self._filled >= SHELVED:
+                self._shelf.keep(message)
         self._drop_body()
         out.append(message)
         self.messages_received += 1
@@ -470,14 +506,6 @@ cdef class Decoder:
         self.errors += 1
         self._drop_body()
         return 0
-
-
-@cython.final
-cdef class Room:
-    """The part of a message's body that is still to be received, as a buffer to write to. It keeps the body alive."""
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self._start, self._size, 0, flags)
 
 
 cdef str refusal(int why, tl_header *frame, bint client):

@@ -35,6 +35,7 @@ cdef class Link(Outlet):
         messages.
         """
         self._decoder = decoder
+        decoder._shelf = self._flusher._shelf
         self._inbox = inbox
         self._keys = self._flusher._keys if decoder.client else None
         self._write_limit = write_limit

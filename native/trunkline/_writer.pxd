@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._backlog cimport Backlog
 from trunkline._batch cimport Batch, MaskingKeys
+from trunkline._shelf cimport Shelf
 
 cdef enum:
     READ_BUFFER = 262144  # bytes of a loop's read buffer
@@ -24,6 +25,7 @@ cdef class Flusher:
     cdef Batch _next              # an empty batch, or None
     cdef list _spare              # empty batches, kept for the next one that sends
     cdef readonly dict deflaters  # without context takeover: one for all connections that agreed on the same
+    cdef Shelf _shelf             # where large messages are received
     cdef object _view             # memoryview of the read buffer that every BufferedProtocol here is read into
     cdef uint8_t *_read           # its bytes, owned by the bytearray under _view
 

@@ -42,6 +42,7 @@ cdef class Flusher:
         self._dirty = []
         self._spare = []
         self.deflaters = {}
+        self._shelf = Shelf()
         self._view = memoryview(buffer)  # holds the buffer, which can no more be resized
         self._read = <uint8_t *>PyByteArray_AS_STRING(buffer)
 

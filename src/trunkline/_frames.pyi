@@ -37,9 +37,6 @@ class Fault:
     def text(self) -> str: ...
 
 @final
-class Room: ...  # a buffer, which Python 3.11 has no method for
-
-@final
 class Decoder:
     def __new__(
         cls,

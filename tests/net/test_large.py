@@ -199,3 +199,24 @@ async def test_a_message_in_fragments_counts_as_one(pair):
         await client.send(["a", "b", "c"])
         assert await server.recv() == "abc"
         assert (client.stats().messages_sent, client.stats().frames_sent) == (1, 4)
+
+
+@pytest.mark.parametrize("size", [2**15, 2**16, 2**20])
+async def test_memory_that_is_received_into_again_is_nobody_elses(pair, size):
+    async with pair(**UNBOUNDED) as (client, server):
+        kept, sent = [], []
+        for n in range(24):
+            message = os.urandom(size)
+            await client.send(message)
+            got = await server.recv()
+            assert got == message
+            assert hash(got) == hash(message)  # a bytes object remembers its hash
+            view = memoryview(got)
+            if n % 3 == 0:
+                kept.append(got)
+                sent.append(message)
+            elif n % 3 == 1:
+                kept.append(view[1:])  # a view alone keeps it too
+                sent.append(message[1:])
+            del got, view
+        assert kept == sent
