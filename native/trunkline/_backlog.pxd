@@ -10,11 +10,13 @@ cdef extern from * nogil:
     #ifndef TL_SEND_NOW
     #define TL_SEND_NOW
     #ifdef _WIN32
+    #define TL_SENDS_NOW 0
     #include <stddef.h>
     struct iovec { void *iov_base; size_t iov_len; };
     /* Sockets are not file descriptors here: everything goes through the transport. */
     static inline Py_ssize_t tl_send_now(int fd, const struct iovec *parts, int count) { return 0; }
     #else
+    #define TL_SENDS_NOW 1
     #include <sys/socket.h>
     #include <sys/uio.h>
     #ifndef MSG_NOSIGNAL
@@ -31,6 +33,7 @@ cdef extern from * nogil:
     #endif
     #endif
     """
+    bint TL_SENDS_NOW  # whether sockets can be sent to past their transport here
     struct iovec:
         void *iov_base
         size_t iov_len

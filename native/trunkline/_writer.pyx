@@ -19,7 +19,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint64_t
 
-from trunkline._backlog cimport Backlog, iovec, tl_send_now
+from trunkline._backlog cimport TL_SENDS_NOW, Backlog, iovec, tl_send_now
 
 cdef enum:
     KEYS_BLOCK = 4096          # bytes of a loop's pool of masking keys
@@ -112,9 +112,9 @@ cdef class Writer:
         which `send` waits, and goes on.
         """
         self.transport = transport
-        self._fd = fd
+        self._fd = fd if TL_SENDS_NOW else -1
         self._high, self._low = marks
-        transport.set_write_buffer_limits(*(marks if fd < 0 else (0, 0)))
+        transport.set_write_buffer_limits(*(marks if self._fd < 0 else (0, 0)))
 
     def _release_socket(self):
         """The transport is about to end its side: nothing goes past it any more, and it gets all that waits."""
