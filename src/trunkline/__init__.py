@@ -11,7 +11,19 @@ The floors, from below: compiled frames (`_frames`, `_batch`, `_backlog`, `_writ
 """
 
 try:
-    from trunkline import _backlog, _batch, _deflate, _fanout, _frames, _inbox, _inflate, _link, _outlet, _shelf, _writer
+    from trunkline import (
+        _backlog,
+        _batch,
+        _deflate,
+        _fanout,
+        _frames,
+        _inbox,
+        _inflate,
+        _link,
+        _outlet,
+        _shelf,
+        _writer,
+    )
 except ImportError as error:
     raise ImportError(
         f"trunkline's compiled core is missing or does not load ({error}); build it with a C compiler: "
