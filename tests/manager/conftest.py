@@ -169,11 +169,15 @@ class FakeLink:
         return Stats(bytes_received=self.bytes_received)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        self.closed_with = (code, reason)
-        self.state = ConnectionState.LOCAL_CLOSING
+        self.start_closing(code, reason)
         if not self.answers_close:
             await asyncio.get_running_loop().create_future()
-        self.lose(code, reason, "local")
+
+    def start_closing(self, code: int = 1000, reason: str = "") -> None:
+        self.closed_with = (code, reason)
+        self.state = ConnectionState.LOCAL_CLOSING
+        if self.answers_close:
+            self.lose(code, reason, "local")
 
     def abort(self) -> None:
         self.aborted = True

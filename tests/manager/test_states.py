@@ -26,7 +26,7 @@ def test_closed_is_the_end() -> None:
 
 def test_only_the_program_leads_out_of_an_ended_status() -> None:
     ways_out = {event for (before, event) in MOVES if before in ENDED}
-    assert ways_out == {Event.DIAL, Event.CLOSE, Event.CLOSED}
+    assert ways_out == {Event.DIAL, Event.HOLD, Event.CLOSE, Event.CLOSED}
 
 
 @pytest.mark.parametrize(("status", "event"), list(itertools.product(ConnectionStatus, Event)))

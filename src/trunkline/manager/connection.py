@@ -236,7 +236,23 @@ class Connection(Generic[Sends, Receives]):
         self._exchange.sender.hurry()
         await self._line.close(code, reason)
 
+    def reconnect(self) -> None:
+        """Close the link and dial anew, at once; without a link, dial now rather than when it was said.
+
+        A failed connection starts over. What the server has asked for (Retry-After) is waited out, and while the
+        service is paused nothing is dialled. Raises NotConnected if the connection is closing or closed.
+        """
+        if self.status in (ConnectionStatus.CLOSING, ConnectionStatus.CLOSED):
+            raise self.refusal()
+        if self.status is ConnectionStatus.FAILED:
+            self._exchange.sender.start_over()
+        self._line.reconnect("reconnect asked for")
+
     # What others of the manager use
+
+    def obey(self) -> None:
+        """The service was paused, or resumed."""
+        self._line.obey()
 
     def hurry(self) -> None:
         """Dial now, if it waits to; ask the link for a sign of life, if there is one."""

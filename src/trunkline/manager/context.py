@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from trunkline.manager.budget import RetryBudget
@@ -38,3 +38,4 @@ class Context:
     publish: Callable[[StateChange], None]
     undelivered: Callable[[Delivery[Any]], None]  # told of every message that was not delivered
     logger: logging.Logger
+    paused: set[str] = field(default_factory=set)  # names of services whose connections do not dial

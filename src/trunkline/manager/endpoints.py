@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -58,6 +58,9 @@ class Endpoints:
         self._gate = gate
         self._breaker = breaker
         self._endpoints: dict[str, Endpoint] = {}
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._endpoints.values())
 
     def get(self, name: str) -> Endpoint:
         """The endpoint with this name, made when it is first asked for."""

@@ -8,15 +8,17 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
 
-__all__ = ["Callbacks", "EventStream", "Events", "StateChange"]
+__all__ = ["PAUSED", "Callbacks", "EventStream", "Events", "StateChange"]
 
 News = TypeVar("News")
+
+PAUSED: Final = "paused"  # the note of the change to suspended by `ConnectionManager.pause`
 
 _S = ConnectionStatus
 
@@ -35,9 +37,12 @@ class StateChange:
     retry: int | None = None  # number of the retry that comes next or is being made
     delay: float | None = None  # seconds until it
     downtime: float | None = None  # seconds without a link that end with this move
+    note: str | None = None  # what the program asked for, where it did: "paused", "resumed", "reconnect asked for"
 
     def explain(self) -> str:
         """The move as a sentence, for people: "retry 3 in 4.2 s: 503 with Retry-After 4"."""
+        if self.note is not None:
+            return self.note if not self.delay else f"{self.note}, next attempt in {self.delay:.1f} s"
         if self.after is _S.CONNECTING:
             return "first attempt" if self.retry is None else f"retry {self.retry}"
         if self.after is _S.CONNECTED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from wsproto.connection import ConnectionState
 
@@ -18,67 +18,26 @@ from trunkline.manager.context import Context
 from trunkline.manager.deadline import Deadline
 from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
 from trunkline.manager.errors import NotConnected, WaitTimeout
-from trunkline.manager.events import StateChange
+from trunkline.manager.events import PAUSED, StateChange
 from trunkline.manager.greeting import Greeting
 from trunkline.manager.health import Meter
 from trunkline.manager.logs import redact
-from trunkline.manager.retry import Pause, Retries
+from trunkline.manager.retry import AT_ONCE, Pause, Retries
 from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
-from trunkline.manager.states import ENDED, ConnectionStatus, Event, move
+from trunkline.manager.states import ENDED, UNDER_WAY, ConnectionStatus, Event, move
 from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
+from trunkline.manager.traffic import Traffic
 from trunkline.manager.wake import is_alive
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 from trunkline.protocol.errors import OpenTimeout, TrunklineError
 
-__all__ = ["Line", "Traffic"]
+__all__ = ["Line"]
 
 # What a retry takes from the budget after this, where it is not 1: there are too many of us.
 COSTS: Final = {ErrorCategory.THROTTLED: 2.0}
-
-
-class Traffic(Protocol):
-    """What goes over a line, as the line tells of it. None of these may block or raise."""
-
-    @property
-    def has_greeting(self) -> bool:
-        """Whether a new link is greeted before it is for all."""
-
-    @property
-    def greeting_timeout(self) -> float:
-        """Seconds that this may take."""
-
-    def prepare(self, link: WebSocket) -> None:
-        """A link is there, the status is connecting, nothing has been read of it."""
-
-    async def greet(self) -> None:
-        """The first words on it, while it is read. May wait; if it raises, the attempt has failed."""
-
-    def begin(self, link: WebSocket) -> None:
-        """The link is up, the status is connected."""
-
-    def receive(self, batch: list[str | bytes]) -> None:
-        """Messages of the link of the moment."""
-
-    async def wait_room(self) -> None:
-        """Wait until more can be received. Backpressure reaches the peer meanwhile."""
-
-    def set_aside(self, issue: ConnectionIssue) -> None:
-        """The peer choked on a message of ours (1003, 1007, 1009): the suspect must not be sent again."""
-
-    def call_last(self) -> None:
-        """The link is closed by us: let in what it still holds, over any bound. It is asked for no room from now on."""
-
-    def stop(self, link: WebSocket) -> None:
-        """The link is gone; another may follow."""
-
-    async def wait_stopped(self) -> None:
-        """Wait until no task is left of a link that is gone."""
-
-    def end(self) -> None:
-        """No link will come by itself: the status is in ENDED. Called at each move to such a status."""
 
 
 class Line:
@@ -119,17 +78,25 @@ class Line:
         self._moved = Signal(context.clock)
         self._hurried = Signal(context.clock)
         self._inquiry: asyncio.Task[None] | None = None  # into whether the link is alive
+        self._held: WebSocket | None = None  # the link that is read, also while it is greeted
+        self._is_trying = False  # from the wait for a permit to the end of the link
+        self._order: str | None = None  # why the program ends the attempt that is under way
 
     @property
     def attempts(self) -> int:
         """Failed attempts and lost links since the line was last stable (`RetryPolicy.reset_after`)."""
         return self._retries.count
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the program has paused the service, so that nothing is dialled."""
+        return self._service.name in self._context.paused
+
     def start(self) -> None:
         """Begin to dial, unless that is done already; a failed line starts over."""
         if self.status is ConnectionStatus.IDLE or self.status is ConnectionStatus.FAILED:
             self._retries = self._make_retries()
-            self._apply(Event.DIAL)
+            self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
             self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {self._id}")
 
     async def wait_link(self, timeout: float | None) -> WebSocket:
@@ -166,6 +133,27 @@ class Line:
         finally:
             await self._end_task()
 
+    def reconnect(self, note: str) -> None:
+        """Take a new link in the place of the present one, or dial now. `note` says why."""
+        if self.status is ConnectionStatus.CONNECTED and self._order is None:
+            self._interrupt(note)
+        self.start()
+        self._hurried.notify()
+
+    def obey(self) -> None:
+        """The service was paused, or resumed."""
+        if self.is_paused and self._is_trying and self._order is None:
+            self._interrupt(PAUSED)
+        self._hurried.notify()
+
+    def _interrupt(self, note: str) -> None:
+        """End the attempt that is under way: an open link by the closing handshake."""
+        self._order = note
+        if self._held is not None:
+            self._held.start_closing(1000)
+        elif self._task is not None:
+            self._task.cancel()
+
     def hurry(self) -> None:
         """Our side has changed: dial now rather than when it was said, and ask an open link for a sign of life.
 
@@ -187,9 +175,13 @@ class Line:
     async def _hold(self) -> None:
         cost = 0.0  # the first dial is no retry
         while True:
-            judgement = await self._attempt(cost)
+            judgement = None if self.is_paused else await self._try(cost)
             if self.status is ConnectionStatus.CLOSING:
                 return
+            if judgement is None:
+                await self._wait(AT_ONCE)
+                cost = 0.0  # the program wants it, nothing has failed
+                continue
             pause = self._decide(judgement)
             if pause is None:
                 return
@@ -199,8 +191,40 @@ class Line:
     async def _wait(self, pause: Pause) -> None:
         now = self._clock.time()
         until, earliest = now + pause.delay, now + pause.not_before
-        while self._clock.time() < until and await self._hurried.wait(until):
+        while self.is_paused or self._clock.time() < until:
+            if self.is_paused:
+                await self._wait_resumed(earliest)
+            elif not await self._hurried.wait(until):
+                return
             until = max(earliest, self._clock.time())
+
+    async def _wait_resumed(self, earliest: float) -> None:
+        if self.last_change is None or self.last_change.note != PAUSED:
+            self._apply(Event.HOLD, note=PAUSED)
+        while self.is_paused:
+            await self._hurried.wait()
+        left = earliest - self._clock.time()
+        if left > 0:  # the server's time has not come
+            self._apply(Event.DEFER, pause=Pause(self._retries.count, left), note="resumed")
+
+    async def _try(self, cost: float) -> Judgement | None:
+        """An attempt; how it ended, or None if the program ended it."""
+        judgement = None
+        self._is_trying = True
+        try:
+            judgement = await self._attempt(cost)
+        except asyncio.CancelledError:
+            if self._order is None or self._task is None or self.status is ConnectionStatus.CLOSING:
+                raise
+            self._task.uncancel()
+        finally:
+            self._is_trying = False
+        note, self._order = self._order, None
+        if note is None or self.status is ConnectionStatus.CLOSING:
+            return judgement
+        if not self.is_paused and self.status in UNDER_WAY:
+            self._apply(Event.DEFER, pause=AT_ONCE, note=note)
+        return None
 
     async def _attempt(self, cost: float) -> Judgement:
         """Dial, and read until the link is gone: how it ended. cost: what the dial takes from the budget."""
@@ -208,6 +232,7 @@ class Line:
             link = await self._dial(cost)
         except Exception as error:
             return self._note(error)
+        self._held = link
         greeting = self._prepare(link)
         try:
             async for batch in link.batches():
@@ -295,7 +320,7 @@ class Line:
     def _drop(self, link: WebSocket) -> None:
         self._meter.count_bytes(*link.moved())
         self._meter.mark_down()
-        self.link = None
+        self.link = self._held = None
         if self._inquiry is not None:
             self._inquiry.cancel()
         link.abort()  # nothing, if the closing handshake is done
@@ -308,7 +333,8 @@ class Line:
         judgement = self._service.rules.judge(error, refreshable=self._service.refreshes_headers)
         if judgement.issue.category is not ErrorCategory.NORMAL_CLOSURE:
             self._meter.count_error()
-        self.last_error, self.cause = judgement.issue, error
+        if self._order is None:  # what the program ended has not failed
+            self.last_error, self.cause = judgement.issue, error
         self._is_plain = self._is_plain or judgement.hint.plain
         if judgement.hint.set_aside and judgement.issue.initiator == "remote":
             self._traffic.set_aside(judgement.issue)
@@ -337,6 +363,7 @@ class Line:
         event: Event,
         issue: ConnectionIssue | None = None,
         pause: Pause | None = None,
+        note: str | None = None,
         *,
         downtime: float | None = None,
     ) -> None:
@@ -352,6 +379,7 @@ class Line:
             retry=self._retries.count or None,
             delay=None if pause is None else pause.delay,
             downtime=downtime,
+            note=note,
         )
         self.last_change = change
         self._moved.notify()

@@ -10,7 +10,7 @@ from trunkline.manager.events import StateChange
 from trunkline.manager.states import ConnectionStatus
 from trunkline.net.logs import log_fields
 
-__all__ = ["LEVELS", "StateLog", "redact"]
+__all__ = ["LEVELS", "StateLog", "is_secret", "redact"]
 
 _S = ConnectionStatus
 
@@ -25,14 +25,19 @@ LEVELS: Final[dict[ConnectionStatus, int]] = {
     _S.CLOSED: logging.INFO,
 }
 
-_SECRET: Final = re.compile(
-    r"([?&][^=&]*(?:token|secret|passw|key|auth|credential|session|signature)[^=&]*=)[^&]*", re.IGNORECASE
-)
+_NAMES: Final = r"(?:token|secret|passw|key|auth|credential|session|signature)"
+_NAME: Final = re.compile(_NAMES, re.IGNORECASE)
+_SECRET: Final = re.compile(rf"([?&][^=&\s]*{_NAMES}[^=&\s]*=)[^&\s]*", re.IGNORECASE)
 
 
-def redact(connection_id: str) -> str:
-    """The id without the values of parameters whose names say that they are secret."""
-    return _SECRET.sub(r"\1...", connection_id)
+def is_secret(name: str) -> bool:
+    """Whether the name of a parameter says that its value is secret."""
+    return _NAME.search(name) is not None
+
+
+def redact(text: str) -> str:
+    """An id, or a text with URLs in it, without the values of parameters whose names say that they are secret."""
+    return _SECRET.sub(r"\1...", text)
 
 
 class StateLog:

@@ -19,7 +19,7 @@ from trunkline.manager.clock import Clock
 from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
 from trunkline.manager.delivery import Delivery
-from trunkline.manager.endpoints import Endpoints
+from trunkline.manager.endpoints import Endpoint, Endpoints
 from trunkline.manager.events import Callbacks, Events, EventStream, StateChange
 from trunkline.manager.gate import GatePolicy
 from trunkline.manager.health import ConnectionHealth
@@ -206,6 +206,19 @@ class ConnectionManager:
         """Call `callback` with every state change, as it happens; it must not block. Returns what ends that."""
         return self._events.subscribe(callback)
 
+    @property
+    def budget(self) -> RetryBudget:
+        """What retries pay into."""
+        return self._context().budget
+
+    def endpoints(self) -> list[Endpoint]:
+        """The hosts and ports that were dialled so far, each with its gate and its breaker."""
+        return list(self._context().endpoints)
+
+    def pools(self) -> list[Pool[Any, Any]]:
+        """The pools that there are."""
+        return list(self._pools.values())
+
     def service(self, name: str) -> Service[Any, Any]:
         """The service with this name; KeyError if there is none."""
         return self._services[name]
@@ -234,6 +247,32 @@ class ConnectionManager:
             self._lent.endpoints.hurry()
         for connection in tuple(self._connections.values()):
             connection.hurry()
+
+    def pause(self, service: Service[Any, Any]) -> None:
+        """Close the links of all connections to `service`, and dial none of them until `resume`.
+
+        They are suspended meanwhile, and what is sent waits in their outboxes. Connections that are made meanwhile
+        wait as well. Raises ValueError for a service that the manager was not given.
+        """
+        self._direct(service, "service.paused", is_paused=True)
+
+    def resume(self, service: Service[Any, Any]) -> None:
+        """End `pause`: all dial, through the gate, none before the time that a server had asked for."""
+        self._direct(service, "service.resumed", is_paused=False)
+
+    def is_paused(self, service: Service[Any, Any]) -> bool:
+        """Whether it is paused."""
+        return service.name in self._context().paused
+
+    def _direct(self, service: Service[Any, Any], event: str, *, is_paused: bool) -> None:
+        self._check(service)
+        paused = self._context().paused
+        if is_paused == (service.name in paused):
+            return
+        (paused.add if is_paused else paused.discard)(service.name)
+        self._logger.info("%s: %s", service.name, event, extra=log_fields(event, service=service.name))
+        for connection in tuple(self._by_service[service.name].values()):
+            connection.obey()
 
     async def close(self, *, drain: float = 0.0) -> list[Delivery[Any]]:
         """Close every connection, all at once, and end the event streams. Afterwards `connect` raises RuntimeError.

@@ -14,13 +14,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from trunkline.manager.hints import Hint, hint_for
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.protocol.categories import ErrorCategory
 
-__all__ = ["Pause", "Retries", "RetryPolicy"]
+__all__ = ["AT_ONCE", "Pause", "Retries", "RetryPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,9 @@ class Pause:
     delay: float  # seconds
     suspended: bool = False
     not_before: float = 0.0  # seconds of it that the server asked for, which no haste of ours may shorten
+
+
+AT_ONCE: Final = Pause(0, 0.0)
 
 
 class Retries:

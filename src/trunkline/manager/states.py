@@ -6,7 +6,7 @@
                      └─ waiting · suspended · failed · closed
 
 `MOVES` holds every legal move; an illegal move is an absent key. `waiting` has a retry coming; `suspended` has been
-down for so long, or for such a reason, that only a slow probe is left; `failed` will not try again by itself; `closed`
+down for so long, or for such a reason, that only a slow probe is left, or its service is paused; `failed` will not try again by itself; `closed`
 is the end.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-__all__ = ["ENDED", "MOVES", "ConnectionStatus", "Event", "IllegalMove", "move"]
+__all__ = ["ENDED", "MOVES", "UNDER_WAY", "ConnectionStatus", "Event", "IllegalMove", "move"]
 
 
 class ConnectionStatus(enum.StrEnum):
@@ -38,6 +38,7 @@ class Event(enum.Enum):
     OPENED = "opened"  # the opening handshake is done
     DEFER = "defer"  # the attempt failed or the link was lost; the next attempt has a time
     SUSPEND = "suspend"  # the same, and the next attempt is a slow probe
+    HOLD = "hold"  # the program paused the service: no attempt until it resumes it
     GIVE_UP = "give up"  # the same, and there is no next attempt
     FINISH = "finish"  # the peer ended the connection, as it may
     CLOSE = "close"  # the program wants it closed
@@ -59,6 +60,13 @@ MOVES: Final[dict[tuple[ConnectionStatus, Event], ConnectionStatus]] = {
     (_S.CONNECTED, Event.SUSPEND): _S.SUSPENDED,
     (_S.CONNECTED, Event.GIVE_UP): _S.FAILED,
     (_S.CONNECTED, Event.FINISH): _S.CLOSED,
+    (_S.IDLE, Event.HOLD): _S.SUSPENDED,
+    (_S.CONNECTING, Event.HOLD): _S.SUSPENDED,
+    (_S.CONNECTED, Event.HOLD): _S.SUSPENDED,
+    (_S.WAITING, Event.HOLD): _S.SUSPENDED,
+    (_S.SUSPENDED, Event.HOLD): _S.SUSPENDED,  # it had a probe coming, and has none now
+    (_S.FAILED, Event.HOLD): _S.SUSPENDED,  # it was to start over
+    (_S.SUSPENDED, Event.DEFER): _S.WAITING,  # resumed before the time that the server had asked for
     (_S.CONNECTING, Event.CLOSE): _S.CLOSING,
     (_S.CONNECTED, Event.CLOSE): _S.CLOSING,
     (_S.WAITING, Event.CLOSE): _S.CLOSING,
@@ -70,6 +78,7 @@ MOVES: Final[dict[tuple[ConnectionStatus, Event], ConnectionStatus]] = {
 }
 
 ENDED: Final = frozenset({_S.CLOSING, _S.CLOSED, _S.FAILED})  # no link will come by itself
+UNDER_WAY: Final = frozenset({_S.CONNECTING, _S.CONNECTED})  # there is a link, or one may come any moment
 
 
 class IllegalMove(AssertionError):
