@@ -6,8 +6,8 @@
                      └─ waiting · suspended · failed · closed
 
 `MOVES` holds every legal move; an illegal move is an absent key. `waiting` has a retry coming; `suspended` has been
-down for so long, or for such a reason, that only a slow probe is left, or its service is paused; `failed` will not try again by itself; `closed`
-is the end.
+down for so long, or for such a reason, that only a slow probe is left, or its service is paused; `failed` will not try
+again by itself; `closed` is the end.
 """
 
 from __future__ import annotations

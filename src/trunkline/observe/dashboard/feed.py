@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any, Final
@@ -21,8 +22,10 @@ import msgspec
 import trunkline
 from trunkline._metrics import Histogram
 from trunkline.manager import ConnectionManager, StateChange
-from trunkline.observe.dashboard.gauges import gauges_of
-from trunkline.observe.dashboard.rows import COLUMNS, Event, Managed, Row
+from trunkline.observe.dashboard.actions import Actions
+from trunkline.observe.dashboard.gauges import gauge, gauges_of
+from trunkline.observe.dashboard.rows import COLUMNS, Event, Labels, Managed, Row, Source
+from trunkline.observe.dashboard.served import Served
 
 __all__ = ["Feed"]
 
@@ -36,10 +39,21 @@ _encode = msgspec.json.Encoder().encode
 class Feed:
     """The state that the viewers share. Begins with its first viewer and rests when the last has gone."""
 
-    def __init__(self, manager: ConnectionManager, *, name: str, actions: bool) -> None:
+    def __init__(
+        self,
+        manager: ConnectionManager,
+        servers: Sequence[trunkline.Server] = (),
+        *,
+        name: str,
+        actions: bool,
+        max_viewers: int,
+    ) -> None:
+        labels = Labels()
         self.viewers: set[trunkline.WebSocket] = set()
+        self.max_viewers = max_viewers
         self.rows: dict[str, Row] = {}  # as the viewers know them
-        self._managed = Managed(manager)
+        self._managed = Managed(manager, labels)
+        self._sources: list[Source] = [self._managed, *(Served(server, labels) for server in servers)]
         self._program = {
             "name": name,
             "pid": os.getpid(),
@@ -47,11 +61,11 @@ class Feed:
             "version": trunkline.__version__,
             "python": sys.version.partition(" ")[0],
         }
-        self._actions = actions
+        self._actions = Actions(manager) if actions else None
         self._stale: set[trunkline.WebSocket] = set()  # viewers that have missed a tick
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._fresh: list[Event] = []  # since the last tick
-        self._changed: set[str] = set()  # labels of connections whose state has changed since
+        self._changed: set[str] = set()  # labels of connections to look at in the next tick
         self._turn: deque[str] = deque()  # labels, in the order in which they are looked at
         self._ticks = 0
         self._count = 0  # events so far
@@ -60,6 +74,14 @@ class Feed:
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._unsubscribe = manager.subscribe(self._note)
+        changes = [line.last_change for line in manager.connections() if line.last_change is not None]
+        for change in sorted(changes, key=lambda change: change.at)[-KEPT_EVENTS:]:
+            self._note(change)  # how each came to where it stands
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many viewers as there may be."""
+        return len(self.viewers) >= self.max_viewers
 
     # Viewers
 
@@ -77,6 +99,9 @@ class Feed:
         if not self.viewers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            for label in self.rows:
+                self._forget(label)
+            self.rows = {}
 
     def close(self) -> None:
         """No more ticks."""
@@ -86,22 +111,39 @@ class Feed:
 
     def details(self, label: str) -> str | None:
         """What is shown of one connection beyond its row; None if there is no such connection."""
-        connection = self._managed.connections().get(label)
-        if connection is None:
+        source, connection = self._find(label)
+        if source is None:
             return None
-        facts = [
-            ["uptime", f"{connection.health().uptime:.0f} s"],
-            ["links so far", str(connection.generation)],
-            ["quarantine", f"{len(connection.quarantine)} undecodable payloads kept"],
-        ]
-        buckets = connection.latencies().buckets()
-        return _encode({"kind": "details", "id": label, "facts": facts, "buckets": buckets}).decode()
+        self._changed.add(label)  # its row is looked at in each tick while it is shown
+        latencies = Histogram()
+        source.merge_latencies(latencies, connection)
+        facts = source.facts(connection)
+        return _encode({"kind": "details", "id": label, "facts": facts, "buckets": latencies.buckets()}).decode()
+
+    def act(self, action: str, label: str, viewer: trunkline.WebSocket) -> str:
+        """Do what a viewer wants; what it is told."""
+        if self._actions is None:
+            text = "actions are switched off"
+        else:
+            text = self._actions.act(action, label, self._find(label)[1], viewer)
+            self._changed.update(self.rows if action in ("pause", "resume") else (label,))
+        return _encode({"kind": "answer", "id": label, "text": text}).decode()
+
+    def _find(self, label: str) -> tuple[Source | None, Any]:
+        for source in self._sources:
+            connection = source.connections().get(label)
+            if connection is not None:
+                return source, connection
+        return None, None
+
+    def _everything(self) -> dict[str, tuple[Source, Any]]:
+        return {label: (source, one) for source in self._sources for label, one in source.connections().items()}
 
     # Ticks
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        self.rows = {label: self._managed.row(line) for label, line in self._managed.connections().items()}
+        self.rows = {label: source.row(one) for label, (source, one) in self._everything().items()}
         self._turn = deque(self.rows)
         self._fresh.clear()
         self._changed.clear()
@@ -143,7 +185,7 @@ class Feed:
 
     def _look(self) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
         """Looks at the connections whose turn it is: (what has changed of each, those that are gone)."""
-        there = self._managed.connections()
+        there = self._everything()
         for label in there.keys() - self.rows.keys():
             self._turn.append(label)
             self._changed.add(label)
@@ -152,7 +194,8 @@ class Feed:
         self._changed.clear()
         changed = []
         for label in wanted & there.keys():
-            row = self._managed.row(there[label])
+            source, connection = there[label]
+            row = source.row(connection)
             before = self.rows.get(label)
             self.rows[label] = row
             difference = row.changed_from(before) if before is not None else asdict(row)
@@ -162,7 +205,7 @@ class Feed:
         for label in gone:
             del self.rows[label]
             self._turn.remove(label)
-            self._managed.forget(label)
+            self._forget(label)
         return changed, gone
 
     def _snapshot(self) -> str:
@@ -171,7 +214,7 @@ class Feed:
                 "kind": "snapshot",
                 "at": time.time(),
                 "program": self._program,
-                "actions": self._actions,
+                "actions": self._actions is not None,
                 "columns": COLUMNS,
                 "rows": [row.values() for row in self.rows.values()],
                 "events": [asdict(event) for event in self._events],
@@ -186,7 +229,10 @@ class Feed:
             "up": sum(row.status == "connected" for row in rows),
             "events": self._count,
             "stall": round(self._stall, 3),
-            "gauges": gauges_of(self._managed.manager, rows),
+            "gauges": [
+                *gauges_of(self._managed.manager, rows),
+                gauge("viewers of this page", len(self.viewers), self.max_viewers),
+            ],
             **{
                 name: sum(getattr(row, name) for row in rows)
                 for name in ("in_rate", "out_rate", "in_bytes", "out_bytes")
@@ -197,24 +243,20 @@ class Feed:
 
     def _merge_latencies(self) -> None:
         merged = Histogram()
-        self._managed.merge_latencies(merged)
+        for source in self._sources:
+            source.merge_latencies(merged)
         self._spread = {"p50": merged.quantile(0.5), "p99": merged.quantile(0.99), "buckets": merged.buckets()}
 
+    def _forget(self, label: str) -> None:
+        for source in self._sources:
+            source.forget(label)
+
     def _note(self, change: StateChange) -> None:
-        label = self._managed.label(change.connection_id)
         self._count += 1
-        issue = change.issue
-        event = Event(
-            number=self._count,
-            at=self._managed.day_time(change.at),
-            id=label,
-            service=change.service,
-            status=str(change.after),
-            text=change.explain(),
-            category=None if issue is None else str(issue.category),
-            code=None if issue is None else issue.code,
-        )
+        event = self._managed.event(self._count, change)
         self._events.append(event)
-        if self.viewers:
+        if not self.viewers:
+            self._forget(event.id)  # nobody else would, and ids may be new for ever
+        else:
             self._fresh.append(event)
-            self._changed.add(label)
+            self._changed.add(event.id)

@@ -2,23 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, Final
 
 from trunkline.manager import ConnectionManager
+from trunkline.manager.budget import RetryBudget
+from trunkline.manager.endpoints import Endpoint
+from trunkline.manager.logs import redact
 from trunkline.observe.dashboard.rows import Row
 
-__all__ = ["gauges_of"]
+__all__ = ["gauge", "gauges_of"]
+
+MOST: Final = 12  # endpoints and pools that are shown, each; those that matter most
 
 
 def gauges_of(manager: ConnectionManager, rows: Collection[Row]) -> list[dict[str, Any]]:
-    """Name, what is used, the size (None: no bound), the unit and a note of each."""
-    queued, waiting = sum(row.queue for row in rows), sum(row.queue_bytes for row in rows)
+    """Name, what is used, the size (None: no bound), the unit, a note and whether to worry, of each."""
     return [
-        _gauge("outboxes, messages", queued, None),
-        _gauge("outboxes", waiting, None, "bytes"),
+        *_of_outboxes([row for row in rows if row.kind == "managed"]),
+        _of_budget(manager.budget),
+        *_of_endpoints(manager),
+        *_of_pools(manager),
     ]
 
 
-def _gauge(name: str, used: float, size: float | None, unit: str = "", note: str = "") -> dict[str, Any]:
-    return {"name": name, "used": used, "size": size, "unit": unit, "note": note}
+def _of_outboxes(rows: Collection[Row]) -> Iterator[dict[str, Any]]:
+    queued, waiting = sum(row.queue for row in rows), sum(row.queue_bytes for row in rows)
+    yield gauge("outboxes, all", waiting, None, "bytes", f"{queued} messages wait")
+    fullest = max(rows, key=lambda row: row.fill, default=None)
+    if fullest is not None:
+        note = fullest.id if fullest.fill else "all are empty"
+        yield gauge("fullest outbox", round(fullest.fill * 100), 100, "%", note, is_bad=fullest.fill > 0.8)
+
+
+def _of_budget(budget: RetryBudget) -> dict[str, Any]:
+    spent, waiting = budget.capacity - budget.tokens, budget.waiting
+    note = f"{waiting} dials wait for it" if waiting else "no dial waits for it"
+    return gauge("retry budget, spent", round(spent), budget.capacity, "", note, is_bad=waiting > 0)
+
+
+def _of_endpoints(manager: ConnectionManager) -> Iterator[dict[str, Any]]:
+    endpoints = sorted(manager.endpoints(), key=_urgency, reverse=True)
+    for endpoint in endpoints[:MOST]:
+        gate, breaker = endpoint.gate, endpoint.breaker
+        notes = [f"{gate.waiting} wait"] if gate.waiting else []
+        if breaker.state != "closed":
+            wait = breaker.wait_time(manager.time())
+            when = "a probe is under way" if breaker.state == "half-open" else f"next probe in {wait:.0f} s"
+            notes.append(f"breaker {breaker.state}: {when}")
+        elif breaker.failures:
+            notes.append(f"{breaker.failures} failures in a row")
+        note = ", ".join(notes) or "breaker closed"
+        size, is_bad = gate.policy.under_way, breaker.state != "closed"
+        yield gauge(f"dials to {redact(endpoint.name)}", gate.under_way, size, "", note, is_bad=is_bad)
+    if len(endpoints) > MOST:
+        yield gauge("further endpoints", len(endpoints) - MOST, None)
+
+
+def _urgency(endpoint: Endpoint) -> tuple[bool, int, int]:
+    return endpoint.breaker.state != "closed", endpoint.gate.waiting, endpoint.gate.under_way
+
+
+def _of_pools(manager: ConnectionManager) -> Iterator[dict[str, Any]]:
+    pools = manager.pools()
+    for pool in pools[:MOST]:
+        members = pool.members
+        up = sum(member.websocket is not None for member in members)
+        yield gauge(f"pool {redact(pool.id)}", len(members), pool.policy.size, "", f"{up} up")
+    if len(pools) > MOST:
+        yield gauge("further pools", len(pools) - MOST, None)
+
+
+def gauge(
+    name: str, used: float, size: float | None, unit: str = "", note: str = "", *, is_bad: bool = False
+) -> dict[str, Any]:
+    """One gauge as it is sent."""
+    return {"name": name, "used": used, "size": size, "unit": unit, "note": note, "bad": is_bad}

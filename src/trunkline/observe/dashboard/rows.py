@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from trunkline._metrics import Histogram
-from trunkline.manager import Connection, ConnectionManager
-from trunkline.manager.logs import redact
+from trunkline.manager import Connection, ConnectionManager, StateChange
+from trunkline.manager.logs import is_secret, redact
 
-__all__ = ["COLUMNS", "Event", "Managed", "Row"]
+__all__ = ["COLUMNS", "Event", "Labels", "Managed", "Row", "Source", "short"]
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Row:
     id: str
     service: str
     status: str
-    since: float
+    since: float | None  # None: it was there before anybody looked
     why: str | None = None  # the last failure
     category: str | None = None
     code: int | None = None
@@ -36,14 +36,16 @@ class Row:
     p50: float | None = None
     p99: float | None = None
     jitter: float | None = None
-    phi: float = 0.0
+    phi: float | None = None
     queue: int = 0  # messages that wait to be sent
     queue_bytes: int = 0
+    fill: float = 0.0  # how full the outbox is, a share of 1
     dropped: int = 0
-    availability: float = 0.0
+    availability: float | None = None
     last_seen: float | None = None
     error_rate: float = 0.0
     paused: bool = False
+    kind: str = "managed"  # or "served": a client of a server of ours, which never retries
 
     def values(self) -> list[Any]:
         """In the order of COLUMNS."""
@@ -71,32 +73,66 @@ class Event:
     code: int | None
 
 
-class Managed:
-    """A manager's connections, under names that hold no secret, as rows."""
+class Source(Protocol):
+    """Where rows come from."""
 
-    def __init__(self, manager: ConnectionManager) -> None:
+    def connections(self) -> dict[str, Any]:
+        """All connections by their labels."""
+
+    def row(self, connection: Any) -> Row:
+        """The row of one of them, now."""
+
+    def facts(self, connection: Any) -> list[tuple[str, str]]:
+        """What the details pane shows of it beside its row."""
+
+    def merge_latencies(self, into: Histogram, connection: Any = None) -> None:
+        """Adds the round trips of all of them, or of one."""
+
+    def forget(self, label: str) -> None:
+        """The connection with this label is gone."""
+
+
+class Labels:
+    """What is shown of things, by the things: without secrets, and no two alike."""
+
+    def __init__(self) -> None:
+        self._labels: dict[Any, str] = {}
+        self._things: dict[str, Any] = {}
+
+    def get(self, thing: Any, name: str) -> str:
+        """The label of a thing, made from `name` when it is first asked for."""
+        label = self._labels.get(thing)
+        if label is None:
+            label = next(one for one in _names(redact(name)) if one not in self._things)
+            self._labels[thing], self._things[label] = label, thing
+        return label
+
+    def forget(self, label: str) -> None:
+        """The thing is gone."""
+        if label in self._things:
+            del self._labels[self._things.pop(label)]
+
+
+class Managed:
+    """A manager's connections."""
+
+    def __init__(self, manager: ConnectionManager, labels: Labels) -> None:
         self.manager = manager
-        self._labels: dict[str, str] = {}  # what is shown, by connection ids, which may hold a secret
-        self._ids: dict[str, str] = {}
+        self._labels = labels
         self._day: float | None = None  # the wall clock's time at the manager's zero
 
     def connections(self) -> dict[str, Connection[Any, Any]]:
         """All connections by what is shown of their ids."""
-        return {self.label(connection.id): connection for connection in self.manager.connections()}
+        get = self._labels.get
+        return {get(connection.id, connection.id): connection for connection in self.manager.connections()}
 
     def label(self, connection_id: str) -> str:
-        """What is shown of an id: without secrets, and no other connection's."""
-        label = self._labels.get(connection_id)
-        if label is None:
-            label = next(name for name in _names(redact(connection_id)) if name not in self._ids)
-            self._labels[connection_id], self._ids[label] = label, connection_id
-        return label
+        """What is shown of an id."""
+        return self._labels.get(connection_id, connection_id)
 
     def forget(self, label: str) -> None:
         """The connection is gone."""
-        connection_id = self._ids.pop(label, None)
-        if connection_id is not None:
-            del self._labels[connection_id]
+        self._labels.forget(label)
 
     def day_time(self, at: float) -> float:
         """A time of the manager's clock in seconds since 1970, to a tenth; the same each time it is asked."""
@@ -107,13 +143,13 @@ class Managed:
     def row(self, connection: Connection[Any, Any]) -> Row:
         """The row of a connection, now."""
         health, issue, change = connection.health(), connection.last_error, connection.last_change
-        now = self.manager.time()
+        now, outbox = self.manager.time(), connection.service.outbox
         return Row(
             id=self.label(connection.id),
             service=health.service,
             status=str(health.status),
             since=self.day_time(now if change is None else change.at),
-            why=None if issue is None else issue.message,
+            why=None if issue is None else clean(issue.message, connection),
             category=None if issue is None else str(issue.category),
             code=None if issue is None else issue.code,
             next_at=None if change is None or change.delay is None else self.day_time(change.at + change.delay),
@@ -123,23 +159,78 @@ class Managed:
             out_rate=round(health.sent_per_second.over_10, 1),
             in_bytes=round(health.bytes_received_per_second.over_10),
             out_bytes=round(health.bytes_sent_per_second.over_10),
-            latency=_short(health.latency),
-            p50=_short(health.latency_p50),
-            p99=_short(health.latency_p99),
-            jitter=_short(health.jitter),
+            latency=short(health.latency),
+            p50=short(health.latency_p50),
+            p99=short(health.latency_p99),
+            jitter=short(health.jitter),
             phi=round(health.phi, 1),
             queue=health.queue_depth,
             queue_bytes=health.queue_bytes,
+            fill=round(max(health.queue_depth / outbox.max_messages, health.queue_bytes / outbox.max_bytes), 3),
             dropped=health.dropped,
             availability=round(health.availability, 4),
             last_seen=None if health.last_seen is None else round(self.day_time(now - health.last_seen)),
             error_rate=round(health.error_rate, 3),
+            paused=self.manager.is_paused(connection.service),
         )
 
-    def merge_latencies(self, into: Histogram) -> None:
-        """Adds the round trips of all connections."""
-        for connection in self.manager.connections():
-            connection.merge_latencies(into)
+    def event(self, number: int, change: StateChange) -> Event:
+        """A change as it is shown."""
+        issue, connection = change.issue, self.manager.get(change.connection_id)
+        text = change.explain()
+        return Event(
+            number=number,
+            at=self.day_time(change.at),
+            id=self.label(change.connection_id),
+            service=change.service,
+            status=str(change.after),
+            text=redact(text) if connection is None else clean(text, connection),
+            category=None if issue is None else str(issue.category),
+            code=None if issue is None else issue.code,
+        )
+
+    def facts(self, connection: Connection[Any, Any]) -> list[tuple[str, str]]:
+        """What the details pane shows of a connection beside its row."""
+        health, held = connection.health(), connection.quarantine
+        notes = (f"{name}={'...' if is_secret(str(name)) else value}" for name, value in connection.metadata.items())
+        facts = [
+            ("address", redact(connection.service.url)),
+            ("uptime", f"{health.uptime:.0f} s"),
+            ("links so far", str(connection.generation)),
+            ("messages", f"{health.messages_received} in, {health.messages_sent} out"),
+            ("unconfirmed", str(health.unconfirmed)),
+            ("of unknown outcome", str(health.unknown)),
+            ("late replies", str(health.late_replies)),
+            ("in use by", str(connection.leases)),
+            ("quarantine", f"{len(held)} kept of {health.undecodable} that did not fit"),
+            ("metadata", clean(_cut(", ".join(notes)), connection) or "none"),
+        ]
+        if held:
+            # What the decoder says may quote the payload: its length has to do.
+            facts.append(("the last of them", f"{len(held[-1].payload)} bytes"))
+        return facts
+
+    def merge_latencies(self, into: Histogram, connection: Connection[Any, Any] | None = None) -> None:
+        """Adds the round trips of all connections, or of one."""
+        for one in self.manager.connections() if connection is None else (connection,):
+            one.merge_latencies(into)
+
+
+def clean(text: str, connection: Connection[Any, Any]) -> str:
+    """A text about a connection without the values of its secret parameters, wherever they stand in it."""
+    for name, value in connection.parameters.items():
+        if is_secret(name):
+            text = text.replace(str(value), "...")
+    return redact(text)
+
+
+def short(seconds: float | None) -> float | None:
+    """To three digits: what is shown."""
+    return None if seconds is None else float(f"{seconds:.3g}")
+
+
+def _cut(text: str, longest: int = 200) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _names(name: str) -> Iterator[str]:
@@ -149,8 +240,3 @@ def _names(name: str) -> Iterator[str]:
     while True:
         yield f"{name} #{number}"
         number += 1
-
-
-def _short(seconds: float | None) -> float | None:
-    """To three digits: what is shown."""
-    return None if seconds is None else float(f"{seconds:.3g}")

@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 import urllib.parse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -31,7 +31,6 @@ class Asked(msgspec.Struct):
     kind: str
     id: str = ""
     action: str = ""
-    service: str = ""
 
 
 class Dashboard:
@@ -90,6 +89,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    servers: Sequence[trunkline.Server] = (),
     token: str | None = None,
     name: str | None = None,
     actions: bool = False,
@@ -100,8 +100,10 @@ def serve(
 
     host, port: where to listen; port 0 takes a free one. On another address than loopback everybody who reaches it and
     learns the token sees your connections, over plain HTTP: put a proxy with TLS before it.
+    servers: of this program, whose clients are shown as well.
     token: at least 16 letters, digits and any of -._~, to have the same address after a restart; random by default.
-    name: of the program, as the page shows it. actions: let viewers reconnect, close and pause.
+    name: of the program, as the page shows it. actions: let viewers reconnect and close connections,
+    pause and resume services; each time is logged.
     names: host names other than loopback's that the page is reached by, as behind a proxy; requests for any other name
     get 421. max_viewers: past them a viewer gets 503.
 
@@ -114,8 +116,9 @@ def serve(
     known = token if token is not None else secrets.token_urlsafe(24)
 
     async def start() -> Dashboard:
-        feed = Feed(manager, name=name or sys.argv[0].rpartition("/")[2] or "python", actions=actions)
-        door = Door(feed, known, frozenset({*LOOPBACK, host, *names}), max_viewers)
+        shown = name or sys.argv[0].rpartition("/")[2] or "python"
+        feed = Feed(manager, servers, name=shown, actions=actions, max_viewers=max_viewers)
+        door = Door(feed, known, frozenset({*LOOPBACK, host, *names}))
         try:
             server = await trunkline.serve(
                 door.show,
@@ -138,11 +141,10 @@ def serve(
 class Door:
     """Who may come in, and what they may ask."""
 
-    def __init__(self, feed: Feed, token: str, names: frozenset[str], max_viewers: int) -> None:
+    def __init__(self, feed: Feed, token: str, names: frozenset[str]) -> None:
         self._feed = feed
         self._token = token.encode()
         self._names = names
-        self._max_viewers = max_viewers
         self._pages = Pages()
 
     def judge(self, ws: trunkline.WebSocket, request: trunkline.Request) -> trunkline.Response | None:
@@ -156,12 +158,15 @@ class Door:
             return self._refuse(404, "not found")
         if not self._knows_token(request.headers.get("sec-websocket-protocol", "")):
             return self._refuse(403, "wrong token")
-        if len(self._feed.viewers) >= self._max_viewers:
+        if self._feed.is_full:
             return self._refuse(503, "too many viewers")
         return None
 
     async def show(self, ws: trunkline.WebSocket) -> None:
         """Feed a viewer until it goes."""
+        if self._feed.is_full:  # others came in while this one shook hands
+            ws.fail(1013, "too many viewers")
+            return
         self._feed.add(ws)
         try:
             async for message in ws:
@@ -179,6 +184,8 @@ class Door:
             details = self._feed.details(asked.id)
             if details is not None:
                 await ws.send(details)
+        elif asked.kind == "action":
+            await ws.send(self._feed.act(asked.action, asked.id, ws))
 
     def _is_ours(self, host: str | None) -> bool:
         try:

@@ -2,38 +2,59 @@
 
 import * as format from "./format.js";
 
+const HEIGHT = 96; // pixels
+
 function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-/** Two lines over time. */
+/** Two lines over time, with their latest values, or those under the pointer, in the heading. */
 export class Series {
   constructor(id, labels, colors) {
     this.box = document.getElementById(id);
+    this.legend = document.getElementById(id + "-legend");
     this.labels = labels;
     this.colors = colors;
+    this.columns = [[], [], []];
     this.make();
-    new ResizeObserver(() => this.plot.setSize({ width: this.box.clientWidth, height: 130 })).observe(this.box);
+    new ResizeObserver(() => this.plot.setSize({ width: this.box.clientWidth, height: HEIGHT })).observe(this.box);
   }
 
   make() {
     if (this.plot) this.plot.destroy();
+    this.legend.replaceChildren(
+      ...this.labels.map((label, index) => Object.assign(document.createElement("span"), { className: "key " + (index ? "two" : "one"), textContent: label })),
+    );
     const axis = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-    const line = (label, name) => ({ label, stroke: color(name), width: 1.5, points: { show: false }, spanGaps: true, value: (_, value) => format.number(value) });
+    const line = (label, name) => ({ label, stroke: color(name), width: 1.5, points: { show: false }, spanGaps: true });
+    const times = { ...axis, space: 70, size: 22, values: (_, ticks) => ticks.map(format.clock) };
     const options = {
       width: this.box.clientWidth || 300,
-      height: 130,
+      height: HEIGHT,
+      padding: [6, 26, 0, 0],
       cursor: { y: false, drag: { x: false, y: false } },
-      legend: { live: true },
+      legend: { show: false },
       scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 0.001) * 1.1] } },
-      axes: [{ ...axis, space: 60 }, { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => format.number(tick)) }],
-      series: [{ value: (_, at) => (at ? format.clock(at) : "") }, line(this.labels[0], this.colors[0]), line(this.labels[1], this.colors[1])],
+      axes: [times, { ...axis, space: 26, size: 40, values: (_, ticks) => ticks.map(format.number) }],
+      series: [{}, line(this.labels[0], this.colors[0]), line(this.labels[1], this.colors[1])],
+      hooks: { setCursor: [() => this.label()] },
     };
-    this.plot = new uPlot(options, [[], [], []], this.box);
+    this.plot = new uPlot(options, this.columns, this.box);
   }
 
   draw(columns) {
+    this.columns = columns;
     this.plot.setData(columns);
+    this.label();
+  }
+
+  label() {
+    if (!this.plot) return; // it is being made
+    const index = this.plot.cursor.idx ?? this.columns[0].length - 1;
+    this.labels.forEach((label, at) => {
+      const text = `${label} ${format.number(this.columns[at + 1][index])}`;
+      if (this.legend.children[at].textContent !== text) this.legend.children[at].textContent = text;
+    });
   }
 }
 
@@ -42,6 +63,9 @@ const SVG = "http://www.w3.org/2000/svg";
 /** How often which latency was seen: bars over a logarithmic axis. buckets: pairs of seconds and count. */
 export function drawSpread(box, buckets) {
   document.getElementById("spread-title").hidden = !buckets.length;
+  const signature = JSON.stringify(buckets);
+  if (box.signature === signature) return;
+  box.signature = signature;
   if (!buckets.length) {
     box.replaceChildren();
     return;
@@ -51,15 +75,15 @@ export function drawSpread(box, buckets) {
     const group = Math.round(Math.log10(Math.max(seconds, 1e-9)) * 12); // twelve bars a decade
     groups.set(group, (groups.get(group) || 0) + count);
   }
-  const first = Math.min(...groups.keys()) - 1;
-  const bars = Math.max(...groups.keys()) - first + 2;
+  // At least a decade and a half, so that one bar is no wall.
+  const middle = (Math.min(...groups.keys()) + Math.max(...groups.keys())) / 2;
+  const first = Math.min(Math.min(...groups.keys()) - 1, Math.floor(middle - 9));
+  const bars = Math.max(Math.max(...groups.keys()) - first + 2, 18);
   const most = Math.max(...groups.values());
   const width = 300;
-  const height = 70;
+  const height = 60;
   const picture = document.createElementNS(SVG, "svg");
-  picture.setAttribute("viewBox", `0 0 ${width} ${height + 16}`);
-  picture.setAttribute("role", "img");
-  picture.setAttribute("aria-label", "Histogram of latencies");
+  place(picture, { viewBox: `0 0 ${width} ${height + 16}`, role: "img", "aria-label": "Histogram of latencies" });
   for (const [group, count] of groups) {
     const bar = document.createElementNS(SVG, "rect");
     const tall = Math.max(1.5, (count / most) * height);
@@ -68,7 +92,7 @@ export function drawSpread(box, buckets) {
     picture.append(bar);
   }
   const step = Math.max(1, Math.ceil(bars / 5));
-  for (let at = 0; at < bars; at += step) {
+  for (let at = Math.floor(step / 2); at < bars; at += step) {
     const text = document.createElementNS(SVG, "text");
     place(text, { x: ((at + 0.5) * width) / bars, y: height + 12 });
     text.textContent = format.milliseconds(10 ** ((at + first) / 12));

@@ -7,29 +7,46 @@ import { Store } from "./store.js";
 import { STATES, Table } from "./table.js";
 
 const find = (id) => document.getElementById(id);
+const NARROW = matchMedia("(max-width: 900px)");
+const SAID_FOR = 6000; // milliseconds that an answer stays
+
 const store = new Store();
 let details = null; // of the chosen connection: facts and latency buckets
 let drawn = false; // a frame is asked for
+let saying = 0; // the timer that takes an answer away
 
 const table = new Table(store, choose);
-let rates = new Series("rates", ["in", "out"], ["--one", "--two"]);
-let latencies = new Series("latencies", ["RTT", "p99"], ["--one", "--two"]);
-const feed = new Feed(take, (state, text) => {
-  find("live").dataset.state = state;
-  find("live").textContent = text;
-});
+const rates = new Series("rates", ["in", "out"], ["--one", "--two"]);
+const latencies = new Series("latencies", ["RTT", "p99"], ["--one", "--two"]);
+const feed = new Feed(take, tell);
 
 function take(message) {
   if (message.kind === "details") {
     if (message.id === table.selected) details = message;
   } else if (message.kind === "answer") {
-    find("live").textContent = message.text;
+    say(message.text);
   } else {
     store.take(message);
+    table.stale = true;
     if (table.selected && !store.rows.has(table.selected)) table.choose(null);
     else if (table.selected) feed.send({ kind: "details", id: table.selected });
   }
   ask();
+}
+
+function tell(state, text) {
+  document.body.dataset.line = state;
+  find("live").textContent = { live: "live", lost: "lost", refused: "not let in" }[state];
+  find("trouble").textContent = text;
+  find("trouble").hidden = state === "live";
+}
+
+/** Shows an answer of the program for some seconds. */
+function say(text) {
+  find("answer").textContent = text;
+  find("answer").hidden = false;
+  clearTimeout(saying);
+  saying = setTimeout(() => (find("answer").hidden = true), SAID_FOR);
 }
 
 /** Draws in the next frame, once however often it is asked. */
@@ -46,30 +63,33 @@ function draw() {
   const row = table.selected ? store.rows.get(table.selected) : null;
   const history = row ? store.histories.get(row.id) : store.history;
   const [at, into, out, rtt, p99] = history.columns;
-  find("program").textContent = store.program.name ? `${store.program.name} · pid ${store.program.pid} · trunkline ${store.program.version}` : "";
-  if (store.totals.connections !== undefined) {
+  find("program").textContent = store.program.name ? `${store.program.name} · ${store.program.host} · pid ${store.program.pid} · ${store.program.version}` : "";
+  document.title = store.isFilled ? `${store.totals.up}/${store.totals.connections} up · ${store.program.name}` : "trunkline";
+  if (store.isFilled) {
     drawTotals(store.totals);
     drawGauges(store.totals.gauges);
   }
   drawStates(store.rows, table.state, show);
   table.update();
-  drawDetails(row, store.totals, details, store.now());
-  drawActions(row, store.actions, (action, of) => feed.send({ kind: "action", action, id: of.id, service: of.service }));
+  drawDetails(row, store, details, store.now());
+  drawActions(row, store.actions, (action, of) => feed.send({ kind: "action", action, id: of.id }));
   drawSpread(find("spread"), row ? (details ? details.buckets : []) : store.totals.buckets || []);
   rates.draw([at, into, out]);
   latencies.draw([at, rtt, p99]);
   drawEvents(store.events, find("log-search").value, find("log-selected").checked ? table.selected : null);
 }
 
-function choose(id) {
+function choose(id, byHand) {
   details = null;
   if (id) feed.send({ kind: "details", id });
+  if (NARROW.matches && byHand) find(id ? "side" : "connections").scrollIntoView({ block: "start" });
   ask();
 }
 
 function show(state) {
   table.state = state;
   table.box.scrollTop = 0;
+  table.stale = true;
   ask();
 }
 
@@ -87,42 +107,52 @@ const KEYS = {
   e: () => find("log-search").focus(),
   t: switchTheme,
   "?": () => find("keys").showModal(),
-  Escape: () => table.choose(null),
+  Escape: () => table.choose(null, true),
+  Enter: () => find("side").scrollIntoView({ block: "nearest" }),
+};
+
+const MOVES = {
   ArrowDown: () => table.move(1),
   ArrowUp: () => table.move(-1),
   PageDown: () => table.move(table.page),
   PageUp: () => table.move(-table.page),
   Home: () => table.move(-Infinity),
   End: () => table.move(Infinity),
-  Enter: () => find("details").scrollIntoView({ block: "nearest" }),
 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || find("keys").open) return;
-  if (event.target.matches("input")) {
-    if (event.key === "Escape") {
-      event.target.value = "";
-      event.target.dispatchEvent(new Event("input"));
-      event.target.blur();
-    }
+  if (event.target.matches('input[type="search"]')) {
+    if (event.key === "Escape") leave(event.target);
+    if (event.key === "Enter" || event.key === "ArrowDown") find(event.target.id === "search" ? "table" : "log").focus();
     return;
   }
-  if (event.target.matches("button") && event.key === "Enter") return;
+  if (event.target.matches("button, input") && (event.key === "Enter" || event.key === " ")) return;
   const state = STATES[Number(event.key) - 1];
-  const act = state ? () => show(table.state === state ? null : state) : KEYS[event.key];
+  // Arrows scroll what they are in, and move in the table everywhere else.
+  const moves = event.target.closest("#log, #side") ? {} : MOVES;
+  const act = state ? () => show(table.state === state ? null : state) : KEYS[event.key] || moves[event.key];
   if (!act) return;
   event.preventDefault();
   act();
 });
 
+/** Clears a search field and leaves it. */
+function leave(field) {
+  field.value = "";
+  field.dispatchEvent(new Event("input"));
+  field.blur();
+}
+
 find("search").addEventListener("input", (event) => {
   table.search = event.target.value;
   table.box.scrollTop = 0;
+  table.stale = true;
   ask();
 });
 find("log-search").addEventListener("input", ask);
 find("log-selected").addEventListener("change", ask);
-find("unselect").addEventListener("click", () => table.choose(null));
+find("unselect").addEventListener("click", () => table.choose(null, true));
 find("theme").addEventListener("click", switchTheme);
 find("help").addEventListener("click", () => find("keys").showModal());
 setInterval(ask, 1000); // ages and countdowns go on between two messages

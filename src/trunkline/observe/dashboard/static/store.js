@@ -29,6 +29,7 @@ export class Store {
     this.events = [];
     this.program = {};
     this.actions = false;
+    this.isFilled = false; // a snapshot has come
     this.skew = 0; // seconds that the program's clock is ahead of ours
   }
 
@@ -41,6 +42,7 @@ export class Store {
   take(message) {
     this.skew = message.at - Date.now() / 1000;
     if (message.kind === "snapshot") {
+      this.isFilled = true;
       this.rows.clear();
       this.program = message.program;
       this.actions = message.actions;
@@ -62,7 +64,10 @@ export class Store {
         this.histories.delete(id);
       }
     }
-    this.events.push(...message.events);
+    for (const event of message.events) {
+      event.text_lower = `${event.id} ${event.service} ${event.status} ${event.text} ${event.category || ""} ${event.code || ""}`.toLowerCase();
+      this.events.push(event);
+    }
     if (this.events.length > KEPT_EVENTS) this.events.splice(0, this.events.length - KEPT_EVENTS);
     this.totals = message.totals;
     this.history.add(message.at, this.totals.in_rate, this.totals.out_rate, ms(this.totals.p50), ms(this.totals.p99));

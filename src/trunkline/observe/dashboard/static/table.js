@@ -9,21 +9,23 @@ const WORST_FIRST = ["failed", "suspended", "waiting", "connecting", "closing", 
 
 const COLUMNS = [
   { name: "id", label: "Connection", text: (row) => row.id },
-  { name: "status", label: "State", text: (row) => row.status, order: (row) => WORST_FIRST.indexOf(row.status) },
-  { name: "since", label: "Since", figure: true, text: (row, now) => format.duration(now - row.since), order: (row) => -row.since },
+  { name: "status", label: "State", text: (row) => (row.paused && row.status === "suspended" ? "paused" : row.status), order: (row) => WORST_FIRST.indexOf(row.status) },
+  { name: "since", label: "Since", figure: true, text: (row, now) => format.age(now, row.since), order: (row) => (row.since ? -row.since : null) },
   { name: "why", label: "Last failure", text: (row) => row.why || "" },
-  { name: "next_at", label: "Next try", figure: true, text: (row, now) => (!row.next_at ? "" : row.next_at <= now ? "now" : "in " + format.duration(row.next_at - now)), order: (row) => row.next_at || Infinity },
-  { name: "in_rate", label: "In /s", figure: true, text: (row) => format.number(row.in_rate) },
-  { name: "out_rate", label: "Out /s", figure: true, text: (row) => format.number(row.out_rate) },
-  { name: "latency", label: "RTT", figure: true, text: (row) => format.milliseconds(row.latency) },
-  { name: "p99", label: "p99", figure: true, text: (row) => format.milliseconds(row.p99) },
-  { name: "queue", label: "Queue", figure: true, text: (row) => format.number(row.queue) },
-  { name: "reconnects", label: "Reconnects", figure: true, text: (row) => format.number(row.reconnects) },
-  { name: "availability", label: "Available", figure: true, text: (row) => format.share(row.availability) },
+  { name: "next_at", label: "Next try", figure: true, text: (row, now) => (!row.next_at ? "" : row.next_at <= now ? "now" : "in " + format.duration(row.next_at - now)) },
+  { name: "in_rate", label: "In/s", about: "messages received a second, over 10 s", figure: true, text: (row) => format.number(row.in_rate) },
+  { name: "out_rate", label: "Out/s", about: "messages sent a second, over 10 s", figure: true, text: (row) => format.number(row.out_rate) },
+  { name: "latency", label: "RTT ms", about: "the last round trip of a ping", figure: true, text: (row) => format.inMilliseconds(row.latency) },
+  { name: "p99", label: "p99 ms", about: "99 % of the round trips were shorter", figure: true, text: (row) => format.inMilliseconds(row.p99) },
+  { name: "queue", label: "Queue", about: "messages that wait to be sent", figure: true, text: (row) => format.number(row.queue) },
+  { name: "reconnects", label: "Links", about: "links after the first: how often it has come back", figure: true, text: (row) => (row.kind === "served" ? "" : format.number(row.reconnects)) },
+  { name: "availability", label: "Up %", about: "share of the time since it was first up", figure: true, text: (row) => format.inPercent(row.availability) },
 ];
 
+const collator = new Intl.Collator(undefined, { numeric: true });
+
 export class Table {
-  /** select(id) is called when a row is chosen, with null for none. */
+  /** select(id, byHand) is called when a row is chosen, with null for none. */
   constructor(store, select) {
     this.store = store;
     this.select = select;
@@ -39,13 +41,15 @@ export class Table {
     this.selected = null;
     this.shown = [];
     this.pool = [];
-    this.height = 30; // pixels a row, until it is measured
+    this.height = 28; // pixels a row, until it is measured
+    this.stale = true; // what is shown has to be found and sorted anew
     this.drawHead();
     this.box.addEventListener("scroll", () => this.drawRows(), { passive: true });
     this.body.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
-      if (row) this.choose(row.dataset.id);
+      if (row) this.choose(row.dataset.id, true);
     });
+
     new ResizeObserver(() => this.measure()).observe(this.box);
   }
 
@@ -57,6 +61,8 @@ export class Table {
         button.role = "columnheader";
         button.className = "cell " + column.name + (column.figure ? " figure" : "");
         button.textContent = column.label;
+        button.title = (column.about ? column.about + "; " : "") + "sort by this";
+        button.tabIndex = -1;
         button.addEventListener("click", () => this.sort(column));
         column.button = button;
         return button;
@@ -69,7 +75,7 @@ export class Table {
     this.descending = this.sortBy === column ? !this.descending : Boolean(column.figure && column.name !== "next_at");
     this.sortBy = column;
     this.markSorted();
-    this.update();
+    this.changed();
   }
 
   markSorted() {
@@ -79,27 +85,42 @@ export class Table {
     }
   }
 
-  /** Something is known anew: filter, sort and draw. */
+  /** Rows, filter or order are others: find and sort at the next drawing. */
+  changed() {
+    this.stale = true;
+    this.update();
+  }
+
+  /** Filter and sort if anything has changed, and draw. */
   update() {
+    if (this.stale) this.find();
+    this.stale = false;
+    this.drawRows();
+  }
+
+  find() {
     const words = this.search.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = (row) =>
       (!this.state || row.status === this.state) &&
       words.every((word) => `${row.id} ${row.service} ${row.status} ${row.why || ""} ${row.category || ""}`.toLowerCase().includes(word));
     const key = this.sortBy.order || ((row) => row[this.sortBy.name]);
     const sign = this.descending ? -1 : 1;
-    this.shown = [...this.store.rows.values()].filter(fits).sort((one, other) => sign * compare(key(one), key(other)) || compare(one.id, other.id));
-    this.space.style.height = this.shown.length * this.height + "px";
+    const found = [...this.store.rows.values()].filter(fits).map((row) => ({ row, key: key(row) }));
+    found.sort((one, other) => compare(one.key, other.key, sign) || collator.compare(one.row.id, other.row.id));
+    this.shown = found.map((one) => one.row);
+    const height = this.shown.length * this.height + "px";
+    if (this.space.style.height !== height) this.space.style.height = height;
     this.empty.hidden = this.shown.length > 0;
-    this.empty.textContent = this.store.rows.size ? "No connection fits the filter." : "No connections yet.";
-    this.box.setAttribute("aria-rowcount", String(this.shown.length));
+    this.empty.textContent = this.store.rows.size ? "No connection fits the filter. Esc in the search field clears it." : this.store.isFilled ? "The program has no connections yet." : "";
+    this.box.setAttribute("aria-rowcount", String(this.shown.length + 1));
     document.getElementById("shown").textContent = `${this.shown.length} of ${this.store.rows.size}`;
-    this.drawRows();
   }
 
   /** The style sheet says how tall a row is; a narrow page has taller ones. */
   measure() {
     this.height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row"));
-    this.update();
+    this.pool.forEach((made) => (made.index = null));
+    this.changed();
   }
 
   drawRows() {
@@ -107,17 +128,22 @@ export class Table {
     const first = Math.max(0, Math.floor(this.box.scrollTop / this.height) - SPARE);
     const last = Math.min(this.shown.length, first + Math.ceil(this.box.clientHeight / this.height) + 2 * SPARE);
     while (this.pool.length < last - first) this.pool.push(this.makeRow());
+    let active = null;
     this.pool.forEach((made, index) => {
       const row = first + index < last ? this.shown[first + index] : null;
-      made.element.hidden = !row;
+      if (made.element.hidden !== !row) made.element.hidden = !row;
       if (row) this.fill(made, row, first + index, now);
+      if (row && row.id === this.selected) active = made.element.id;
     });
+    if (active) this.box.setAttribute("aria-activedescendant", active);
+    else this.box.removeAttribute("aria-activedescendant");
   }
 
   makeRow() {
     const element = document.createElement("div");
     element.className = "row";
     element.role = "row";
+    element.id = "row-" + this.pool.length;
     const cells = COLUMNS.map((column) => {
       const cell = document.createElement("span");
       cell.role = "gridcell";
@@ -126,26 +152,34 @@ export class Table {
       return cell;
     });
     this.body.append(element);
-    return { element, cells };
+    return { element, cells, texts: [], index: null };
   }
 
   fill(made, row, index, now) {
     const { element, cells } = made;
-    element.dataset.id = row.id;
-    element.dataset.status = row.status;
-    element.style.top = index * this.height + "px";
-    element.setAttribute("aria-selected", String(row.id === this.selected));
-    element.setAttribute("aria-rowindex", String(index + 1));
+    if (element.dataset.id !== row.id) element.dataset.id = row.id;
+    if (element.dataset.status !== row.status) element.dataset.status = row.status;
+    const next = row.next_at ? "due" : "none";
+    if (element.dataset.next !== next) element.dataset.next = next;
+    if (made.index !== index) {
+      made.index = index;
+      element.style.transform = `translateY(${index * this.height}px)`;
+      element.setAttribute("aria-rowindex", String(index + 2)); // the heading is the first
+    }
+    const selected = String(row.id === this.selected);
+    if (element.getAttribute("aria-selected") !== selected) element.setAttribute("aria-selected", selected);
     COLUMNS.forEach((column, at) => {
       const text = column.text(row, now);
-      if (cells[at].textContent !== text) cells[at].textContent = text;
+      if (made.texts[at] === text) return;
+      cells[at].textContent = made.texts[at] = text;
       if (column.name === "id" || column.name === "why") cells[at].title = text;
     });
   }
 
-  choose(id) {
+  /** byHand: with the pointer or a finger, on the row itself. */
+  choose(id, byHand = false) {
     this.selected = id;
-    this.select(id);
+    this.select(id, byHand);
     this.drawRows();
   }
 
@@ -153,7 +187,9 @@ export class Table {
   move(step) {
     if (!this.shown.length) return;
     const at = this.shown.findIndex((row) => row.id === this.selected);
-    const to = Math.min(this.shown.length - 1, Math.max(0, at < 0 ? (step > 0 ? 0 : this.shown.length - 1) : at + step));
+    const last = this.shown.length - 1;
+    const aim = Math.abs(step) === Infinity || at >= 0 ? at + step : step > 0 ? 0 : last;
+    const to = Math.min(last, Math.max(0, aim));
     const top = to * this.height;
     const view = this.box.clientHeight - this.head.offsetHeight;
     if (top < this.box.scrollTop) this.box.scrollTop = top;
@@ -166,10 +202,9 @@ export class Table {
   }
 }
 
-/** Text as text, figures as figures, and what is not known behind everything. */
-function compare(one, other) {
-  const missing = [one, other].map((value) => value === null || value === undefined);
+/** Text as text, figures as figures, and what is not known behind everything, whichever way it is sorted. */
+function compare(one, other, sign) {
+  const missing = [one, other].map((value) => value === null || value === undefined || value === "");
   if (missing[0] || missing[1]) return missing[0] - missing[1];
-  if (typeof one === "string") return one.localeCompare(other, undefined, { numeric: true });
-  return one - other;
+  return sign * (typeof one === "string" ? collator.compare(one, other) : one - other);
 }

@@ -1,0 +1,63 @@
+"""A program for the dashboard to look at: lines through a proxy that a test can cut, one line that is refused, a secret
+among parameters.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+import trunkline
+from trunkline.testing import FaultProxy
+
+__all__ = ["SECRET", "TOKEN", "Tick", "Watched", "watched"]
+
+SECRET = "hunter2-of-a-test"
+TOKEN = "a-token-of-a-test"
+
+
+class Tick(msgspec.Struct):
+    n: int
+
+
+@dataclass
+class Watched:
+    """rooms: a service whose lines go through `proxy` to `server`. orders: a service that nobody serves."""
+
+    manager: trunkline.ConnectionManager
+    rooms: trunkline.Service
+    orders: trunkline.Service
+    server: trunkline.Server
+    proxy: FaultProxy
+    lines: list[trunkline.Connection] = field(default_factory=list)
+
+    async def wait(self, connection: trunkline.Connection, status: str) -> None:
+        """Until a connection has this status."""
+        changes = self.manager.events()
+        while connection.status != status:
+            await anext(changes)
+
+
+async def echo(ws: trunkline.WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+@asynccontextmanager
+async def watched(refusing_port: int, count: int = 5, **options: Any) -> AsyncIterator[Watched]:
+    """`count` rooms that are up, and `orders`, whose attempts are refused. options: of the service of the rooms."""
+    async with trunkline.serve(echo, "127.0.0.1", 0) as server, FaultProxy("127.0.0.1", server.port) as proxy:
+        url = f"ws://127.0.0.1:{proxy.port}/{{room}}"
+        rooms = trunkline.Service("rooms", url, sends=Tick, receives=Tick, **{"ping_interval": 0.5, **options})
+        dead = f"ws://127.0.0.1:{refusing_port}/?token={{token}}"
+        slow = trunkline.RetryPolicy(base=300, cap=600)
+        orders = trunkline.Service("orders", dead, sends=Tick, receives=Tick, retry=slow)
+        async with trunkline.ConnectionManager([rooms, orders]) as manager:
+            made = Watched(manager, rooms, orders, server, proxy)
+            for number in range(1, count + 1):
+                made.lines.append(await manager.connect(rooms, room=f"room-{number}"))
+            made.lines.append(await manager.connect(orders, wait=False, token=SECRET))
+            await made.wait(made.lines[-1], "waiting")
+            yield made
