@@ -18,7 +18,7 @@ ADDRESSES = {
     "no host": ("ws:///path", "names no host"),
     "fragment": ("ws://localhost/#top", "no fragment"),
     "empty fragment": ("ws://localhost/#", "no fragment"),
-    "port too high": ("ws://localhost:65536/", "Port out of range"),
+    "port too high": ("ws://localhost:65536/", "port is no number from 1 to 65535"),
     "port 0": ("ws://localhost:0/", "port is 0"),
     "port in words": ("ws://localhost:http/", "no WebSocket URL"),
     "a space": ("ws://local host/", "no spaces or control characters"),

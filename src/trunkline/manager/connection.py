@@ -20,6 +20,7 @@ from trunkline.manager.health import ConnectionHealth, Meter, Queue
 from trunkline.manager.inbox import Inbox
 from trunkline.manager.leases import Leases
 from trunkline.manager.line import Line
+from trunkline.manager.redacting import redact
 from trunkline.manager.sending import Standing
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
@@ -82,7 +83,7 @@ class Connection(Generic[Sends, Receives]):
         )
 
     def __repr__(self) -> str:
-        return f"<Connection {self.id} {self.status}>"
+        return f"<Connection {redact(self.id)} {self.status}>"
 
     # What it is
 

@@ -15,6 +15,7 @@ import enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from trunkline.manager.errors import MessageDropped, NotConnected, SendInterrupted
+from trunkline.manager.redacting import redact
 
 if TYPE_CHECKING:
     from trunkline.manager.codecs import Payload
@@ -81,7 +82,7 @@ class Delivery(Generic[Sends]):
 
     def __repr__(self) -> str:
         # Without the message, which may hold secrets.
-        return f"<Delivery {self.outcome} of {self.size} bytes on {self._connection_id}>"
+        return f"<Delivery {self.outcome} of {self.size} bytes on {redact(self._connection_id)}>"
 
     @property
     def connection_id(self) -> str:

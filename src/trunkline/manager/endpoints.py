@@ -84,6 +84,9 @@ class Stop(NamedTuple):
     url: str
     endpoint: Endpoint
 
+    def __repr__(self) -> str:
+        return f"<Stop {self.endpoint!r}>"  # the URL may hold a password
+
 
 class Permit:
     """A line's leave to dial one address. Used as a context manager; without a verdict in it, nothing was learned."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from trunkline.manager.redacting import show
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
@@ -23,7 +24,7 @@ PAUSED: Final = "paused"  # the note of the change to suspended by `ConnectionMa
 _S = ConnectionStatus
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class StateChange:
     """One move of one connection."""
 
@@ -38,6 +39,9 @@ class StateChange:
     delay: float | None = None  # seconds until it
     downtime: float | None = None  # seconds without a link that end with this move
     note: str | None = None  # what the program asked for, where it did: "paused", "resumed", "reconnect asked for"
+
+    def __repr__(self) -> str:
+        return show(self)  # without what the id holds of secrets
 
     def explain(self) -> str:
         """The move as a sentence, for people: "retry 3 in 4.2 s: 503 with Retry-After 4"."""

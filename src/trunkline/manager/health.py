@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from trunkline._metrics import Average, Histogram, Rates, Suspicion
 from trunkline.manager.clock import Clock
+from trunkline.manager.redacting import show
 from trunkline.manager.states import ConnectionStatus
 
 __all__ = ["ConnectionHealth", "Meter", "Rate"]
@@ -27,7 +28,7 @@ class Rate(NamedTuple):
     over_60: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConnectionHealth:
     """A snapshot of one connection. Times are seconds; what is not known yet is None."""
 
@@ -73,6 +74,9 @@ class ConnectionHealth:
     unknown: int  # messages that were written to a link which was lost before they were confirmed
     late_replies: int  # replies that came after their request had been given up
     unknown_replies: int  # messages with a correlation id that nobody had asked with
+
+    def __repr__(self) -> str:
+        return show(self)  # without what the id holds of secrets
 
 
 @dataclass(slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import Any, Final
 
 from trunkline.manager.events import StateChange
+from trunkline.manager.redacting import is_secret, redact
 from trunkline.manager.states import ConnectionStatus
 from trunkline.net.logs import log_fields
 
@@ -24,20 +24,6 @@ LEVELS: Final[dict[ConnectionStatus, int]] = {
     _S.CLOSING: logging.DEBUG,
     _S.CLOSED: logging.INFO,
 }
-
-_NAMES: Final = r"(?:token|secret|passw|key|auth|credential|session|signature)"
-_NAME: Final = re.compile(_NAMES, re.IGNORECASE)
-_SECRET: Final = re.compile(rf"([?&][^=&\s]*{_NAMES}[^=&\s]*=)[^&\s]*", re.IGNORECASE)
-
-
-def is_secret(name: str) -> bool:
-    """Whether the name of a parameter says that its value is secret."""
-    return _NAME.search(name) is not None
-
-
-def redact(text: str) -> str:
-    """An id, or a text with URLs in it, without the values of parameters whose names say that they are secret."""
-    return _SECRET.sub(r"\1...", text)
 
 
 class StateLog:

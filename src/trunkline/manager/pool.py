@@ -16,6 +16,7 @@ from trunkline.manager.connection import Connection
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.inbox import Inbox
 from trunkline.manager.pooling import PoolPolicy
+from trunkline.manager.redacting import redact
 from trunkline.manager.states import ENDED, ConnectionStatus
 
 __all__ = ["Pool"]
@@ -48,7 +49,7 @@ class Pool(Generic[Sends, Receives]):
         self._is_closed = False
 
     def __repr__(self) -> str:
-        return f"<Pool {self.id} {len(self.members)} of {self.policy.size}>"
+        return f"<Pool {redact(self.id)} {len(self.members)} of {self.policy.size}>"
 
     @property
     def members(self) -> list[Connection[Sends, Receives]]:

@@ -17,7 +17,7 @@ from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.requests import Correlate, Correlation, field_getter
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule, RuleKey, Rules
-from trunkline.manager.template import check_value, fill, parameters_of_all
+from trunkline.manager.template import check_value, fill, origins, parameters_of_all
 from trunkline.protocol.errors import DecodeError, InvalidURI
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Service(Generic[Sends, Receives]):
         self.parameters: frozenset[str] = self._check_made()
 
     def __repr__(self) -> str:
-        return f"<Service {self.name} {self.url}>"
+        return f"<Service {self.name} {origins(self.urls[:1])}>"
 
     @property
     def refreshes_headers(self) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from trunkline.net.uri import parse_uri
 from trunkline.protocol.errors import InvalidURI
 
-__all__ = ["RESERVED", "check_value", "fill", "parameters_of", "parameters_of_all"]
+__all__ = ["RESERVED", "check_value", "fill", "origins", "parameters_of", "parameters_of_all"]
 
 # Names that `ConnectionManager.connect`, `find` and `lease` keep for themselves.
 RESERVED: Final = frozenset({"wait", "key"})
@@ -22,7 +22,7 @@ def parameters_of_all(urls: Sequence[str]) -> frozenset[str]:
         raise InvalidURI("a service has one URL or more, given none")
     sets = [parameters_of(url) for url in urls]
     if any(names != sets[0] for names in sets):
-        raise InvalidURI(f"the URLs {', '.join(urls)} have different parameters; wanted the same in each")
+        raise InvalidURI(f"the URLs of {origins(urls)} have different parameters; wanted the same in each")
     return sets[0]
 
 
@@ -33,14 +33,22 @@ def parameters_of(url: str) -> frozenset[str]:
     try:
         fields = [field for field in string.Formatter().parse(url) if field[1] is not None]
     except ValueError as error:
-        raise InvalidURI(f"{url!r} is no template: {error}") from None
+        raise InvalidURI(f"the URL of {origins([url])} is no template: {error}") from None
     for _, name, spec, conversion in fields:
         if not name or not name.isidentifier() or spec or conversion or name in RESERVED:
-            raise InvalidURI(f"{url!r} has a parameter {{{name}}}, wanted a plain name other than {sorted(RESERVED)}")
+            raise InvalidURI(
+                f"the URL of {origins([url])} has a parameter {{{name}}}, "
+                f"wanted a plain name other than {sorted(RESERVED)}"
+            )
         names.add(name)
     if "{" in urlsplit(url).netloc:
-        raise InvalidURI(f"{url!r} has a parameter in its host; parameters stand in the path and the query")
+        raise InvalidURI("a URL has a parameter in its host; parameters stand in the path and the query")
     return frozenset(names)
+
+
+def origins(urls: Sequence[str]) -> str:
+    """The URLs as messages name them: without users, passwords and queries."""
+    return ", ".join(parse_uri(url).origin for url in urls)
 
 
 def fill(url: str, parameters: Mapping[str, object], later: Iterable[str] = ()) -> str:

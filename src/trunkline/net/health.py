@@ -19,7 +19,8 @@ class ServerHealth:
     """A snapshot of a server. Counters are of all its connections since it began to listen.
 
     connections: open now. pending_handshakes: under way now. opened: connections so far. turned_away: refused since
-    there were too many. stats: what they have moved. latency_p50, p90, p99: seconds, quantiles of the round trips of
+    there were too many. refused: opening handshakes refused for what stood in them. expired: those that were not done
+    in open_timeout. stats: what they have moved. latency_p50, p90, p99: seconds, quantiles of the round trips of
     keepalive pings, within 1 %; None before the first. latencies: all of them, which may be merged with others.
     """
 
@@ -27,6 +28,8 @@ class ServerHealth:
     pending_handshakes: int
     opened: int
     turned_away: int
+    refused: int
+    expired: int
     stats: Stats
     latency_p50: float | None
     latency_p90: float | None
@@ -40,10 +43,12 @@ NAMES = tuple(field.name for field in fields(Stats))
 class Tally:
     """What connections that are gone have moved, and the round trips of all. Recording allocates nothing."""
 
-    __slots__ = ("_gone", "latencies", "opened")
+    __slots__ = ("_gone", "expired", "latencies", "opened", "refused")
 
     def __init__(self) -> None:
         self.opened = 0
+        self.refused = 0
+        self.expired = 0
         self.latencies = Histogram()
         self._gone = dict.fromkeys(NAMES, 0)
 

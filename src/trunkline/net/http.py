@@ -93,21 +93,28 @@ class Headers(Sequence[tuple[str, str]]):
         return f"<Headers {', '.join(name for name, _ in self._pairs)}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """The request of an opening handshake. path: the target, with its query."""
 
     path: str
     headers: Headers
 
+    def __repr__(self) -> str:
+        # Without the query and the values of fields: they hold cookies and tokens.
+        return f"<Request {self.path.partition('?')[0]} {self.headers!r}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Response:
     """An answer to an opening handshake. A server's `process_request` returns one to refuse it."""
 
     status: int
     headers: HeadersLike = ()
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {Headers(self.headers)!r} {len(self.body)} bytes>"
 
 
 def header_pairs(headers: HeadersLike) -> Iterable[tuple[str, str]]:

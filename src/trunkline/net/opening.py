@@ -24,6 +24,7 @@ from trunkline.protocol.errors import HandshakeError, LocalProtocolError, printa
 from trunkline.protocol.handshake import MAX_HEAD, Handshake
 
 if TYPE_CHECKING:
+    from trunkline.net.health import Tally
     from trunkline.net.listener import Listener
     from trunkline.net.websocket import WebSocket
 
@@ -127,7 +128,7 @@ class ClientOpening:
         ws.abort()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # its fields may be cookies
 class Acceptance:
     """How a server answers opening handshakes.
 
@@ -151,8 +152,9 @@ class Acceptance:
 class ServerOpening:
     """Reads a request and answers it; `done` is told once, with True if the connection is open."""
 
-    def __init__(self, acceptance: Acceptance, done: Callable[[WebSocket, bool], None]) -> None:
+    def __init__(self, acceptance: Acceptance, done: Callable[[WebSocket, bool], None], tally: Tally) -> None:
         self._acceptance = acceptance
+        self._tally = tally
         self._done: Callable[[WebSocket, bool], None] | None = done
         self._handshake = Handshake(ConnectionType.SERVER)
         self._deciding: asyncio.Task[None] | None = None
@@ -199,6 +201,7 @@ class ServerOpening:
 
     def _refuse(self, ws: WebSocket, status: int, why: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answers in fixed words: what was wrong is for our log and not for a stranger."""
+        self._tally.refused += 1
         extra = log_fields("handshake.refused", code=status, remote=ws.remote_address)
         ws.logger.info("a handshake was refused with %d: %s", status, printable(why), extra=extra)
         refusal = ws.respond(status, FIXED_TEXTS.get(status, FIXED_TEXTS[400]) + "\n")

@@ -20,7 +20,7 @@ from wsproto.events import Request as RequestEvent
 from trunkline.net.dial import Route
 from trunkline.net.http import Headers, HeadersLike, as_fields, check_subprotocols
 from trunkline.net.proxy import find_proxy
-from trunkline.net.uri import URI, parse_uri
+from trunkline.net.uri import URI, parse_uri, split_url
 from trunkline.protocol.errors import HandshakeError, InvalidURI, LocalProtocolError
 
 if TYPE_CHECKING:
@@ -119,7 +119,11 @@ def _resolve(base: URI, location: str | None) -> URI:
     """The URL that Location means (RFC 9110 10.2.2), without a user or a fragment."""
     if location is None:
         raise InvalidURI("there is none")
-    parts = urllib.parse.urlsplit(urllib.parse.urljoin(base.origin.replace("ws", "http", 1) + base.target, location))
+    try:
+        joined = urllib.parse.urljoin(base.origin.replace("ws", "http", 1) + base.target, location)
+    except ValueError:
+        raise InvalidURI("its host cannot be read (RFC 3986 3.2.2)") from None
+    parts, _ = split_url(joined, "WebSocket")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     # Servers of HTTP name the place by its HTTP scheme. A user in it would be the server's choice, not the program's.
     parts = parts._replace(scheme=scheme, netloc=parts.netloc.rpartition("@")[2], fragment="")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import h11
 
-from trunkline.net.uri import DEFAULT_PORTS, URI
+from trunkline.net.uri import DEFAULT_PORTS, URI, split_url
 from trunkline.protocol.errors import InvalidURI, ProxyError
 
 __all__ = ["Proxy", "Tunnel", "find_proxy"]
@@ -44,11 +44,7 @@ def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
 
 
 def _parse(text: str) -> Proxy:
-    try:
-        parts = urllib.parse.urlsplit(text if "//" in text else f"http://{text}")
-        port = parts.port
-    except ValueError as error:
-        raise InvalidURI(f"no proxy URL: {error} (proxy)") from None
+    parts, port = split_url(text if "//" in text else f"http://{text}", "proxy")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidURI(f"proxy scheme is {parts.scheme!r}, must be http or https, with a host (proxy)")
     authorization = None

@@ -42,7 +42,7 @@ class Server:
     """A listening server, made by `trunkline.serve`."""
 
     def __init__(
-        self, handler: Handler | None, acceptance: Acceptance, settings: Settings, bounds: tuple[int, int]
+        self, handler: Handler | None, acceptance: Acceptance, settings: Settings, bounds: tuple[float, float]
     ) -> None:
         self._handler = handler
         self._acceptance = acceptance
@@ -84,6 +84,8 @@ class Server:
             pending_handshakes=len(self._pending),
             opened=self._tally.opened,
             turned_away=self.turned_away,
+            refused=self._tally.refused,
+            expired=self._tally.expired,
             stats=self._tally.total(self.connections),
             latency_p50=latencies.quantile(0.5),
             latency_p90=latencies.quantile(0.9),
@@ -159,7 +161,7 @@ class Server:
             ws = self._class(self._settings, _Refusal(self._refused), plain=plain)
             self._refused.add(ws)
             return ws
-        ws = self._class(self._settings, ServerOpening(self._acceptance, self._opened), plain=plain)
+        ws = self._class(self._settings, ServerOpening(self._acceptance, self._opened, self._tally), plain=plain)
         timeout = self._settings.open_timeout
         self._pending[ws] = math.inf if timeout is None else self._loop.time() + timeout
         if self._pending_timer is None and timeout is not None:
@@ -174,6 +176,7 @@ class Server:
         for ws in late:
             # A handshake that died within TLS has told nobody, so this is its end as well.
             self._opened(ws, False)
+            self._tally.expired += 1
             ws.abort()
         if self._pending and self._pending_timer is None:
             due = next(iter(self._pending.values()))
@@ -249,8 +252,8 @@ def serve(
     sock: socket.socket | None = None,
     reuse_port: bool | None = None,
     backlog: int = 1024,
-    max_connections: int = 100_000,
-    max_pending_handshakes: int = 10_000,
+    max_connections: int | None = 100_000,
+    max_pending_handshakes: int | None = 10_000,
     **limits: Unpack[Limits],
 ) -> Serving:
     """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
@@ -262,8 +265,8 @@ def serve(
     upgrade (a health check) before that is refused; a Response that it gives (or its
     coroutine does) is sent in place of the 101. origins: None for pages of this host and programs without an Origin,
     "*" for any, or a list.
-    max_connections, max_pending_handshakes: past them a connection gets 503. Other limits and timeouts: see
-    `trunkline.Settings`.
+    max_connections, max_pending_handshakes: past them a connection gets 503; None for no limit. Other limits and
+    timeouts: see `trunkline.Settings`.
 
     Raises OSError if it cannot listen there, TypeError unless exactly one of handler and listener is given.
     """
@@ -272,6 +275,7 @@ def serve(
     settings = make_settings("serve", limits)
     if isinstance(origins, str) and origins != "*":
         raise ValueError(f'origins is {origins!r}, must be "*", a list, or None')
+    bounds = _bound("max_connections", max_connections), _bound("max_pending_handshakes", max_pending_handshakes)
     acceptance = Acceptance(
         process_request=process_request,
         origins=origins,
@@ -284,7 +288,7 @@ def serve(
         where = {"sock": sock} if unix is None else {"path": unix}
 
     async def start() -> Server:
-        server = Server(handler, acceptance, settings, (max_connections, max_pending_handshakes))
+        server = Server(handler, acceptance, settings, bounds)
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if unix is not None else loop.create_server
         tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": settings.open_timeout}
@@ -299,6 +303,13 @@ def serve(
         return server
 
     return Serving(start)
+
+
+def _bound(name: str, most: int | None) -> float:
+    """How many there may be; ValueError for less than one."""
+    if most is not None and most < 1:
+        raise ValueError(f"{name} is {most}, must be 1 or more, or None for no limit")
+    return math.inf if most is None else most
 
 
 class Serving:

@@ -9,7 +9,7 @@ from typing import Final
 
 from trunkline.protocol.errors import InvalidURI
 
-__all__ = ["URI", "parse_uri"]
+__all__ = ["URI", "parse_uri", "split_url"]
 
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 
@@ -21,8 +21,8 @@ class URI:
     secure: bool
     host: str
     port: int
-    target: str
-    user: str | None
+    target: str = field(repr=False)  # its query may be a secret
+    user: str | None = field(repr=False)
     password: str | None = field(repr=False)
 
     @property
@@ -43,11 +43,7 @@ def parse_uri(text: str) -> URI:
         raise InvalidURI(f"a WebSocket URL is a str, not {type(text).__name__}")
     if any(ord(char) <= 32 or ord(char) == 127 for char in text):
         raise InvalidURI("a WebSocket URL has no spaces or control characters (RFC 3986 2)")
-    try:
-        parts = urllib.parse.urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise InvalidURI(f"no WebSocket URL: {error}") from None
+    parts, port = split_url(text, "WebSocket")
     if parts.scheme not in ("ws", "wss"):
         raise InvalidURI(f"scheme is {parts.scheme!r}, must be ws or wss (RFC 6455 3)")
     if not parts.hostname:
@@ -67,6 +63,21 @@ def parse_uri(text: str) -> URI:
         user=None if parts.username is None else urllib.parse.unquote(parts.username),
         password=None if parts.password is None else urllib.parse.unquote(parts.password),
     )
+
+
+def split_url(text: str, kind: str) -> tuple[urllib.parse.SplitResult, int | None]:
+    """The parts of a URL, and its port; InvalidURI for none.
+
+    Python's own words for what is wrong quote the part, which is the password if a "/" in that was not escaped.
+    """
+    fault = "its host cannot be read (RFC 3986 3.2.2)"
+    try:
+        parts = urllib.parse.urlsplit(text)
+        fault = "its port is no number from 1 to 65535 (RFC 3986 3.2.3)"
+        return parts, parts.port
+    except ValueError:
+        pass
+    raise InvalidURI(f"no {kind} URL: {fault}")
 
 
 def _ascii_host(host: str) -> str:

@@ -108,10 +108,15 @@ class H11Handshake(wsproto.handshake.H11Handshake):
         """
         if isinstance(event, AcceptConnection) and not self._may_accept():
             raise LocalProtocolError(f"cannot accept in state {self.state.name}: no request waits for an answer")
+        fault = None
         try:
             data = super().send(event)
-        except (h11.LocalProtocolError, UnicodeError) as error:
-            raise LocalProtocolError(f"cannot stand in a handshake: {error} (RFC 9110 5.5)") from error
+        except h11.LocalProtocolError as error:
+            fault = str(error).partition(" b'")[0].partition(' b"')[0]  # behind it stands the value: a secret, maybe
+        except UnicodeError as error:
+            fault = str(error)
+        if fault is not None:  # not within `except`: what was caught holds the value as well
+            raise LocalProtocolError(f"cannot stand in a handshake: {fault} (RFC 9110 5.5)")
         if isinstance(event, AcceptConnection):
             self._agreed = list(event.extensions)
             self._connection = None  # wsproto's, which nobody asked for

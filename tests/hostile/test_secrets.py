@@ -1,0 +1,243 @@
+"""No secret in a log, a repr or an exception: sessions with secrets in every place that may hold one, and a search of
+all that they leave behind.
+"""
+
+import asyncio
+import base64
+import contextlib
+import gc
+import logging
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+import trunkline
+from rawhttp import answer, answering
+from trunkline import protocol
+from trunkline.net.plan import Plan
+from trunkline.net.proxy import find_proxy
+from trunkline.net.uri import parse_uri
+from trunkline.protocol.handshake import H11Handshake
+
+SECRET = "hunter2"
+FORMS = [SECRET, base64.b64encode(f"user:{SECRET}".encode()).decode(), base64.b64encode(SECRET.encode()).decode()]
+URI = f"ws://user:{SECRET}@127.0.0.1:{{}}/room?token={SECRET}"
+FIELDS = {"Cookie": f"id={SECRET}", "X-Api-Key": SECRET, "Authorization": f"Bearer {SECRET}"}
+
+
+class Told:
+    """Everything that could be read afterwards."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def value(self, *values: object) -> None:
+        """What a program would print of these."""
+        for value in values:
+            self.texts += [repr(value), str(value)]
+
+    def error(self, error: BaseException) -> None:
+        """What a program would log of it, with whatever it came from."""
+        self.value(error)
+        self.texts += traceback.format_exception(error, chain=True)
+        links = [error.__cause__, error.__context__]
+        for link in links:
+            if link is not None:
+                self.error(link)
+
+    def leaks(self) -> list[str]:
+        return [text for text in self.texts if any(form in text for form in FORMS)]
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """Fails the test if a secret was told, to whoever asked or to a logger of any level."""
+    kept = Told()
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            kept.texts.append(logging.Formatter().format(record))
+            kept.texts += [str(value) for value in record.__dict__.values()]
+
+    logger, handler = logging.getLogger(), Keep()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield kept
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+    assert kept.texts
+    assert kept.leaks() == []
+
+
+def ours() -> list[Any]:
+    """Every object of trunkline's classes that there is."""
+    return [one for one in gc.get_objects() if str(type(one).__module__).startswith("trunkline")]
+
+
+@contextlib.asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[trunkline.Server]:
+    async def greet(ws: trunkline.WebSocket) -> None:
+        await ws.send(SECRET)
+        await ws.wait_closed()
+
+    async with trunkline.serve(greet, "127.0.0.1", 0, **options) as server:
+        yield server
+
+
+@pytest.mark.anyio
+class TestSessions:
+    """Real sessions, from the URL to the end."""
+
+    async def test_one_that_opens(self, told: Told) -> None:
+        made = {"Set-Cookie": f"id={SECRET}"}
+        async with served(additional_headers=made) as server:
+            connecting = trunkline.connect(URI.format(server.port), additional_headers=FIELDS, proxy=None)
+            told.value(connecting)
+            async with connecting as ws:
+                assert await ws.recv() == SECRET
+                await ws.send(SECRET * 100)
+                await ws.send(SECRET.encode())
+                await ws.ping(SECRET.encode())
+                (there,) = server.connections
+                for end in (ws, there):
+                    told.value(end, end.request, end.request.headers, end.response, end.stats(), end.close_info)
+                told.value(server, server.health(), *ours())
+            told.value(ws, ws.close_info, *ours())
+
+    @pytest.mark.parametrize("status", [200, 302, 401, 403, 500])
+    async def test_one_that_is_refused(self, told: Told, status: int) -> None:
+        refusal = trunkline.Response(status, [("Set-Cookie", SECRET), ("X", SECRET)], SECRET.encode())
+        told.value(refusal)
+        async with served(process_request=lambda *_: refusal) as server:
+            with pytest.raises(trunkline.HandshakeError) as caught:
+                await trunkline.connect(URI.format(server.port), additional_headers=FIELDS, proxy=None, max_redirects=1)
+            told.error(caught.value)
+
+    async def test_ones_that_break_the_handshake(self, told: Told) -> None:
+        """What a stranger sends, a stranger need not find in our log: it may be someone else's cookie, cut off."""
+        async with served() as server:
+            for field in (f"Cookie: {SECRET}\0", f"Cookie : {SECRET}", f"Cookie: a\r\n {SECRET}", f"{SECRET}"):
+                async with raw(server.port, f"GET /?{SECRET} HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n") as status:
+                    assert status == 400
+            async with raw(
+                server.port, f"GET /?{SECRET} HTTP/1.1\r\nHost: x\r\nCookie: {SECRET * 2000}\r\n\r\n"
+            ) as status:
+                assert status == 431
+
+    async def test_answers_that_break_the_handshake(self, told: Told) -> None:
+        for more in (f"Set-Cookie : {SECRET}\r\n", f"Set-Cookie: {SECRET}\0\r\n", "Upgrade: x\r\n"):
+            async with answering(answer(more=more.encode())) as uri:
+                with pytest.raises(trunkline.HandshakeError) as caught:
+                    await trunkline.connect(uri + f"?{SECRET}", additional_headers=FIELDS, proxy=None)
+                told.error(caught.value)
+
+    async def test_messages_that_fail_the_connection(self, told: Told, line: Any) -> None:
+        for opcode, payload in ((1, SECRET.encode() + b"\xff"), (2, SECRET.encode() * 1000), (9, SECRET.encode() * 50)):
+            async with line(max_size=1000) as (ws, peer):
+                peer.send(opcode, payload)
+                with pytest.raises(trunkline.ConnectionClosedError) as caught:
+                    await ws.recv()
+                told.error(caught.value)
+                told.value(ws, ws.close_info, *ours())
+
+    async def test_messages_that_cannot_be_sent(self, told: Told, line: Any) -> None:
+        async with line() as (ws, _):
+            for message in (f"{SECRET}\ud800", {SECRET: SECRET}, [SECRET, b"x"], 5):
+                with pytest.raises((trunkline.TrunklineError, TypeError)) as caught:
+                    await ws.send(message)
+                told.texts += [str(caught.value), repr(caught.value)]
+            told.value(ws)
+
+    async def test_a_managed_connection(self, told: Told, refusing_port: int) -> None:
+        for port in (None, refusing_port):
+            async with served() as server:
+                url = f"ws://user:{SECRET}@127.0.0.1:{port or server.port}/{{room}}?token={{token}}"
+                service = trunkline.Service("chat", url, sends=str, receives=str, headers=FIELDS)
+                async with trunkline.ConnectionManager([service]) as manager:
+                    connection = await manager.connect(service, room="a", token=SECRET, wait=port is None)
+                    told.value(service, manager, connection, *ours())
+                    if port is not None:
+                        with pytest.raises(TimeoutError):
+                            async with asyncio.timeout(0.1):
+                                await connection.wait_connected()
+                        told.value(connection.last_error)
+
+
+@contextlib.asynccontextmanager
+async def raw(port: int, request: str) -> AsyncIterator[int]:
+    """The status that a request gets."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(20):
+            writer.write(request.encode())
+            yield int((await reader.readline()).split()[1])
+    finally:
+        writer.transport.abort()
+
+
+ADDRESSES = [
+    f"ws://user:{SECRET}/x@host/",  # the "/" should have been escaped
+    f"ws://user:{SECRET}@ho\u2100st/",
+    f"ws://user:{SECRET}@[::1/",
+    f"ws://user:{SECRET}@host:port/?{SECRET}",
+    f"ws://user:{SECRET}@host/?{SECRET}#top",
+    f"ws://user:{SECRET}@host:0/?{SECRET}",
+    f"ws://user:{SECRET}@{'a' * 64}.example/?{SECRET}",
+    f"ws://user:{SECRET}@host/ ?{SECRET}",
+    f"http://user:{SECRET}@host/?{SECRET}",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_addresses_that_are_none(told: Told, address: str) -> None:
+    with pytest.raises(trunkline.InvalidURI) as caught:
+        trunkline.connect(address)
+    told.error(caught.value)
+    with pytest.raises(trunkline.InvalidURI) as caught:
+        trunkline.Service("a", address, sends=str, receives=str)
+    told.error(caught.value)
+    if "http" not in address and "/x@" not in address:
+        return
+    with pytest.raises(trunkline.InvalidURI) as caught:
+        find_proxy(parse_uri("ws://host/"), address.replace("http", "ftp").replace("ws", "http"))
+    told.error(caught.value)
+
+
+TEMPLATES = ["{a.b}", "{wait}", "{", "{0}"]
+
+
+@pytest.mark.parametrize("end", TEMPLATES)
+def test_templates_that_are_none(told: Told, end: str) -> None:
+    with pytest.raises(trunkline.InvalidURI) as caught:
+        trunkline.Service("a", f"ws://user:{SECRET}@host/?token={SECRET}&x={end}", sends=str, receives=str)
+    told.error(caught.value)
+
+
+def test_templates_that_differ(told: Told) -> None:
+    urls = [f"ws://user:{SECRET}@host/{{a}}?{SECRET}", f"ws://user:{SECRET}@host/?{SECRET}"]
+    with pytest.raises(trunkline.InvalidURI) as caught:
+        trunkline.Service("a", urls, sends=str, receives=str)
+    told.error(caught.value)
+
+
+def test_what_stands_between(told: Told) -> None:
+    """Objects that a debugger or an error reporter prints."""
+    uri = parse_uri(f"wss://user:{SECRET}@host/?token={SECRET}")
+    plan = Plan(uri=uri, additional_headers=FIELDS, proxy=f"http://user:{SECRET}@proxy:1")
+    told.value(uri, plan, plan.route(), find_proxy(uri, f"http://user:{SECRET}@proxy:1"))
+
+
+@pytest.mark.parametrize(
+    "field", [(b"Cookie", f"{SECRET}\r\nX: y"), (b"Cookie", f'"{SECRET}\0'), (SECRET.encode() + b" ", "x")]
+)
+def test_fields_that_cannot_stand_in_http(told: Told, field: tuple[bytes, str]) -> None:
+    request = protocol.Request("localhost", "/", extra_headers=[(field[0], field[1].encode())])
+    with pytest.raises(trunkline.LocalProtocolError, match="cannot stand in a handshake: Illegal header") as caught:
+        H11Handshake(protocol.CLIENT).send(request)
+    told.error(caught.value)
+    with pytest.raises(trunkline.LocalProtocolError) as caught:
+        trunkline.connect("ws://localhost/", additional_headers={"Cookie": f"{SECRET}\r\nX: y"})
+    told.error(caught.value)
