@@ -1,7 +1,9 @@
 """`trunkline connect`: what goes in, what comes out, how it ends."""
 
 import asyncio
+import base64
 import contextlib
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -59,6 +61,24 @@ async def test_lines_out_and_messages_in(run: Any, server: Server) -> None:
     done = await (await run("connect", server.url)).finish("hello\nwörld\n")
     assert (done.status, done.out) == (0, "hello\nwörld\n")
     assert done.err == f"connected to {server.url}\nclosed: sent 1000 (normal closure)\n"
+
+
+async def test_json(run: Any, server: Server) -> None:
+    done = await (await run("connect", "--json", server.url)).finish("hostile\nbinary\n")
+    text, binary = map(json.loads, done.out.splitlines())
+    assert text == {"type": "text", "data": "\x1b]0;owned\x07 \u202e \x9b2J\nsecond line\u2028 ünïcode"}
+    assert (binary["type"], base64.b64decode(binary["data"])) == ("binary", b"\x00\x1b\xff")
+    assert done.out.isascii()
+    assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize(("accepted", "word"), [("deflate", "compressed"), (None, "not compressed")])
+async def test_compression(run: Any, accepted: Any, word: str) -> None:
+    async with trunkline.serve(behave, "127.0.0.1", 0, compression=accepted) as server:
+        url = f"ws://127.0.0.1:{server.port}/"
+        done = await (await run("connect", "--compression", url)).finish("hello\n")
+    assert (done.status, done.out) == (0, "hello\n")
+    assert done.err.startswith(f"connected to {url}, {word}\n")
 
 
 async def test_a_last_line_without_an_end(run: Any, server: Server) -> None:

@@ -1,6 +1,7 @@
 """The demo as a stranger runs it: real faults, every line back up, a table that can be read."""
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -57,6 +58,28 @@ async def test_strangers_may_look_in_at_the_port_that_was_asked_for(run: Any) ->
         while "hello" not in str(await ws.recv()):
             pass
     assert (await command.finish()).status == 0
+
+
+async def test_a_dashboard_shows_it_meanwhile(run: Any) -> None:
+    command = await run("demo", "--seconds", "4")
+    await command.read_line()
+    told = re.fullmatch(r"dashboard (http://127\.0\.0\.1:\d+/#\S+)\n", await command.read_line())
+    assert told
+    while "up" not in await command.read_line():
+        pass
+    seen = json.loads((await (await run("top", "--json", told[1])).finish()).out)
+    assert seen["program"]["name"] == "trunkline demo"
+    assert sorted(row["id"] for row in seen["connections"]) == sorted(CONNECTIONS)
+    done = await command.finish()
+    assert (done.status, done.err) == (0, "")
+
+
+async def test_without_a_dashboard(run: Any) -> None:
+    done = await (await run("demo", "--seconds", "1", "--no-dashboard")).finish()
+    assert (done.status, done.err) == (0, "")
+    assert "http://" not in done.out
+    assert "dashboard" not in done.out
+    assert "trunkline top" not in done.out
 
 
 async def test_a_port_that_is_taken(run: Any) -> None:

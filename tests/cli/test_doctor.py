@@ -1,54 +1,22 @@
 """`trunkline doctor` against lines that are good and lines that break, each at another step."""
 
-import asyncio
-import contextlib
 import datetime
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import trustme
 
 import trunkline
+from talks import banner, mute, raw
 
 pytestmark = pytest.mark.anyio
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 
 async def echo(ws: trunkline.WebSocket) -> None:
     async for message in ws:
         await ws.send(message)
-
-
-@contextlib.asynccontextmanager
-async def raw(talk: Talk, **options: Any) -> AsyncIterator[int]:
-    """A TCP server that does as the test says; gives its port."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await talk(reader, writer)
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0, **options) as server:
-        yield server.sockets[0].getsockname()[1]
-
-
-async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Takes everything and says nothing."""
-    await reader.read()
-
-
-def banner(text: bytes) -> Talk:
-    """Says this at once and hangs up."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(text)
-        await reader.read(1)
-
-    return talk
 
 
 async def test_a_good_line(run: Any) -> None:
@@ -206,6 +174,80 @@ async def test_a_url_that_is_none(run: Any) -> None:
     done = await (await run("doctor", "http://host/")).finish()
     assert done.status == 2
     assert "must be ws or wss" in done.out
+
+
+OFFERS = [
+    "permessage-deflate; client_max_window_bits",
+    "permessage-deflate; server_no_context_takeover; client_max_window_bits",
+    "permessage-deflate; client_no_context_takeover; client_max_window_bits",
+    "permessage-deflate; server_max_window_bits=10; client_max_window_bits",
+    "permessage-deflate; client_max_window_bits=10",
+]
+
+
+async def extensions(run: Any, port: int) -> tuple[int, list[dict[str, Any]]]:
+    """The exit status, and what was found of the extensions."""
+    done = await (await run("doctor", "--json", "--timeout", "5", f"ws://127.0.0.1:{port}/")).finish()
+    steps = json.loads(done.out)["steps"]
+    assert [step["step"] for step in steps[:6]] == ["url", "dns", "tcp", "handshake", "ping", "close"]
+    return done.status, steps[6:]
+
+
+async def test_each_extension_is_offered_and_what_was_agreed_on_is_told(run: Any) -> None:
+    seen: list[str] = []
+
+    def note(ws: trunkline.WebSocket, request: trunkline.Request) -> None:
+        seen.append(request.headers.get("sec-websocket-extensions") or "none")
+
+    wanted = trunkline.Deflate(server_no_context_takeover=False, client_no_context_takeover=False)
+    async with trunkline.serve(echo, "127.0.0.1", 0, compression=wanted, process_request=note) as server:
+        status, found = await extensions(run, server.port)
+    assert status == 0
+    assert seen == ["none", *OFFERS]
+    assert [step["offer"] for step in found] == OFFERS
+    assert [step["agreed"] for step in found] == [
+        "server_max_window_bits=12; client_max_window_bits=12",
+        "server_no_context_takeover; server_max_window_bits=12; client_max_window_bits=12",
+        "client_no_context_takeover; server_max_window_bits=12; client_max_window_bits=12",
+        "server_max_window_bits=10; client_max_window_bits=12",
+        "server_max_window_bits=12; client_max_window_bits=10",
+    ]
+
+
+async def test_extensions_that_are_declined(run: Any) -> None:
+    async with trunkline.serve(echo, "127.0.0.1", 0) as server:
+        status, found = await extensions(run, server.port)
+    assert status == 0
+    assert [(step["accepted"], step["text"]) for step in found] == [(False, f"{offer}: declined") for offer in OFFERS]
+
+
+async def test_a_server_that_breaks_on_an_offer(run: Any) -> None:
+    def refuse(ws: trunkline.WebSocket, request: trunkline.Request) -> Any:
+        offered = request.headers.get("sec-websocket-extensions") or ""
+        return trunkline.Response(400, [], b"no") if "server_max_window_bits" in offered else None
+
+    async with trunkline.serve(echo, "127.0.0.1", 0, process_request=refuse, compression="deflate") as server:
+        done = await (await run("doctor", f"ws://127.0.0.1:{server.port}/")).finish()
+    assert done.status == 17
+    (broken,) = [line for line in done.out.splitlines() if line.startswith("FAULT")]
+    assert broken.split()[1] == "extension"
+    assert f"the server breaks on {OFFERS[3]}: the server answered 400" in broken
+    assert "must decline what it does not want" in done.out
+    assert f"{OFFERS[4]}: accepted" in done.out  # the others are offered all the same
+    assert done.out.splitlines()[-1] == "The line is good, but not for clients that offer an extension."
+
+
+async def test_a_line_that_dies_of_an_extension(run: Any) -> None:
+    async def die(ws: trunkline.WebSocket) -> None:
+        if ws.agreement is not None:
+            ws.abort()
+        await ws.wait_closed()
+
+    async with trunkline.serve(die, "127.0.0.1", 0, compression="deflate") as server:
+        status, found = await extensions(run, server.port)
+    assert status == 17
+    assert {step["outcome"] for step in found} == {"fault"}
+    assert all("dies of permessage-deflate" in step["text"] or "breaks on" in step["text"] for step in found)
 
 
 async def test_info(run: Any) -> None:

@@ -1,5 +1,6 @@
 """`trunkline serve --echo`."""
 
+import json
 import re
 import signal
 import socket
@@ -29,6 +30,17 @@ async def test_it_echoes_until_it_is_told_to_stop(run: Any, number: signal.Signa
     assert (done.status, done.err) == (0, "")
 
 
+async def test_json_subprotocols_and_compression(run: Any) -> None:
+    command = await run("serve", "--echo", "--port", "0", "--json", "--subprotocol", "chat.v2", "--compression")
+    ready = json.loads(await command.read_line())
+    assert ready == {"ready": f"ws://127.0.0.1:{ready['port']}", "host": "127.0.0.1", "port": ready["port"]}
+    async with trunkline.connect(ready["ready"], subprotocols=["chat.v1", "chat.v2"], compression="deflate") as ws:
+        assert ws.subprotocol == "chat.v2"
+        assert ws.agreement is not None
+    command.process.send_signal(signal.SIGTERM)
+    assert (await command.finish()).status == 0
+
+
 async def test_a_port_that_is_taken(run: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -51,6 +63,13 @@ async def test_what_makes_no_sense(run: Any, arguments: list[str], text: str) ->
     done = await (await run(*arguments)).finish()
     assert done.status == 2
     assert text in done.err
+
+
+@pytest.mark.parametrize("command", ["demo", "top", "connect", "serve", "bench", "doctor", "info"])
+async def test_the_help_tells_exit_statuses(run: Any, command: str) -> None:
+    done = await (await run(command, "--help")).finish()
+    assert (done.status, done.err) == (0, "")
+    assert "exit status:" in done.out
 
 
 async def test_its_version(run: Any) -> None:

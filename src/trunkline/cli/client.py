@@ -4,52 +4,81 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import codecs
 import contextlib
-import enum
+import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import trunkline
 from trunkline.cli.descriptors import wait_readable
+from trunkline.cli.exits import CONNECTING, Exit, explain
+from trunkline.cli.options import Commands, add_address, add_command, add_json, positive
+from trunkline.cli.progress import show_progress
 from trunkline.protocol.errors import printable
 
-__all__ = ["Exit", "talk"]
+__all__ = ["add", "talk"]
 
 CHUNK: Final = 65536  # bytes read from standard input at a time
 
 
-class Exit(enum.IntEnum):
-    """Exit statuses."""
+EPILOG: Final = """\
+Lines from standard input are sent as text messages. Messages are printed one a line, binary ones in hexadecimal, with
+every character that a terminal could act upon as an escape; with --json as {"type": "text", "data": "..."}, where
+"binary" has its data in base64. At the end of the input the connection is closed: at once if a person typed it,
+otherwise when nothing has come for --linger seconds.
 
-    CLOSED = 0
-    BROKEN = 1
-    USAGE = 2  # argparse's own
-    UNREACHABLE = 3
-    REFUSED = 4
-    INTERRUPTED = 130  # 128 and SIGINT, as shells have it
+exit status:
+  0    the connection ended as it should (1000, 1001)
+  1    it ended in any other way
+  2    the command line or the URL makes no sense
+  3    no link came up: name, port, TLS, timeout
+  4    the server would not open a WebSocket
+  130  interrupted
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add `connect`."""
+    parser = add_command(commands, "connect", talk, "talk to any WebSocket server, line by line", epilog=EPILOG)
+    add_address(parser)
+    parser.add_argument(
+        "--linger", type=positive, default=1.0, metavar="S", help="seconds of silence before closing (default 1)"
+    )
+    parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
+    add_json(parser, "print each message as one JSON object a line")
 
 
 async def talk(options: argparse.Namespace) -> int:
     """Send standard input, print what comes, say how it ended."""
     try:
-        ws = await trunkline.connect(options.url, additional_headers=options.header, subprotocols=options.subprotocol)
-    except trunkline.ConnectError as error:
-        return _give_up(error, Exit.UNREACHABLE)
-    except trunkline.HandshakeError as error:
-        return _give_up(error, Exit.REFUSED)
-    except (trunkline.InvalidURI, trunkline.LocalProtocolError) as error:
-        return _give_up(error, Exit.USAGE)
-    _say(f"connected to {options.url}" + (f", subprotocol {ws.subprotocol}" if ws.subprotocol else ""))
-    return await _Conversation(ws, options.linger).hold()
+        async with show_progress() as progress:
+            progress.begin(lambda passed: f"connecting to {printable(options.url)}: {passed:.0f} s")
+            ws = await trunkline.connect(
+                options.url,
+                additional_headers=options.header,
+                subprotocols=options.subprotocol,
+                compression="deflate" if options.compression else None,
+            )
+    except CONNECTING as error:
+        return explain(error)
+    told = [f"connected to {printable(options.url)}"]
+    if ws.subprotocol:
+        told.append(f"subprotocol {printable(ws.subprotocol)}")
+    if options.compression:
+        told.append("compressed" if ws.agreement else "not compressed")
+    _say(", ".join(told))
+    return await _Conversation(ws, options.linger, _as_json if options.json else _as_line).hold()
 
 
 class _Conversation:
-    def __init__(self, ws: trunkline.WebSocket, linger: float) -> None:
+    def __init__(self, ws: trunkline.WebSocket, linger: float, show: Callable[[str | bytes], str]) -> None:
         self._ws = ws
         self._linger = linger
+        self._show = show
         self._heard_at = 0.0  # the loop's time at the last message
 
     async def hold(self) -> int:
@@ -57,7 +86,7 @@ class _Conversation:
         try:
             async for message in self._ws:
                 self._heard_at = asyncio.get_running_loop().time()
-                _show(message)
+                print(self._show(message), flush=True)
             await self._ws.recv()  # raises what ended it
             raise AssertionError("a message came after the last one")
         except trunkline.ConnectionClosed as closed:
@@ -102,15 +131,17 @@ async def _read(fd: int) -> bytes:
     return os.read(fd, CHUNK)
 
 
-def _show(message: str | bytes) -> None:
-    text = printable(message) if isinstance(message, str) else f"binary, {len(message)} bytes: {message.hex(' ')}"
-    print(text, flush=True)
+def _as_line(message: str | bytes) -> str:
+    if isinstance(message, str):
+        return printable(message)
+    return f"binary, {len(message)} bytes: {message.hex(' ')}"
+
+
+def _as_json(message: str | bytes) -> str:
+    if isinstance(message, str):
+        return json.dumps({"type": "text", "data": message})
+    return json.dumps({"type": "binary", "data": base64.b64encode(message).decode()})
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _give_up(error: Exception, status: Exit) -> int:
-    _say(f"trunkline: {error}")
-    return status

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
-import sys
+from typing import Final
 
 import trunkline
-from trunkline.cli.client import Exit
+from trunkline.cli.exits import Exit, give_up
+from trunkline.cli.options import Commands, add_command, add_json, port
 
-__all__ = ["serve_echo"]
+__all__ = ["add", "serve_echo"]
+
+EPILOG: Final = """\
+Prints "ready URL" when it listens. SIGINT and SIGTERM end it: every connection is closed with 1001.
+
+exit status:
+  0    it was told to stop
+  1    it cannot listen there
+  2    the command line makes no sense
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add `serve`."""
+    parser = add_command(commands, "serve", serve_echo, "serve WebSocket connections until interrupted", epilog=EPILOG)
+    parser.add_argument("--echo", action="store_true", required=True, help="send every message back")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1)")
+    parser.add_argument("--port", type=port, default=8765, help="0 for a free one (default 8765)")
+    parser.add_argument(
+        "--subprotocol", action="append", default=[], metavar="NAME", help="speak it; may be repeated, best first"
+    )
+    parser.add_argument("--compression", action="store_true", help="accept offers of permessage-deflate")
+    add_json(parser, 'print {"ready": URL, "host": HOST, "port": PORT} when it listens')
 
 
 async def echo(ws: trunkline.WebSocket) -> None:
@@ -26,12 +50,19 @@ async def serve_echo(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     try:
-        server = await trunkline.serve(echo, options.host, options.port)
+        server = await trunkline.serve(
+            echo,
+            options.host,
+            options.port,
+            subprotocols=options.subprotocol,
+            compression="deflate" if options.compression else None,
+        )
     except OSError as error:
-        print(f"trunkline: cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
-        return Exit.BROKEN
+        return give_up(f"cannot listen on {options.host}:{options.port}: {error.strerror}", Exit.BROKEN)
     host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"ready ws://{host}:{server.port}", flush=True)
+    url = f"ws://{host}:{server.port}"
+    ready = json.dumps({"ready": url, "host": options.host, "port": server.port}) if options.json else f"ready {url}"
+    print(ready, flush=True)
     await stopped.wait()
     await server.close()
     return Exit.CLOSED

@@ -14,11 +14,18 @@ from typing import Any, Final
 
 import trunkline
 from trunkline._frames import mask_variant
+from trunkline.cli.options import Commands, add_command, add_json
 
-__all__ = ["gather", "show_info"]
+__all__ = ["add", "gather", "show_info"]
 
 REQUIRED: Final = ("wsproto", "h11", "msgspec")
 OPTIONAL: Final = ("uvloop", "isal", "rich", "prometheus-client", "opentelemetry-api", "python-socks")
+
+
+def add(commands: Commands) -> None:
+    """Add `info`."""
+    summary = "versions, SIMD and event loop in use: what a report of a fault should have"
+    add_json(add_command(commands, "info", show_info, summary, epilog="exit status: 0"))
 
 
 def gather() -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import Final
 from trunkline.cli.demo import chat, main, system, talk, terminal
 from trunkline.cli.demo.faults import Faults, Lookout
 from trunkline.cli.demo.server import DemoServer
-from trunkline.cli.demo.show import Show, health_rows, table
+from trunkline.cli.demo.show import Show, health_rows, introduction, table
 from trunkline.cli.demo.wire import Wire
 from trunkline.manager import ConnectionManager, ConnectionStatus, RetryPolicy, Service
 from trunkline.manager.service import ConnectOptions
+from trunkline.observe.dashboard import serve as serve_dashboard
 
 __all__ = ["run_demo"]
 
@@ -25,8 +26,11 @@ KEEPALIVE: Final[ConnectOptions] = {"ping_interval": 0.5, "ping_timeout": 1.0, "
 PATIENCE: Final = 15.0  # seconds that the lines get to come back after that
 
 
-async def run_demo(seconds: float, port: int) -> int:
-    """Run for about `seconds` on `port` (0: a free one). 0 if every connection is up at the end, else 1."""
+async def run_demo(seconds: float, port: int, *, dashboard: bool = True) -> int:
+    """Run for about `seconds` on `port` (0: a free one). 0 if every connection is up at the end, else 1.
+
+    dashboard: serve one for the connections meanwhile.
+    """
     server = DemoServer(port)
     try:
         await server.start()
@@ -34,24 +38,25 @@ async def run_demo(seconds: float, port: int) -> int:
         print(f"trunkline: cannot listen on 127.0.0.1:{port}: {error.strerror}", file=sys.stderr)
         return 1
     url = f"ws://127.0.0.1:{server.port}"
-    print(f"ready {url}\n", flush=True)
-    print(f"Three services, a typed connection to each, and {seconds:g} s of faults. To look in while it runs:")
-    print(f"    python -m trunkline connect {url}/chat/lobby\n", flush=True)
+    print(f"ready {url}", flush=True)
     wires = {name: Wire(server.port) for name in ("main", "chat", "terminal")}
     try:
         for wire in wires.values():
             await wire.connect()
-        return await _hold_lines(seconds, server, wires)
+        return await _hold_lines(seconds, server, wires, dashboard)
     finally:
         for wire in wires.values():
             wire.disconnect()
         await server.stop()
 
 
-async def _hold_lines(seconds: float, server: DemoServer, wires: Mapping[str, Wire]) -> int:
+async def _hold_lines(seconds: float, server: DemoServer, wires: Mapping[str, Wire], dashboard: bool) -> int:
     show, lookout, lines = Show(), Lookout(len(wires)), _Lines(server, wires)
     faults = Faults(server, wires, lookout, show.fault)
-    async with lines.manager as manager:
+    async with lines.manager as manager, contextlib.AsyncExitStack() as pages:
+        page = serve_dashboard(manager, name="trunkline demo") if dashboard else None
+        watch = "" if page is None else (await pages.enter_async_context(page)).url
+        show.say(introduction(seconds, f"ws://127.0.0.1:{server.port}", watch))
         manager.subscribe(lookout.see)
         end_show = manager.subscribe(show.change)
         async with lines.open():

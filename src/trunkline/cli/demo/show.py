@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from trunkline.cli.stdout import silence
 from trunkline.manager import ConnectionHealth, StateChange
 
-__all__ = ["Show", "health_rows", "table"]
+__all__ = ["Show", "health_rows", "introduction", "table"]
 
 
 class Show:
@@ -41,6 +41,15 @@ class Show:
 
     def _line(self, who: str, what: str, why: str) -> None:
         self.say(f"{self.elapsed:6.1f} s  {who:<10}{what:<12}{why}")
+
+
+def introduction(seconds: float, url: str, dashboard: str) -> str:
+    """What the demo is about, and how to look in. dashboard: its address, "" if there is none."""
+    lines = [f"dashboard {dashboard}"] if dashboard else []
+    lines += ["", f"Three services, a typed connection to each, and {seconds:g} s of faults. To look in while it runs:"]
+    lines += [f"    python -m trunkline connect {url}/chat/lobby"]
+    lines += [f"    python -m trunkline top '{dashboard}'"] if dashboard else []
+    return "\n".join([*lines, ""])
 
 
 def table(rows: Sequence[Sequence[str]], left: int) -> str:

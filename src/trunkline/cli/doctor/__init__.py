@@ -1,5 +1,5 @@
 """`trunkline doctor`: walks from a name to an open WebSocket, step by step, and says in words where the line breaks."""
 
-from trunkline.cli.doctor.run import examine
+from trunkline.cli.doctor.run import add, examine
 
-__all__ = ["examine"]
+__all__ = ["add", "examine"]

@@ -24,6 +24,7 @@ class Step(enum.StrEnum):
     HANDSHAKE = "handshake"
     PING = "ping"
     CLOSE = "close"
+    EXTENSION = "extension"
 
 
 # The exit status for a fault in a step. 2 is argparse's for a command line that makes no sense.
@@ -36,6 +37,7 @@ EXITS: Final[dict[Step, int]] = {
     Step.HANDSHAKE: 14,
     Step.PING: 15,
     Step.CLOSE: 16,
+    Step.EXTENSION: 17,
 }
 
 
@@ -44,15 +46,15 @@ class Outcome(enum.StrEnum):
 
     OK = "ok"
     NOTE = "note"  # it works, but somebody should know
-    FAULT = "fault"  # the walk ends here
+    FAULT = "fault"  # it does not; the walk goes no further on this way
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One step.
 
-    text: what was seen, in one line that is safe to print. advice: what to look at next, "" if there is nothing to do.
-    seconds: how long the step took, None where that means nothing. facts: the same as data.
+    text: what was seen, in one line that is safe to print; more: a second one, or "". advice: what to look at next, ""
+    if there is nothing to do. seconds: how long the step took, None where that means nothing. facts: the same as data.
     """
 
     step: Step
@@ -61,6 +63,7 @@ class Finding:
     advice: str = ""
     seconds: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    more: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -5,25 +5,74 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from typing import Final
 
-from trunkline.cli.client import Exit
-from trunkline.cli.doctor.findings import EXITS, Finding, Outcome
+from trunkline.cli.doctor.findings import EXITS, Finding, Outcome, Step
 from trunkline.cli.doctor.walk import walk
+from trunkline.cli.exits import Exit
+from trunkline.cli.options import Commands, add_address, add_command, add_json, positive
+from trunkline.cli.progress import show_progress
+from trunkline.protocol.errors import printable
 
-__all__ = ["examine"]
+__all__ = ["add", "examine"]
 
-MARKS = {Outcome.OK: "ok", Outcome.NOTE: "note", Outcome.FAULT: "FAULT"}
+MARKS: Final = {Outcome.OK: "ok", Outcome.NOTE: "note", Outcome.FAULT: "FAULT"}
+
+EPILOG: Final = """\
+Looks the name up, dials every address, makes TLS, opens a WebSocket, pings and closes it, and stops at the first step
+that fails. If all is well it offers permessage-deflate, each variant on a connection of its own. Nothing but pings is
+sent.
+
+exit status:
+  0    the line is good
+  2    the command line or the URL makes no sense
+  10   the name was not found
+  11   no address answers on that port
+  12   the proxy would not
+  13   no TLS: the certificate, or the handshake
+  14   no WebSocket: refused, silent, or something else that answers
+  15   pings are not answered
+  17   good, but it breaks when it is offered an extension
+  130  interrupted
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add `doctor`."""
+    parser = add_command(
+        commands,
+        "doctor",
+        examine,
+        "find out where a line breaks: name, port, TLS, proxy, handshake, ping, extensions",
+        description="Find out where the line to a WebSocket server breaks, step by step, and why.",
+        epilog=EPILOG,
+    )
+    add_address(parser)
+    parser.add_argument(
+        "--timeout", type=positive, default=10.0, metavar="S", help="seconds that a step may take (default 10)"
+    )
+    parser.add_argument(
+        "--proxy", default=True, metavar="URL", help="go through it (default: the environment's, as connections do)"
+    )
+    add_json(parser)
 
 
 async def examine(options: argparse.Namespace) -> int:
-    """Walk, print, and give the exit status: 0, or that of the step that failed."""
+    """Walk, print, and give the exit status: 0, or that of the first step that failed."""
     findings: list[Finding] = []
-    async for finding in walk(options):
-        findings.append(finding)
-        if not options.json:
-            _show(finding)
-    last = findings[-1]
-    status = EXITS[last.step] if last.outcome is Outcome.FAULT else int(Exit.CLOSED)
+    async with show_progress() as progress:
+
+        def begin(what: str) -> None:
+            progress.begin(lambda passed: f"{printable(what)}: {passed:.0f} s of {options.timeout:g}")
+
+        async for finding in walk(options, begin):
+            progress.end()
+            findings.append(finding)
+            if not options.json:
+                _show(finding)
+    broken = _broken(findings)
+    status = int(Exit.CLOSED) if broken is None else EXITS[broken.step]
     if options.json:
         print(json.dumps({"status": status, "steps": [found.as_dict() for found in findings]}))
     else:
@@ -32,16 +81,22 @@ async def examine(options: argparse.Namespace) -> int:
     return status
 
 
+def _broken(findings: Sequence[Finding]) -> Finding | None:
+    return next((found for found in findings if found.outcome is Outcome.FAULT), None)
+
+
 def _show(finding: Finding) -> None:
     took = "" if finding.seconds is None else f"{finding.seconds * 1e3:.1f} ms"
     print(f"{MARKS[finding.outcome]:<6}{finding.step:<10}{took:>10}  {finding.text}", flush=True)
-    if finding.advice:
-        print(f"{'':<28}{finding.advice}", flush=True)
+    for line in filter(None, (finding.more, finding.advice)):
+        print(f"{'':<28}{line}", flush=True)
 
 
-def _verdict(findings: list[Finding]) -> str:
-    last = findings[-1]
+def _verdict(findings: Sequence[Finding]) -> str:
+    broken = _broken(findings)
     notes = sum(found.outcome is Outcome.NOTE for found in findings)
-    if last.outcome is Outcome.FAULT:
-        return f"\nThe line breaks at: {last.step}."
+    if broken is not None and broken.step is Step.EXTENSION:
+        return "\nThe line is good, but not for clients that offer an extension."
+    if broken is not None:
+        return f"\nThe line breaks at: {broken.step}."
     return "\nThe line is good." + (f" {notes} {'thing' if notes == 1 else 'things'} to note above." if notes else "")

@@ -8,10 +8,11 @@ import socket
 import ssl
 import statistics
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import trunkline
+from trunkline.cli.doctor.extensions import offer_extensions
 from trunkline.cli.doctor.findings import Finding, Outcome, Step, fault
 from trunkline.net.dial import Route
 from trunkline.net.proxy import Proxy, find_proxy
@@ -28,10 +29,11 @@ SILENCE: Final = (
 SHOWN_HEADERS: Final = ("server", "via", "retry-after", "location", "www-authenticate")
 
 
-async def walk(options: argparse.Namespace) -> AsyncIterator[Finding]:
-    """Every step's finding as it is made; a fault is the last.
+async def walk(options: argparse.Namespace, begin: Callable[[str], object]) -> AsyncIterator[Finding]:
+    """Every step's finding as it is made; a fault is the last, unless it is an extension's.
 
     options: url, header (pairs), subprotocol (names), timeout (seconds a step), proxy (a URL, True or None).
+    begin: is told in words what is tried now.
     """
     try:
         uri = parse_uri(options.url)
@@ -45,13 +47,18 @@ async def walk(options: argparse.Namespace) -> AsyncIterator[Finding]:
     if proxy is not None:
         yield _describe_proxy(proxy)
     else:
-        async for finding in _reach(uri, options.timeout):
+        begin(f"looking {uri.host} up")
+        async for finding in _reach(uri, options.timeout, begin):
             sock = finding.facts.pop("sock", None)
             yield finding
             if finding.outcome is Outcome.FAULT:
                 return
-    async for finding in _talk(uri, sock, proxy, options):
+    begin("waiting for the server to open a WebSocket")
+    async for finding in _talk(uri, sock, proxy, options, begin):
         yield finding
+    if finding.step is Step.CLOSE:  # so far it is good
+        async for finding in offer_extensions(options, begin):
+            yield finding
 
 
 def _describe_proxy(proxy: Proxy) -> Finding:
@@ -59,7 +66,7 @@ def _describe_proxy(proxy: Proxy) -> Finding:
     return Finding(Step.PROXY, Outcome.NOTE, f"through {proxy.where}: it looks the name up and dials", facts=facts)
 
 
-async def _reach(uri: URI, timeout: float) -> AsyncIterator[Finding]:
+async def _reach(uri: URI, timeout: float, begin: Callable[[str], object]) -> AsyncIterator[Finding]:
     """The name and the port, without a proxy. The last finding's facts hold the connected socket."""
     loop = asyncio.get_running_loop()
     where = Route(uri=uri).where
@@ -73,6 +80,7 @@ async def _reach(uri: URI, timeout: float) -> AsyncIterator[Finding]:
     addresses = [str(entry[4][0]) for entry in found]
     text = f"{uri.host} is " + ", ".join(addresses)
     yield Finding(Step.DNS, Outcome.OK, text, seconds=time.perf_counter() - began, facts={"addresses": addresses})
+    begin(f"dialling {', '.join(addresses)} port {uri.port}")
     yield await _connect(found, where, timeout)
 
 
@@ -104,7 +112,11 @@ async def _connect(found: list[Any], where: str, timeout: float) -> Finding:
 
 
 async def _talk(
-    uri: URI, sock: socket.socket | None, proxy: Proxy | None, options: argparse.Namespace
+    uri: URI,
+    sock: socket.socket | None,
+    proxy: Proxy | None,
+    options: argparse.Namespace,
+    begin: Callable[[str], object],
 ) -> AsyncIterator[Finding]:
     """From a connected socket, or through a proxy, to an open WebSocket and back."""
     began = time.perf_counter()
@@ -126,9 +138,11 @@ async def _talk(
         if uri.secure:
             yield _describe_tls(ws)
         yield _describe_handshake(ws, time.perf_counter() - began)
+        begin("waiting for a pong")
         pinged = await _ping(ws, options.timeout)
         yield pinged
         if pinged.outcome is not Outcome.FAULT:
+            begin("waiting for the server's close frame")
             yield await _close(ws, options.timeout)
     finally:
         ws.abort()

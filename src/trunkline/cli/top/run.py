@@ -1,0 +1,235 @@
+"""The command: connects to a dashboard's feed, shows it, and comes back when the program does."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import signal
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import trunkline
+from trunkline.cli.exits import CONNECTING, Exit, explain, give_up
+from trunkline.cli.options import Commands, add_command, add_json, positive
+from trunkline.cli.progress import show_progress
+from trunkline.cli.top.keys import press, reading_keys
+from trunkline.cli.top.view import ORDERS, NotTheFeed, View
+from trunkline.protocol.errors import printable
+
+__all__ = ["add", "top"]
+
+PROTOCOL: Final = "trunkline.dashboard.v1"
+PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds before an attempt to come back; the last again and again
+SILENCE: Final = 5.0  # seconds without a message, which come twice a second, after which a line is taken for dead
+
+EPILOG: Final = """\
+URL is what trunkline.observe.dashboard printed: http://host:port/#token. When the program goes the last table stays,
+and top comes back with it, if the program keeps its port and token. Needs rich: pip install trunkline[cli].
+
+keys: q quits, s sorts by the next column, / searches, arrows and page keys scroll, Escape forgets the search.
+
+exit status:
+  0    it was told to quit, or everything was printed
+  1    what answers is no dashboard
+  2    the command line or the URL makes no sense
+  3    no link came up: name, port, TLS, timeout
+  4    the dashboard would not: wrong token, too many viewers; or it is none
+  5    rich is not installed
+  130  interrupted
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add `top`."""
+    summary = "the connections of a program that serves a dashboard, as a live table"
+    parser = add_command(commands, "top", top, summary, epilog=EPILOG)
+    parser.add_argument("url", metavar="URL", help="the dashboard's address as the program printed it, token and all")
+    parser.add_argument("--sort", choices=ORDERS, default="state", help="the order (default: the worst state first)")
+    parser.add_argument("--search", default="", metavar="TEXT", help="only rows with it in name, state or failure")
+    parser.add_argument("--timeout", type=positive, default=10.0, metavar="S", help="seconds to connect (default 10)")
+    parser.add_argument("--once", action="store_true", help="print the table once and end")
+    add_json(parser, "print one JSON object and end")
+
+
+async def top(options: argparse.Namespace) -> int:
+    """Show the table until it is interrupted or told to quit."""
+    try:
+        feed = Feed(options.url, options.timeout)
+    except ValueError:
+        return give_up("wanted the address that the program printed, http://host:port/#token", Exit.USAGE)
+    if not options.json:
+        try:
+            import rich  # noqa: F401
+        except ImportError:
+            return give_up("top needs rich: pip install trunkline[cli]; --json does without", Exit.MISSING)
+    view = View(order=options.sort, search=options.search)
+    try:
+        async with show_progress() as progress:
+            progress.begin(lambda passed: f"connecting to {printable(feed.where)}: {passed:.0f} s")
+            ws = await feed.open(view)
+    except trunkline.HandshakeError as error:
+        return give_up(_refusal(error), Exit.REFUSED)
+    except CONNECTING as error:
+        return explain(error)
+    except (NotTheFeed, trunkline.ConnectionClosed, TimeoutError) as error:
+        return give_up(str(error), Exit.BROKEN)
+    try:
+        if options.once or options.json:
+            _print(view, options)
+            return Exit.CLOSED
+        return await _Screen(view, feed).run(ws)
+    finally:
+        ws.abort()
+        await ws.wait_closed()
+
+
+class Feed:
+    """The address of a feed, from the page's. ValueError if it is none."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or not parts.fragment:
+            raise ValueError
+        scheme = "wss" if parts.scheme == "https" else "ws"
+        self.where = parts.netloc
+        self._url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/feed"
+        self._token = parts.fragment
+        self._timeout = timeout
+
+    async def open(self, view: View) -> trunkline.WebSocket:
+        """Connect, and take the snapshot into `view`; raises one of CONNECTING, ConnectionClosed, NotTheFeed or
+        TimeoutError.
+        """
+        ws = await trunkline.connect(
+            self._url,
+            subprotocols=[PROTOCOL, f"token.{self._token}"],
+            max_size=None,
+            open_timeout=self._timeout,
+            close_timeout=1,
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                view.take(await ws.recv())
+        except TimeoutError:
+            ws.abort()
+            raise TimeoutError(f"{self.where} opened a WebSocket and says nothing: is it a dashboard?") from None
+        except BaseException:
+            ws.abort()
+            raise
+        return ws
+
+
+def _refusal(error: trunkline.HandshakeError) -> str:
+    meanings = {
+        403: "403: the token is not right; it is another after each start of the program, unless it sets one",
+        421: "421: the dashboard is not reached by this name; names=[...] lets it",
+        503: "503: it has too many viewers already",
+    }
+    return meanings.get(error.status or 0, f"no dashboard answers: {error}")
+
+
+def _print(view: View, options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(view.as_dict()), flush=True)
+        return
+    from rich.console import Console
+
+    from trunkline.cli.top.table import sheet
+
+    console = Console()
+    console.print(sheet(view, console.width))
+
+
+class _Screen:
+    """Draws the view whenever something has changed, and keeps the feed."""
+
+    def __init__(self, view: View, feed: Feed) -> None:
+        self._view = view
+        self._feed = feed
+        self._changed = asyncio.Event()
+        self._quit = False
+
+    async def run(self, ws: trunkline.WebSocket) -> int:
+        """Until it is told to quit, or the dashboard will not have us again."""
+        following = asyncio.create_task(self._follow(ws))
+        following.add_done_callback(lambda _: self._changed.set())
+        try:
+            with _resizing(self._changed.set):
+                async with reading_keys(self._press):
+                    await self._draw(following)
+            return Exit.CLOSED if self._quit else give_up(await following, Exit.REFUSED)
+        finally:
+            following.cancel()
+
+    async def _draw(self, following: asyncio.Task[str]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        from trunkline.cli.top.table import screen
+
+        console = Console()
+        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+            while not self._quit and not following.done():
+                self._changed.clear()
+                width, height = console.size
+                live.update(screen(self._view, width, height), refresh=True)
+                await self._changed.wait()
+
+    def _press(self, key: str) -> None:
+        self._quit = not press(self._view, key)
+        self._changed.set()
+
+    async def _follow(self, ws: trunkline.WebSocket) -> str:
+        """Take what the feed tells; when it ends, come back as often as it takes. Gives why that makes no sense."""
+        while True:
+            try:
+                fault = await self._take(ws)
+            finally:
+                ws.abort()
+            for attempt in itertools.count():
+                pause = PAUSES[min(attempt, len(PAUSES) - 1)]
+                self._tell(f"gone, trying again in {pause:g} s: {fault}")
+                await asyncio.sleep(pause)
+                try:
+                    ws = await self._feed.open(self._view)
+                    break
+                except trunkline.HandshakeError as error:
+                    if error.status == 403:
+                        return "the program has started anew, with another token: take its new address"
+                    fault = str(error)
+                except (*CONNECTING, NotTheFeed, trunkline.ConnectionClosed, TimeoutError) as error:
+                    fault = str(error)
+            self._changed.set()
+
+    async def _take(self, ws: trunkline.WebSocket) -> str:
+        """Take messages until no more come; gives why."""
+        try:
+            while True:
+                async with asyncio.timeout(SILENCE):
+                    self._view.take(await ws.recv())
+                self._changed.set()
+        except TimeoutError:
+            return f"nothing came for {SILENCE:g} s"
+        except NotTheFeed as error:
+            return str(error)
+        except trunkline.ConnectionClosed as closed:
+            return str(closed)
+
+    def _tell(self, fault: str) -> None:
+        self._view.fault = fault
+        self._changed.set()
+
+
+@contextlib.contextmanager
+def _resizing(note: Callable[[], Any]) -> Iterator[None]:
+    """`note` is called when the terminal has another size."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGWINCH, note)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGWINCH)

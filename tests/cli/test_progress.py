@@ -1,0 +1,40 @@
+"""The line that tells what takes so long."""
+
+import io
+
+from trunkline.cli.progress import CLEAR, Progress
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_nothing_is_shown_of_what_is_quick() -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = Progress(stream, clock)
+    progress.begin(lambda passed: f"dialling: {passed:.0f} s")
+    clock.now = 0.9
+    progress.tick()
+    progress.end()
+    clock.now = 5
+    progress.tick()
+    assert stream.getvalue() == ""
+
+
+def test_what_takes_longer_is_shown_and_vanishes() -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = Progress(stream, clock)
+    progress.begin(lambda passed: f"looking up: {passed:.0f} s")
+    clock.now = 1
+    progress.tick()
+    clock.now = 2
+    progress.tick()
+    progress.begin(lambda passed: f"dialling: {passed:.0f} s")
+    clock.now = 4
+    progress.tick()
+    progress.end()
+    shown = ["looking up: 1 s", CLEAR, "looking up: 2 s", CLEAR, CLEAR, "dialling: 2 s", CLEAR]
+    assert stream.getvalue() == CLEAR + "".join(shown)
