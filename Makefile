@@ -13,13 +13,13 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DONE := .venv/done
 BENCH_SHARED := $(wildcard benchmarks/c/shared/*.[ch])
-BENCH_PROGRAMS := $(patsubst benchmarks/c/%.c,build/bench/%,$(filter-out %/marks.c %/allocator.c,$(wildcard benchmarks/c/*.c)))
+BENCH_PROGRAMS := $(patsubst benchmarks/c/%.c,build/bench/%,$(filter-out %/marks.c %/allocator.c %/mallocs.c,$(wildcard benchmarks/c/*.c)))
 NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h')
 
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
-.PHONY: help build demo test lint bench instructions conformance wsproto docs wheel clean
+.PHONY: help build demo test lint bench instructions recording conformance wsproto docs wheel clean
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -42,6 +42,9 @@ bench: $(DONE)/core $(DONE)/bench $(BENCH_PROGRAMS)  ## measure trunkline and it
 
 instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## count the core's instructions a message; fail if they have grown by 3 %
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)
+
+recording: $(DONE)/core build/bench/mallocs.so  ## time what recording a metric costs, and count what it allocates; fail at 50 ns or a block
+	@$(BIN)/python -m benchmarks.recording $(ARGS)
 
 conformance: $(DONE)/core $(DONE)/test  ## run the Autobahn suite in both roles; WSTEST=... names its program
 	@$(BIN)/python scripts/conformance $(ARGS)
