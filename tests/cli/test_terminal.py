@@ -1,6 +1,7 @@
 """`trunkline top` and `trunkline doctor` in a terminal: what stands on the screen, wide and narrow."""
 
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -146,7 +147,7 @@ async def test_top_shows_lines_and_what_becomes_of_them(pane: Pane) -> None:
         assert ("in/s" in shown) is (pane.width == 120)
         lines.is_refusing = True
         await lines.peers[0].close(1012, "go \x1b[2J away")
-        await pane.wait_for("1 of 2 up", "waiting", "retry in ", " s: the serv", "chat?room=cellar")
+        await pane.wait_for("1 of 2 up", "waiting", "in 0 s: the server", "chat?room=cellar")
         lines.is_refusing = False
         await pane.wait_for("2 of 2 up")
         await pane.press("q")
@@ -199,6 +200,18 @@ async def test_top_comes_back_with_the_program(pane: Pane) -> None:
         async with dashboard.serve(manager, port=port):  # another token
             assert await pane.wait_end() == 4
             await pane.wait_for("has started anew, with another token")
+
+
+async def test_top_takes_a_program_that_says_nothing_any_more_for_gone(pane: Pane) -> None:
+    snapshot = {"kind": "snapshot", "at": 1, "program": {"name": "stuck"}, "columns": ["id"], "rows": [], "totals": {}}
+
+    async def stall(ws: trunkline.WebSocket) -> None:
+        await ws.send(json.dumps(snapshot))
+        await ws.wait_closed()
+
+    async with trunkline.serve(stall, "127.0.0.1", 0, subprotocols=["trunkline.dashboard.v1"]) as server:
+        await pane.start("top", f"http://127.0.0.1:{server.port}/#{TOKEN}")
+        await pane.wait_for("stuck", "gone, trying again in 0.5 s: nothing came for 5 s")
 
 
 async def test_the_terminal_is_left_as_it_was(pane: Pane) -> None:

@@ -19,6 +19,7 @@ STYLES: Final = {
     "connecting": "cyan",
     "waiting": "yellow",
     "suspended": "magenta",
+    "paused": "magenta",
     "failed": "bold red",
 }
 # Columns of figures, and the width of terminal from which each is shown.
@@ -78,7 +79,8 @@ def _table(rows: list[dict[str, Any]], view: View, width: int) -> Table:
     for name, least in FIGURES.items():
         if width >= least:
             table.add_column(name, no_wrap=True, justify="right")
-    table.add_column("last failure, next try", no_wrap=True, overflow="ellipsis", ratio=1)
+    wide = width >= FIGURES["RTT"]
+    table.add_column("last failure, next try" if wide else "last failure", no_wrap=True, overflow="ellipsis", ratio=1)
     dim = bool(view.fault)
     for row in rows:
         table.add_row(*_cells(row, view.at, width), style="dim" if dim else "")
@@ -86,7 +88,7 @@ def _table(rows: list[dict[str, Any]], view: View, width: int) -> Table:
 
 
 def _cells(row: dict[str, Any], now: float, width: int) -> list[Text]:
-    status = str(row.get("status", "?"))
+    status = "paused" if row.get("paused") else str(row.get("status", "?"))
     figures = {
         "in/s": _figure(row.get("in_rate")),
         "out/s": _figure(row.get("out_rate")),
@@ -99,14 +101,14 @@ def _cells(row: dict[str, Any], now: float, width: int) -> list[Text]:
         Text(printable(status), style=STYLES.get(status, "")),
         Text(_duration(now - row.get("since", now))),
         *(Text(text) for name, text in figures.items() if width >= FIGURES[name]),
-        _failure(row, now),
+        _failure(row, now, "retry in" if width >= FIGURES["RTT"] else "in"),
     ]
 
 
-def _failure(row: dict[str, Any], now: float) -> Text:
+def _failure(row: dict[str, Any], now: float, then: str) -> Text:
     why = printable(str(row.get("why") or ""))
     if row.get("next_at"):
-        return Text(f"retry in {_duration(row['next_at'] - now)}: {why}", style="yellow")
+        return Text(f"{then} {_duration(row['next_at'] - now)}: {why}", style="yellow")
     return Text(why, style="dim" if row.get("status") == "connected" else "")
 
 
