@@ -235,6 +235,7 @@ async def test_a_client_of_a_server_can_be_closed_and_nothing_else(program) -> N
     ):
         host, port = ws.local_address
         label = f"client {host}:{port}"
+        await viewer.see(label, status="connected")
         assert await viewer.ask(action="pause", id=label) == "cannot pause a client's connection"
         assert await viewer.ask(action="close", id=label) == f"{label} is closed"
         await ws.wait_closed()

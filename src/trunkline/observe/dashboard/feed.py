@@ -1,7 +1,6 @@
 """What viewers are sent: a snapshot when they come, then what has changed, twice a second, encoded once for all.
 
-A tick looks at every connection whose state has changed and at a share of the others in turn, so that its cost does not
-grow with their number. A viewer that reads too slowly misses ticks and gets a snapshot when it has caught up.
+A viewer that reads too slowly misses ticks and gets a snapshot when it has caught up.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -23,14 +21,14 @@ import trunkline
 from trunkline._metrics import Histogram
 from trunkline.manager import ConnectionManager, StateChange
 from trunkline.observe.dashboard.actions import Actions
+from trunkline.observe.dashboard.board import Board
 from trunkline.observe.dashboard.gauges import gauge, gauges_of
-from trunkline.observe.dashboard.rows import COLUMNS, Event, Labels, Managed, Row, Source
+from trunkline.observe.dashboard.rows import COLUMNS, Event, Labels, Managed
 from trunkline.observe.dashboard.served import Served
 
 __all__ = ["Feed"]
 
 INTERVAL: Final = 0.5  # seconds between two ticks
-SHARE: Final = 200  # connections that a tick looks at in turn
 KEPT_EVENTS: Final = 500  # that a new viewer gets
 SPREAD_EVERY: Final = 8  # ticks between two merges of all latency histograms
 _encode = msgspec.json.Encoder().encode
@@ -51,9 +49,8 @@ class Feed:
         labels = Labels()
         self.viewers: set[trunkline.WebSocket] = set()
         self.max_viewers = max_viewers
-        self.rows: dict[str, Row] = {}  # as the viewers know them
         self._managed = Managed(manager, labels)
-        self._sources: list[Source] = [self._managed, *(Served(server, labels) for server in servers)]
+        self.board = Board([self._managed, *(Served(server, labels) for server in servers)])
         self._program = {
             "name": name,
             "pid": os.getpid(),
@@ -65,8 +62,6 @@ class Feed:
         self._stale: set[trunkline.WebSocket] = set()  # viewers that have missed a tick
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._fresh: list[Event] = []  # since the last tick
-        self._changed: set[str] = set()  # labels of connections to look at in the next tick
-        self._turn: deque[str] = deque()  # labels, in the order in which they are looked at
         self._ticks = 0
         self._count = 0  # events so far
         self._spread: dict[str, Any] = {"p50": None, "p99": None, "buckets": []}
@@ -99,9 +94,7 @@ class Feed:
         if not self.viewers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            for label in self.rows:
-                self._forget(label)
-            self.rows = {}
+            self.board.clear()
 
     def close(self) -> None:
         """No more ticks."""
@@ -111,10 +104,10 @@ class Feed:
 
     def details(self, label: str) -> str | None:
         """What is shown of one connection beyond its row; None if there is no such connection."""
-        source, connection = self._find(label)
+        source, connection = self.board.find(label)
         if source is None:
             return None
-        self._changed.add(label)  # its row is looked at in each tick while it is shown
+        self.board.mark([label])  # its row is looked at in each tick while it is shown
         latencies = Histogram()
         source.merge_latencies(latencies, connection)
         facts = source.facts(connection)
@@ -125,29 +118,17 @@ class Feed:
         if self._actions is None:
             text = "actions are switched off"
         else:
-            text = self._actions.act(action, label, self._find(label)[1], viewer)
-            self._changed.update(self.rows if action in ("pause", "resume") else (label,))
+            text = self._actions.act(action, label, self.board.find(label)[1], viewer)
+            self.board.mark(self.board.rows if action in ("pause", "resume") else [label])
         return _encode({"kind": "answer", "id": label, "text": text}).decode()
-
-    def _find(self, label: str) -> tuple[Source | None, Any]:
-        for source in self._sources:
-            connection = source.connections().get(label)
-            if connection is not None:
-                return source, connection
-        return None, None
-
-    def _everything(self) -> dict[str, tuple[Source, Any]]:
-        return {label: (source, one) for source in self._sources for label, one in source.connections().items()}
 
     # Ticks
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        self.rows = {label: source.row(one) for label, (source, one) in self._everything().items()}
-        self._turn = deque(self.rows)
+        self.board.begin()
         self._fresh.clear()
-        self._changed.clear()
-        self._merge_latencies()
+        self._spread = self.board.merge_latencies()
         self._due = loop.time() + INTERVAL
         self._timer = loop.call_at(self._due, self._tick)
 
@@ -159,8 +140,8 @@ class Feed:
         self._timer = loop.call_at(self._due, self._tick)
         self._ticks += 1
         if self._ticks % SPREAD_EVERY == 0:
-            self._merge_latencies()
-        changed, gone = self._look()
+            self._spread = self.board.merge_latencies()
+        changed, gone = self.board.look()
         message = _encode(
             {
                 "kind": "delta",
@@ -183,31 +164,6 @@ class Feed:
             self._stale.discard(viewer)
             trunkline.broadcast([viewer], self._snapshot(), slow="drop")
 
-    def _look(self) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
-        """Looks at the connections whose turn it is: (what has changed of each, those that are gone)."""
-        there = self._everything()
-        for label in there.keys() - self.rows.keys():
-            self._turn.append(label)
-            self._changed.add(label)
-        wanted = self._changed.union(islice(self._turn, SHARE))
-        self._turn.rotate(-min(SHARE, len(self._turn)))
-        self._changed.clear()
-        changed = []
-        for label in wanted & there.keys():
-            source, connection = there[label]
-            row = source.row(connection)
-            before = self.rows.get(label)
-            self.rows[label] = row
-            difference = row.changed_from(before) if before is not None else asdict(row)
-            if difference:
-                changed.append((label, difference))
-        gone = list(self.rows.keys() - there.keys())
-        for label in gone:
-            del self.rows[label]
-            self._turn.remove(label)
-            self._forget(label)
-        return changed, gone
-
     def _snapshot(self) -> str:
         return _encode(
             {
@@ -216,47 +172,24 @@ class Feed:
                 "program": self._program,
                 "actions": self._actions is not None,
                 "columns": COLUMNS,
-                "rows": [row.values() for row in self.rows.values()],
+                "rows": [row.values() for row in self.board.rows.values()],
                 "events": [asdict(event) for event in self._events],
                 "totals": self._totals(),
             }
         ).decode()
 
     def _totals(self) -> dict[str, Any]:
-        rows = self.rows.values()
-        return {
-            "connections": len(self.rows),
-            "up": sum(row.status == "connected" for row in rows),
-            "events": self._count,
-            "stall": round(self._stall, 3),
-            "gauges": [
-                *gauges_of(self._managed.manager, rows),
-                gauge("viewers of this page", len(self.viewers), self.max_viewers),
-            ],
-            **{
-                name: sum(getattr(row, name) for row in rows)
-                for name in ("in_rate", "out_rate", "in_bytes", "out_bytes")
-            },
-            **{name: sum(getattr(row, name) for row in rows) for name in ("queue", "queue_bytes", "dropped")},
-            **self._spread,
-        }
-
-    def _merge_latencies(self) -> None:
-        merged = Histogram()
-        for source in self._sources:
-            source.merge_latencies(merged)
-        self._spread = {"p50": merged.quantile(0.5), "p99": merged.quantile(0.99), "buckets": merged.buckets()}
-
-    def _forget(self, label: str) -> None:
-        for source in self._sources:
-            source.forget(label)
+        totals = self.board.totals()
+        gauges = gauges_of(self._managed.manager, totals["queue"], totals["queue_bytes"], self.board.fullest)
+        gauges.append(gauge("viewers of this page", len(self.viewers), self.max_viewers))
+        return {**totals, "events": self._count, "stall": round(self._stall, 3), "gauges": gauges, **self._spread}
 
     def _note(self, change: StateChange) -> None:
         self._count += 1
         event = self._managed.event(self._count, change)
         self._events.append(event)
         if not self.viewers:
-            self._forget(event.id)  # nobody else would, and ids may be new for ever
+            self.board.forget(event.id)  # nobody else would, and ids may be new for ever
         else:
             self._fresh.append(event)
-            self._changed.add(event.id)
+            self.board.mark([event.id])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from trunkline.manager import ConnectionManager
@@ -16,23 +16,24 @@ __all__ = ["gauge", "gauges_of"]
 MOST: Final = 12  # endpoints and pools that are shown, each; those that matter most
 
 
-def gauges_of(manager: ConnectionManager, rows: Collection[Row]) -> list[dict[str, Any]]:
-    """Name, what is used, the size (None: no bound), the unit, a note and whether to worry, of each."""
+def gauges_of(manager: ConnectionManager, queued: float, waiting: float, fullest: Row | None) -> list[dict[str, Any]]:
+    """Name, what is used, the size (None: no bound), the unit, a note and whether to worry, of each.
+
+    queued, waiting: messages and bytes in all outboxes. fullest: whose outbox has least room; None if all are empty.
+    """
     return [
-        *_of_outboxes([row for row in rows if row.kind == "managed"]),
+        gauge("outboxes, all", waiting, None, "bytes", f"{queued:.0f} messages wait"),
+        _of_fullest(fullest),
         _of_budget(manager.budget),
         *_of_endpoints(manager),
         *_of_pools(manager),
     ]
 
 
-def _of_outboxes(rows: Collection[Row]) -> Iterator[dict[str, Any]]:
-    queued, waiting = sum(row.queue for row in rows), sum(row.queue_bytes for row in rows)
-    yield gauge("outboxes, all", waiting, None, "bytes", f"{queued} messages wait")
-    fullest = max(rows, key=lambda row: row.fill, default=None)
-    if fullest is not None:
-        note = fullest.id if fullest.fill else "all are empty"
-        yield gauge("fullest outbox", round(fullest.fill * 100), 100, "%", note, is_bad=fullest.fill > 0.8)
+def _of_fullest(row: Row | None) -> dict[str, Any]:
+    if row is None:
+        return gauge("fullest outbox", 0, 100, "%", "all are empty")
+    return gauge("fullest outbox", round(row.fill * 100), 100, "%", row.id, is_bad=row.fill > 0.8)
 
 
 def _of_budget(budget: RetryBudget) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from trunkline._metrics import Histogram
@@ -47,16 +48,18 @@ class Row:
     paused: bool = False
     kind: str = "managed"  # or "served": a client of a server of ours, which never retries
 
-    def values(self) -> list[Any]:
+    def values(self) -> tuple[Any, ...]:
         """In the order of COLUMNS."""
-        return [getattr(self, name) for name in COLUMNS]
+        return _values(self)
 
     def changed_from(self, other: Row) -> dict[str, Any]:
         """The fields that are another than the other's."""
-        return {name: value for name in COLUMNS if (value := getattr(self, name)) != getattr(other, name)}
+        pairs = zip(COLUMNS, _values(self), _values(other), strict=True)
+        return {name: value for name, value, before in pairs if value != before}
 
 
 COLUMNS: Final = tuple(field.name for field in fields(Row))
+_values: Final[Callable[[Row], tuple[Any, ...]]] = attrgetter(*COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,12 @@ class Source(Protocol):
 
     def connections(self) -> dict[str, Any]:
         """All connections by their labels."""
+
+    def get(self, label: str) -> Any:
+        """The connection with this label, None if there is none."""
+
+    def moved(self) -> Iterable[str]:
+        """Labels of connections that came or went since this was asked last, as far as nobody else tells."""
 
     def row(self, connection: Any) -> Row:
         """The row of one of them, now."""
@@ -107,6 +116,10 @@ class Labels:
             self._labels[thing], self._things[label] = label, thing
         return label
 
+    def thing(self, label: str) -> Any:
+        """What has this label, None if nothing has."""
+        return self._things.get(label)
+
     def forget(self, label: str) -> None:
         """The thing is gone."""
         if label in self._things:
@@ -125,6 +138,15 @@ class Managed:
         """All connections by what is shown of their ids."""
         get = self._labels.get
         return {get(connection.id, connection.id): connection for connection in self.manager.connections()}
+
+    def get(self, label: str) -> Connection[Any, Any] | None:
+        """The connection with this label, None if there is none."""
+        connection_id = self._labels.thing(label)
+        return self.manager.get(connection_id) if isinstance(connection_id, str) else None
+
+    def moved(self) -> Iterable[str]:
+        """Nothing: every connection that comes or goes is told of by a change."""
+        return ()
 
     def label(self, connection_id: str) -> str:
         """What is shown of an id."""

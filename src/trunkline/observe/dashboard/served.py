@@ -61,13 +61,25 @@ class Served:
 
     def connections(self) -> dict[str, trunkline.WebSocket]:
         """All connections by the addresses of their peers."""
-        now = time.time()
-        for ws in self.server.connections - self._seen.keys():
+        self.moved()
+        return {label: ws for label, ws in self._by_label.items() if ws in self.server.connections}
+
+    def get(self, label: str) -> trunkline.WebSocket | None:
+        """The connection with this label, None if there is none."""
+        ws = self._by_label.get(label)
+        return ws if ws in self.server.connections else None
+
+    def moved(self) -> list[str]:
+        """Labels of connections that came or went since this was asked last."""
+        now, there = time.time(), self.server.connections
+        moved = [self._labels.get(ws, "") for ws in self._seen.keys() - there]
+        for ws in there - self._seen.keys():
             label = self._labels.get(ws, f"client {_address(ws.remote_address)}")
             self._by_label[label] = ws
             self._seen[ws] = Seen(None if self._is_first else round(now, 1), now, ws.stats())
+            moved.append(label)
         self._is_first = False
-        return {label: ws for label, ws in self._by_label.items() if ws in self.server.connections}
+        return moved
 
     def forget(self, label: str) -> None:
         """The connection is gone."""
