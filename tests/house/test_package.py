@@ -1,5 +1,6 @@
 """The wheel: what it holds, that it works where there is no checkout, and what happens without its compiled core."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,20 @@ def test_the_wheel_holds_the_core_the_python_and_the_types(wheel: Path) -> None:
     wanted = {name for name in sources if name.endswith((".py", ".pyi", "py.typed"))} | {"trunkline/py.typed"}
     assert wanted - names == set()
     assert {Path(name).name.partition(".")[0] for name in names if name.endswith(".so")} == CORE
+
+
+def test_the_wheel_holds_the_page_of_the_dashboard_and_the_licence_of_what_it_draws_with(wheel: Path) -> None:
+    static = ROOT / "src/trunkline/observe/dashboard/static"
+    files = {path.relative_to(ROOT / "src").as_posix() for path in static.rglob("*") if path.is_file()}
+    assert "trunkline/observe/dashboard/static/vendor/uPlot.LICENSE" in files
+    assert files - set(zipfile.ZipFile(wheel).namelist()) == set()
+
+
+def test_the_vendored_files_are_those_that_were_vendored() -> None:
+    vendor = ROOT / "src/trunkline/observe/dashboard/static/vendor"
+    wanted = dict(reversed(line.split()) for line in (vendor / "SHA256SUMS").read_text().splitlines())
+    assert wanted == {name: hashlib.sha256((vendor / name).read_bytes()).hexdigest() for name in wanted}
+    assert {"uPlot.iife.min.js", "uPlot.min.css", "uPlot.LICENSE"} == set(wanted)
 
 
 def test_the_wheel_holds_no_sources_of_the_core_and_no_tests(wheel: Path) -> None:

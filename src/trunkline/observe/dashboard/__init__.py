@@ -8,6 +8,6 @@ its own (against DNS rebinding) and to pages of its own origin, and bounds its v
 say that they are secret are not shown. A viewer costs nothing while nobody looks.
 """
 
-from trunkline.observe.dashboard.server import Dashboard, serve
+from trunkline.observe.dashboard.server import Dashboard, relay, serve
 
-__all__ = ["Dashboard", "serve"]
+__all__ = ["Dashboard", "relay", "serve"]

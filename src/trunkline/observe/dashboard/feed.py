@@ -23,6 +23,7 @@ from trunkline.manager import ConnectionManager, StateChange
 from trunkline.observe.dashboard.actions import Actions
 from trunkline.observe.dashboard.board import Board
 from trunkline.observe.dashboard.gauges import gauge, gauges_of
+from trunkline.observe.dashboard.protocol import Asked
 from trunkline.observe.dashboard.rows import COLUMNS, Event, Labels, Managed
 from trunkline.observe.dashboard.served import Served
 
@@ -101,6 +102,27 @@ class Feed:
         self._unsubscribe()
         for viewer in list(self.viewers):
             self.remove(viewer)
+
+    async def show(self, viewer: trunkline.WebSocket) -> None:
+        """Feed a viewer, and answer what it asks, until it goes."""
+        self.add(viewer)
+        try:
+            async for message in viewer:
+                answer = self._answer(viewer, message)
+                if answer is not None:
+                    await viewer.send(answer)
+        finally:
+            self.remove(viewer)
+
+    def _answer(self, viewer: trunkline.WebSocket, message: str | bytes) -> str | None:
+        try:
+            asked = msgspec.json.decode(message, type=Asked)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            viewer.fail(1007, "not a message of the dashboard's")
+            return None
+        if asked.kind == "action":
+            return self.act(asked.action, asked.id, viewer)
+        return self.details(asked.id) if asked.kind == "details" else None
 
     def details(self, label: str) -> str | None:
         """What is shown of one connection beyond its row; None if there is no such connection."""

@@ -7,36 +7,43 @@ import re
 import secrets
 import sys
 import urllib.parse
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
-from typing import Any, Final
-
-import msgspec
+from typing import Any, Final, Protocol
 
 import trunkline
 from trunkline.manager import ConnectionManager
 from trunkline.observe.dashboard.feed import Feed
 from trunkline.observe.dashboard.pages import SECURITY, Pages
+from trunkline.observe.dashboard.protocol import OFFERED, PROTOCOL
+from trunkline.observe.dashboard.relay import Relay
 
-__all__ = ["PROTOCOL", "Dashboard", "serve"]
+__all__ = ["PROTOCOL", "Dashboard", "relay", "serve"]
 
-PROTOCOL: Final = "trunkline.dashboard.v1"
-OFFERED: Final = "token."  # how a viewer tells the token, as one of the subprotocols that it offers
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
-class Asked(msgspec.Struct):
-    """What a page sends."""
+class Show(Protocol):
+    """What is shown to viewers."""
 
-    kind: str
-    id: str = ""
-    action: str = ""
+    viewers: set[trunkline.WebSocket]
+    max_viewers: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many viewers as there may be."""
+
+    async def show(self, viewer: trunkline.WebSocket) -> None:
+        """Feed a viewer until it goes."""
+
+    def close(self) -> None:
+        """The end of it."""
 
 
 class Dashboard:
     """A page that is served: `url` opens it. Made by `serve`."""
 
-    def __init__(self, server: trunkline.Server, feed: Feed, host: str, token: str) -> None:
+    def __init__(self, server: trunkline.Server, feed: Show, host: str, token: str) -> None:
         self._server = server
         self._feed = feed
         self._host = f"[{host}]" if ":" in host else host
@@ -109,16 +116,45 @@ def serve(
 
     Raises OSError if it cannot listen there, ValueError for a token that is none.
     """
+    shown = name or sys.argv[0].rpartition("/")[2] or "python"
+
+    def make() -> Feed:
+        return Feed(manager, servers, name=shown, actions=actions, max_viewers=max_viewers)
+
+    return _serve(make, host, port, names, _check(token, max_viewers))
+
+
+def relay(
+    url: str,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    token: str | None = None,
+    names: Collection[str] = (),
+    max_viewers: int = 8,
+) -> Serving:
+    """Serves the page beside the program whose dashboard is at `url`, the address that it printed; else as `serve`.
+
+    Each viewer has a line of its own to the program, which counts it as one of its viewers.
+    Raises ValueError for an address without a token, too.
+    """
+    shown = Relay(url, max_viewers)
+    return _serve(lambda: shown, host, port, names, _check(token, max_viewers))
+
+
+def _check(token: str | None, max_viewers: int) -> str:
+    """The token, or a new one."""
     if token is not None and not re.fullmatch(r"[-._~0-9A-Za-z]{16,}", token):
         raise ValueError("token must be 16 or more letters, digits and any of -._~ (token)")
     if max_viewers < 1:
         raise ValueError(f"max_viewers is {max_viewers}, must be 1 or more")
-    known = token if token is not None else secrets.token_urlsafe(24)
+    return token if token is not None else secrets.token_urlsafe(24)
 
+
+def _serve(make: Callable[[], Show], host: str, port: int, names: Collection[str], token: str) -> Serving:
     async def start() -> Dashboard:
-        shown = name or sys.argv[0].rpartition("/")[2] or "python"
-        feed = Feed(manager, servers, name=shown, actions=actions, max_viewers=max_viewers)
-        door = Door(feed, known, frozenset({*LOOPBACK, host, *names}))
+        show = make()
+        door = Door(show, token, frozenset({*LOOPBACK, host, *names}))
         try:
             server = await trunkline.serve(
                 door.show,
@@ -128,12 +164,12 @@ def serve(
                 subprotocols=[PROTOCOL],
                 max_size=4096,
                 max_pending_handshakes=64,
-                max_connections=max_viewers + 64,
+                max_connections=show.max_viewers + 64,
             )
         except BaseException:
-            feed.close()
+            show.close()
             raise
-        return Dashboard(server, feed, host, known)
+        return Dashboard(server, show, host, token)
 
     return Serving(start)
 
@@ -141,8 +177,8 @@ def serve(
 class Door:
     """Who may come in, and what they may ask."""
 
-    def __init__(self, feed: Feed, token: str, names: frozenset[str]) -> None:
-        self._feed = feed
+    def __init__(self, show: Show, token: str, names: frozenset[str]) -> None:
+        self._show = show
         self._token = token.encode()
         self._names = names
         self._pages = Pages()
@@ -158,34 +194,16 @@ class Door:
             return self._refuse(404, "not found")
         if not self._knows_token(request.headers.get("sec-websocket-protocol", "")):
             return self._refuse(403, "wrong token")
-        if self._feed.is_full:
+        if self._show.is_full:
             return self._refuse(503, "too many viewers")
         return None
 
     async def show(self, ws: trunkline.WebSocket) -> None:
         """Feed a viewer until it goes."""
-        if self._feed.is_full:  # others came in while this one shook hands
+        if self._show.is_full:  # others came in while this one shook hands
             ws.fail(1013, "too many viewers")
-            return
-        self._feed.add(ws)
-        try:
-            async for message in ws:
-                await self._answer(ws, message)
-        finally:
-            self._feed.remove(ws)
-
-    async def _answer(self, ws: trunkline.WebSocket, message: str | bytes) -> None:
-        try:
-            asked = msgspec.json.decode(message, type=Asked)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            ws.fail(1007, "not a message of the dashboard's")
-            return
-        if asked.kind == "details":
-            details = self._feed.details(asked.id)
-            if details is not None:
-                await ws.send(details)
-        elif asked.kind == "action":
-            await ws.send(self._feed.act(asked.action, asked.id, ws))
+        else:
+            await self._show.show(ws)
 
     def _is_ours(self, host: str | None) -> bool:
         try:

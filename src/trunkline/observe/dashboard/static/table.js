@@ -44,7 +44,9 @@ export class Table {
     this.height = 28; // pixels a row, until it is measured
     this.stale = true; // what is shown has to be found and sorted anew
     this.drawHead();
-    this.box.addEventListener("scroll", () => this.drawRows(), { passive: true });
+    this.top = 0; // how far it is scrolled, and how much of it is seen: to ask in the middle of a drawing costs a layout
+    this.view = 0;
+    this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.body.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
       if (row) this.choose(row.dataset.id, true);
@@ -119,20 +121,32 @@ export class Table {
   /** The style sheet says how tall a row is; a narrow page has taller ones. */
   measure() {
     this.height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row"));
+    this.view = this.box.clientHeight;
+    this.top = this.box.scrollTop;
     this.pool.forEach((made) => (made.index = null));
     this.changed();
   }
 
+  scrolled() {
+    this.top = this.box.scrollTop;
+    this.drawRows();
+  }
+
+  /** Each row keeps its element while it is in view: scrolling by one row draws one row. */
   drawRows() {
     const now = this.store.now();
-    const first = Math.max(0, Math.floor(this.box.scrollTop / this.height) - SPARE);
-    const last = Math.min(this.shown.length, first + Math.ceil(this.box.clientHeight / this.height) + 2 * SPARE);
-    while (this.pool.length < last - first) this.pool.push(this.makeRow());
+    const wanted = Math.ceil(this.view / this.height) + 2 * SPARE;
+    while (this.pool.length < wanted) this.pool.push(this.makeRow());
+    const count = this.pool.length;
+    const furthest = Math.max(0, this.shown.length - wanted);
+    const first = Math.min(furthest, Math.max(0, Math.floor(this.top / this.height) - SPARE));
+    const last = Math.min(this.shown.length, first + wanted);
     let active = null;
-    this.pool.forEach((made, index) => {
-      const row = first + index < last ? this.shown[first + index] : null;
+    this.pool.forEach((made, at) => {
+      const index = first + ((at - (first % count) + count) % count);
+      const row = index < last ? this.shown[index] : null;
       if (made.element.hidden !== !row) made.element.hidden = !row;
-      if (row) this.fill(made, row, first + index, now);
+      if (row) this.fill(made, row, index, now);
       if (row && row.id === this.selected) active = made.element.id;
     });
     if (active) this.box.setAttribute("aria-activedescendant", active);
