@@ -163,6 +163,17 @@ async def test_top_shows_a_peer_s_control_characters_as_text(pane: Pane) -> None
         await pane.wait_for("1 of 1 up", "received 1011")
 
 
+async def test_top_says_which_services_are_paused(pane: Pane) -> None:
+    async with Lines().open("lobby") as manager, dashboard.serve(manager) as page:
+        await pane.start("top", page.url)
+        await pane.wait_for("1 of 1 up")
+        (connection,) = manager.connections()
+        manager.pause(connection.service)
+        await pane.wait_for("0 of 1 up", "paused")
+        manager.resume(connection.service)
+        await pane.wait_for("1 of 1 up", gone="paused")
+
+
 async def test_top_does_what_is_typed(pane: Pane) -> None:
     rooms = [f"r{number:02}" for number in range(40)]
     async with Lines().open(*rooms) as manager, dashboard.serve(manager) as page:
