@@ -274,3 +274,18 @@ async def test_a_listener_is_made_for_each_connection():
 async def test_origins_in_words():
     with pytest.raises(ValueError, match="origins"):
         serving(origins="https://a.example")
+
+
+@pytest.mark.parametrize("name", ["max_connections", "max_pending_handshakes"])
+def test_a_bound_that_cannot_be_is_refused_when_serve_is_called(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 0, must be 1 or more, or None for no limit"):
+        trunkline.serve(listener=trunkline.Listener, port=0, **{name: 0})
+
+
+async def test_a_server_without_bounds_takes_connections() -> None:
+    async with trunkline.serve(
+        lambda ws: ws.wait_closed(), "127.0.0.1", 0, max_connections=None, max_pending_handshakes=None
+    ) as server:
+        async with trunkline.connect(f"ws://127.0.0.1:{server.port}/") as ws:
+            await ws.ping()
+        assert server.turned_away == 0

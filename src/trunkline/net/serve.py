@@ -46,7 +46,7 @@ class Server:
     ) -> None:
         self._handler = handler
         self._acceptance = acceptance
-        self._settings = settings
+        self.settings = settings
         self._max_connections, self._max_pending = bounds
         self._loop = asyncio.get_running_loop()
         self._pending: dict[WebSocket, float] = {}  # handshakes under way, the oldest first, and when they end at last
@@ -142,7 +142,7 @@ class Server:
         closing = [ws.close(code, reason) for ws in self.connections]
         await asyncio.gather(*closing, return_exceptions=True)
         if self._handlers:
-            _, late = await asyncio.wait(self._handlers, timeout=self._settings.close_timeout)
+            _, late = await asyncio.wait(self._handlers, timeout=self.settings.close_timeout)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -158,11 +158,11 @@ class Server:
             or len(self.connections) + len(self._pending) >= self._max_connections
         ):
             self.turned_away += 1
-            ws = self._class(self._settings, _Refusal(self._refused), plain=plain)
+            ws = self._class(self.settings, _Refusal(self._refused), plain=plain)
             self._refused.add(ws)
             return ws
-        ws = self._class(self._settings, ServerOpening(self._acceptance, self._opened, self._tally), plain=plain)
-        timeout = self._settings.open_timeout
+        ws = self._class(self.settings, ServerOpening(self._acceptance, self._opened, self._tally), plain=plain)
+        timeout = self.settings.open_timeout
         self._pending[ws] = math.inf if timeout is None else self._loop.time() + timeout
         if self._pending_timer is None and timeout is not None:
             self._pending_timer = self._loop.call_later(timeout, self._expire)
@@ -237,6 +237,43 @@ class _Refusal:
         self._refused.discard(ws)
 
 
+def _make_acceptance(
+    process_request: ProcessRequest | None,
+    origins: Sequence[str | None] | str | None,
+    subprotocols: Sequence[str] | None,
+    headers: HeadersLike,
+    listener: Callable[[], Listener] | None,
+) -> Acceptance:
+    if isinstance(origins, str) and origins != "*":
+        raise ValueError(f'origins is {origins!r}, must be "*", a list, or None')
+    return Acceptance(
+        process_request=process_request,
+        origins=origins,
+        subprotocols=tuple(subprotocols or ()),
+        headers=tuple(headers.items() if hasattr(headers, "items") else headers),
+        make_listener=None if listener is None else wrap_listener(listener),
+    )
+
+
+async def _start(
+    make: Callable[[], Server], ssl: ssl_module.SSLContext | None, backlog: int, where: dict[str, Any]
+) -> Server:
+    """Listens. Raises OSError if it cannot there."""
+    server, loop = make(), asyncio.get_running_loop()
+    settings = server.settings
+    create = loop.create_unix_server if "path" in where else loop.create_server
+    tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": settings.open_timeout}
+    accept = functools.partial(server.accept, plain=ssl is None)
+    bound = await create(accept, backlog=backlog, start_serving=False, **tls, **where)
+    listening = server._listening = steady(bound, accept, backlog, tls, settings.logger)
+    try:
+        await listening.start_serving()
+    except BaseException:  # a create_server that starts by itself would go on listening if it is cancelled
+        listening.close()
+        raise
+    return server
+
+
 def serve(
     handler: Handler | None = None,
     host: str | Sequence[str] | None = None,
@@ -259,50 +296,25 @@ def serve(
     """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
 
     handler: a coroutine function, called with each connection; its end closes it. listener: in its place a Listener
-    class, or a callable that makes a Listener for each connection. host, port: where to listen (port 0 takes a free
-    one); or unix, a path; or sock.
-    process_request: called with the WebSocket and its Request before it is accepted, and for a GET that asks for no
-    upgrade (a health check) before that is refused; a Response that it gives (or its
-    coroutine does) is sent in place of the 101. origins: None for pages of this host and programs without an Origin,
-    "*" for any, or a list.
-    max_connections, max_pending_handshakes: past them a connection gets 503; None for no limit. Other limits and
-    timeouts: see `trunkline.Settings`.
+    class, or a callable that makes one a connection. host, port: where to listen (0 takes a free port); or unix, a
+    path; or sock. process_request: called with the WebSocket and its Request before it is accepted, and for a GET that
+    asks for no upgrade (a health check); a Response that it, or its coroutine, gives is sent in place of the 101.
+    origins: None for pages of this host and programs without an Origin, "*" for any, or a list. max_connections,
+    max_pending_handshakes: past them a connection gets 503; None for no limit. Others: see `trunkline.Settings`.
 
-    Raises OSError if it cannot listen there, TypeError unless exactly one of handler and listener is given.
+    Raises OSError if it cannot listen there; TypeError unless exactly one of handler and listener is given, and
+    ValueError for a limit that cannot be, both when called.
     """
     if (handler is None) == (listener is None):
         raise TypeError("serve takes a handler or a listener, exactly one")
     settings = make_settings("serve", limits)
-    if isinstance(origins, str) and origins != "*":
-        raise ValueError(f'origins is {origins!r}, must be "*", a list, or None')
+    acceptance = _make_acceptance(process_request, origins, subprotocols, additional_headers, listener)
     bounds = _bound("max_connections", max_connections), _bound("max_pending_handshakes", max_pending_handshakes)
-    acceptance = Acceptance(
-        process_request=process_request,
-        origins=origins,
-        subprotocols=tuple(subprotocols or ()),
-        headers=tuple(additional_headers.items() if hasattr(additional_headers, "items") else additional_headers),
-        make_listener=None if listener is None else wrap_listener(listener),
-    )
     where: dict[str, Any] = {"host": host, "port": port or 0, "reuse_port": reuse_port}
     if unix is not None or sock is not None:
         where = {"sock": sock} if unix is None else {"path": unix}
-
-    async def start() -> Server:
-        server = Server(handler, acceptance, settings, bounds)
-        loop = asyncio.get_running_loop()
-        create = loop.create_unix_server if unix is not None else loop.create_server
-        tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": settings.open_timeout}
-        accept = functools.partial(server.accept, plain=ssl is None)
-        bound = await create(accept, backlog=backlog, start_serving=False, **tls, **where)
-        listening = server._listening = steady(bound, accept, backlog, tls, settings.logger)
-        try:
-            await listening.start_serving()
-        except BaseException:  # a create_server that starts by itself would go on listening if it is cancelled
-            listening.close()
-            raise
-        return server
-
-    return Serving(start)
+    make = functools.partial(Server, handler, acceptance, settings, bounds)
+    return Serving(functools.partial(_start, make, ssl, backlog, where))
 
 
 def _bound(name: str, most: int | None) -> float:

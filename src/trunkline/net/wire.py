@@ -1,10 +1,10 @@
 """The life of one connection, from its transport to its close record.
 
-Theory of operation. The compiled `Link` under it moves messages; a `Wire` decides. It lives by the table of
-`trunkline.protocol.states`: each of its moves is looked up there. A connection ends in one of three ways: by the
-closing handshake (RFC 6455 7.1.2), by our failing it (7.1.7), or by the loss of its transport. Whatever the way, the
-first to happen is kept as the `Close` record, receiving ends once the inbox is empty, and a timer of `close_timeout`
-seconds sees to it that the socket goes even if the peer never answers.
+Theory of operation. The compiled `Link` under it moves messages, `Standing` answers whoever asks; a `Wire` decides. It
+lives by the table of `trunkline.protocol.states`: each of its moves is looked up there. A connection ends in one of
+three ways: by the closing handshake (RFC 6455 7.1.2), by our failing it (7.1.7), or by the loss of its transport.
+Whatever the way, the first to happen is kept as the `Close` record, receiving ends once the inbox is empty, and a timer
+of `close_timeout` seconds sees to it that the socket goes even if the peer never answers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -20,7 +19,6 @@ from wsproto.connection import ConnectionState
 
 from trunkline._frames import OPCODE_CLOSE, OPCODE_PING, Decoder, Fault
 from trunkline._inbox import Inbox
-from trunkline._link import Link
 from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive
 from trunkline.net.large import Turns, run_work
@@ -28,25 +26,21 @@ from trunkline.net.listener import Close, Listener
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import shared_by
 from trunkline.net.settings import Settings
+from trunkline.net.standing import Standing
 from trunkline.protocol.categories import Initiator
 from trunkline.protocol.connection import check_close, close_payload
 from trunkline.protocol.errors import (
     ConnectionClosed,
-    ConnectionClosedOK,
-    LocalProtocolError,
     MessageTooBig,
     RemoteProtocolError,
-    SlowConsumer,
     connection_closed,
 )
 from trunkline.protocol.states import Happening, after
 
 if TYPE_CHECKING:
-    import logging
-
     from trunkline._inflate import Inflater
     from trunkline.net.websocket import WebSocket
-    from trunkline.protocol.deflate import Agreement, Deflate
+    from trunkline.protocol.deflate import Agreement
 
 __all__ = ["INTERNAL_ERROR", "Opening", "Wire", "check_close"]
 
@@ -73,24 +67,18 @@ class Opening(Protocol):
         """The transport ended before the handshake did."""
 
 
-class Wire(Link, asyncio.BaseProtocol):
+class Wire(Standing, asyncio.BaseProtocol):
     """What becomes of a connection. `WebSocket`, its only subclass, adds what applications call."""
 
     __slots__ = (
         "_abort_timer",
         "_closed_waiter",
-        "_decoder_view",
         "_forget",
         "_keepalive",
-        "_listener",
-        "_make_error",
         "_on_latency",
         "_opening",
         "_plain",
-        "_settings",
-        "_state",
         "_turns",
-        "_writers",
         "agreement",
         "close_info",
         "request",
@@ -100,21 +88,16 @@ class Wire(Link, asyncio.BaseProtocol):
 
     def __init__(self, settings: Settings, opening: Opening, *, plain: bool) -> None:
         """`plain`: the transport will be TCP or a unix socket without TLS, and may be written to directly."""
+        super().__init__(settings)
         shared = shared_by(asyncio.get_running_loop())
         self._join(shared.flusher)
         self._adapt(shared.adapts)
-        self._settings = settings
         self._opening: Opening | None = opening
         self._plain = plain
-        self._state = ConnectionState.CONNECTING
-        self._listener: Listener | None = None
         self._keepalive: Keepalive | None = None
-        self._decoder_view: Decoder | None = None
         self._turns: Turns | None = None
-        self._make_error: Callable[[], ConnectionClosed] | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
-        self._writers: deque[asyncio.Future[None]] | None = None
         self._forget: Callable[[WebSocket], None] | None = None  # a server's, told when the transport is gone
         self._on_latency: Callable[[float], object] | None = None  # whoever keeps a histogram
         self.close_info: Close | None = None
@@ -128,62 +111,6 @@ class Wire(Link, asyncio.BaseProtocol):
     @property
     def _ws(self) -> WebSocket:
         return cast("WebSocket", self)
-
-    @property
-    def state(self) -> ConnectionState:
-        """Where the connection stands: wsproto's ConnectionState."""
-        return self._state
-
-    @property
-    def is_client(self) -> bool:
-        """Whether we are the client of this connection."""
-        return self._decoder_view is not None and self._decoder_view.client
-
-    @property
-    def deflate(self) -> Deflate | None:
-        """What is wanted of compression here; `agreement` says what was agreed on."""
-        return self._settings.deflate
-
-    @property
-    def logger(self) -> logging.Logger:
-        """Where this connection logs."""
-        return self._settings.logger
-
-    async def _wait_wakened(self) -> None:
-        """Waits until something has changed for those who want to send."""
-        if self._writers is None:
-            self._writers = deque()
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._writers.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if self._writers is not None and waiter in self._writers:
-                self._writers.remove(waiter)  # else they would pile up as long as the peer does not read
-            raise
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether `wait_writable` would return at once."""
-        return self._state is ConnectionState.OPEN and not self._writing_paused and not self._is_overdue
-
-    async def wait_writable(self) -> None:
-        """Waits until fewer bytes wait to be sent than the low-water mark, if more do than the high-water mark.
-
-        Lets the loop run if 64 KiB have been sent since it last did. Raises ConnectionClosed if the connection is not
-        open, or closes meanwhile.
-        """
-        if self._is_overdue:
-            await asyncio.sleep(0)
-        while self._writing_paused and self._state is ConnectionState.OPEN:
-            await self._wait_wakened()
-        if self._state is not ConnectionState.OPEN:
-            raise self._refusal()
-
-    @property
-    def is_writing_paused(self) -> bool:
-        """Whether more than the high-water mark (64 KiB) waits to be sent: `send` would wait."""
-        return self._writing_paused
 
     # Closing
 
@@ -423,39 +350,6 @@ class Wire(Link, asyncio.BaseProtocol):
     def _on_broken(self, error: BaseException) -> None:
         self.logger.error("a callback of %r failed", self, exc_info=error, extra=log_fields("callback.failed"))
         self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)
-
-    def _on_writable(self) -> None:
-        writers, self._writers = self._writers, None
-        for waiter in writers or ():
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _refusal(self) -> Exception:
-        if self._make_error is not None:
-            return self._make_error()
-        if self._is_unfinished:
-            return LocalProtocolError(
-                "a fragmented message is being sent: another must wait for its end (RFC 6455 5.4)"
-            )
-        return LocalProtocolError(f"cannot send in state {self._state.name}: the opening handshake is not done")
-
-    def _slow_consumer(self, pending: int) -> Exception:
-        return SlowConsumer(pending, self._settings.write_limit)
-
-    def _bad_text(self, error: UnicodeEncodeError) -> Exception:
-        return LocalProtocolError(f"text is not Unicode at index {error.start}: {error.reason} (RFC 6455 8.1)")
-
-    def _conclusion(self, iterating: bool) -> Exception:
-        error = self._refusal()
-        return StopAsyncIteration() if iterating and isinstance(error, ConnectionClosedOK) else error
-
-    def _busy(self) -> Exception:
-        return LocalProtocolError("another task waits for a message of this connection already: one may")
-
-    def _no_inbox(self) -> Exception:
-        if self._listener is not None:
-            return LocalProtocolError("messages of this connection go to its listener, not to recv")
-        return self._refusal()
 
 
 def _lost(cause: Exception | None) -> ConnectionClosed:

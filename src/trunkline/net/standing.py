@@ -1,0 +1,137 @@
+"""What a connection is, and what it refuses: the half of it that answers, and decides nothing.
+
+`Wire` moves a connection from state to state; whoever asks how it stands, waits to send, or asks for what it cannot do
+is answered here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from wsproto.connection import ConnectionState
+
+from trunkline._link import Link
+from trunkline.protocol.errors import (
+    ConnectionClosed,
+    ConnectionClosedOK,
+    LocalProtocolError,
+    SlowConsumer,
+)
+
+if TYPE_CHECKING:
+    import logging
+
+    from trunkline._frames import Decoder
+    from trunkline.net.listener import Listener
+    from trunkline.net.settings import Settings
+    from trunkline.protocol.deflate import Deflate
+
+__all__ = ["Standing"]
+
+
+class Standing(Link):
+    """How a connection stands, and the errors for what it cannot do."""
+
+    __slots__ = ("_decoder_view", "_listener", "_make_error", "_settings", "_state", "_writers")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._state = ConnectionState.CONNECTING
+        self._listener: Listener | None = None
+        self._decoder_view: Decoder | None = None
+        self._make_error: Callable[[], ConnectionClosed] | None = None  # for whoever uses it when it has ended
+        self._writers: deque[asyncio.Future[None]] | None = None
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands: wsproto's ConnectionState."""
+        return self._state
+
+    @property
+    def is_client(self) -> bool:
+        """Whether we are the client of this connection."""
+        return self._decoder_view is not None and self._decoder_view.client
+
+    @property
+    def deflate(self) -> Deflate | None:
+        """What is wanted of compression here; `agreement` says what was agreed on."""
+        return self._settings.deflate
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where this connection logs."""
+        return self._settings.logger
+
+    async def _wait_wakened(self) -> None:
+        """Waits until something has changed for those who want to send."""
+        if self._writers is None:
+            self._writers = deque()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writers.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self._writers is not None and waiter in self._writers:
+                self._writers.remove(waiter)  # else they would pile up as long as the peer does not read
+            raise
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether `wait_writable` would return at once."""
+        return self._state is ConnectionState.OPEN and not self._writing_paused and not self._is_overdue
+
+    async def wait_writable(self) -> None:
+        """Waits until fewer bytes wait to be sent than the low-water mark, if more do than the high-water mark.
+
+        Lets the loop run if 64 KiB have been sent since it last did. Raises ConnectionClosed if the connection is not
+        open, or closes meanwhile.
+        """
+        if self._is_overdue:
+            await asyncio.sleep(0)
+        while self._writing_paused and self._state is ConnectionState.OPEN:
+            await self._wait_wakened()
+        if self._state is not ConnectionState.OPEN:
+            raise self._refusal()
+
+    @property
+    def is_writing_paused(self) -> bool:
+        """Whether more than the high-water mark (64 KiB) waits to be sent: `send` would wait."""
+        return self._writing_paused
+
+    # What the link asks
+
+    def _on_writable(self) -> None:
+        writers, self._writers = self._writers, None
+        for waiter in writers or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _refusal(self) -> Exception:
+        if self._make_error is not None:
+            return self._make_error()
+        if self._is_unfinished:
+            return LocalProtocolError(
+                "a fragmented message is being sent: another must wait for its end (RFC 6455 5.4)"
+            )
+        return LocalProtocolError(f"cannot send in state {self._state.name}: the opening handshake is not done")
+
+    def _slow_consumer(self, pending: int) -> Exception:
+        return SlowConsumer(pending, self._settings.write_limit)
+
+    def _bad_text(self, error: UnicodeEncodeError) -> Exception:
+        return LocalProtocolError(f"text is not Unicode at index {error.start}: {error.reason} (RFC 6455 8.1)")
+
+    def _conclusion(self, iterating: bool) -> Exception:
+        error = self._refusal()
+        return StopAsyncIteration() if iterating and isinstance(error, ConnectionClosedOK) else error
+
+    def _busy(self) -> Exception:
+        return LocalProtocolError("another task waits for a message of this connection already: one may")
+
+    def _no_inbox(self) -> Exception:
+        if self._listener is not None:
+            return LocalProtocolError("messages of this connection go to its listener, not to recv")
+        return self._refusal()
