@@ -15,7 +15,7 @@ NAMES = {
         ConnectionStatus CredentialsError DecodeError Deflate Delivery DeliveryOutcome EnvelopeCodec
         ErrorCategory GatePolicy HandshakeError Headers Hint HookError InvalidURI JsonCodec Listener
         LocalProtocolError MessageDropped MessagePackCodec MessageTooBig NotConnected OpenTimeout
-        OutboxFull OutboxPolicy Pool PoolPolicy ProxyError RawCodec RemoteProtocolError ReplyTimeout
+        OutboxFull OutboxPolicy PeerLimitExceeded Pool PoolPolicy ProxyError RawCodec RemoteProtocolError ReplyTimeout
         Request Response RetryBudget RetryPolicy Rule SendInterrupted Server Service Session Settings
         SlowConsumer StateChange Stats TrunklineError
         WaitTimeout WebSocket broadcast categorize connect serve

@@ -323,3 +323,25 @@ async def test_health_across_links(make_line: MakeLine, clock: Any, net: Any) ->
     assert health.errors == 1
     assert health.attempts == 1
     await line.manager.close()
+
+
+async def test_connecting_ends_although_each_link_dies_as_soon_as_it_is_up(line: Any, clock: Any, net: Any) -> None:
+    """A server that accepts and drops at once: a line that came up has been connected."""
+
+    def drop(change: Any) -> None:
+        if change.after is Status.CONNECTED:
+            net.link.lose()
+
+    line.manager.subscribe(drop)
+    connecting = asyncio.create_task(line.manager.connect(line.service, book="b"))
+    await clock.advance(0)
+    connection = await connecting
+    assert (connection.generation, connection.state) == (1, Status.WAITING)
+    assert connection.state is connection.status
+    waiting = asyncio.create_task(connection.wait_connected())
+    await clock.advance(0)
+    assert not waiting.done()
+    await clock.advance(6)
+    await waiting
+    assert connection.generation >= 2
+    await line.manager.close()

@@ -6,6 +6,7 @@ can bring stand at the end, with the reason.
 
 import asyncio
 import datetime
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -345,6 +346,39 @@ async def test_more_redirects_than_allowed_are_final(clock: Any) -> None:
     async with ScriptedServer([script.answer(307, {"Location": "/b"})]) as server:
         await check(answered(307, C.REDIRECT, NEVER), server.uri, clock, max_redirects=2)
         assert len(server.peers) == 3
+
+
+async def test_1010_is_retried_once_without_compression(clock: Any) -> None:
+    """RFC 6455 7.4.1: 1010 is an end that wants other extensions, so the next dial offers none."""
+    mandatory = [script.accept(), script.close(1010)]
+    async with ScriptedServer(mandatory, [script.accept(), script.stay()]) as server, asyncio.timeout(LIMIT):
+        watched = Watched(server.uri, clock, {"compression": "deflate"})
+        connection = await watched.manager.connect(watched.service, wait=False)
+        change = await watched.wait_judged()
+        check_issue(closed(1010, C.EXTENSION_REQUIRED, JITTER), change)
+        assert change.delay is not None
+        await clock.advance(change.delay + 1e-6)
+        await connection.wait_connected()
+        offers = ["sec-websocket-extensions" in peer.headers for peer in server.peers]
+        assert offers == [True, False]
+        await watched.manager.close()
+
+
+async def test_a_broken_pipe(clock: Any) -> None:
+    """What we write meets a line that is shut: EPIPE, as the kernel gives it."""
+    async with ScriptedServer([script.accept(), script.stay()]) as server, asyncio.timeout(LIMIT):
+        watched = Watched(server.uri, clock, {})
+        connection = await watched.manager.connect(watched.service)
+        assert connection.websocket is not None
+        transport = connection.websocket.transport
+        assert transport is not None
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as ours:
+            ours.shutdown(socket.SHUT_WR)  # from now on a write gives EPIPE
+        connection.send_nowait("into the void")
+        change = await watched.wait_judged()
+        row = Row("", [], C.NETWORK_ERROR, True, 1006, SPREAD, phase="open")
+        check_issue(row, change)
+        await watched.manager.close()
 
 
 # The way there

@@ -19,6 +19,7 @@ from trunkline.manager.exchange import Exchange
 from trunkline.manager.health import ConnectionHealth, Meter, Queue
 from trunkline.manager.inbox import Inbox
 from trunkline.manager.leases import Leases
+from trunkline.manager.limits import PeerLimit
 from trunkline.manager.line import Line
 from trunkline.manager.redacting import redact
 from trunkline.manager.sending import Standing
@@ -49,9 +50,10 @@ class Connection(Generic[Sends, Receives]):
         *,
         forget: Callable[[Connection[Any, Any]], None],
         inbox: Inbox[Receives] | None = None,
+        limit: PeerLimit | None = None,
         member: int | None = None,
     ) -> None:
-        """`member`: its number in a pool, whose members share an `inbox`."""
+        """`member`: its number in a pool, whose members share an `inbox` and what the peer's `limit` is."""
         self.id = service.identify(parameters) if member is None else f"{service.identify(parameters)}#{member}"
         self.service = service
         self.parameters = dict(parameters)
@@ -66,6 +68,7 @@ class Connection(Generic[Sends, Receives]):
             metadata=self.metadata,
             standing=self._stand,
             inbox=inbox,
+            limit=limit,
             member=member or 0,
         )
         pool_timeout = service.pool.idle_timeout if service.pool is not None else None
@@ -89,7 +92,21 @@ class Connection(Generic[Sends, Receives]):
 
     @property
     def status(self) -> ConnectionStatus:
+        """Where it stands; `state` is another name for it."""
         return self._line.status
+
+    @property
+    def state(self) -> ConnectionStatus:
+        """Where it stands: `status` by the name that WebSockets have for it."""
+        return self._line.status
+
+    @property
+    def peer_limit(self) -> int | None:
+        """Bytes of a message that the peer has shown to be too big for it (1009), as is every larger one.
+
+        None while nothing is known. Kept across links; `forget_peer_limit` resets it.
+        """
+        return self._exchange.limit.size
 
     @property
     def last_error(self) -> ConnectionIssue | None:
@@ -159,9 +176,9 @@ class Connection(Generic[Sends, Receives]):
 
         Returns when the message is written to the link or joined to its output or its batch, which is not yet when the
         peer has it: the delivery tells what becomes of it. With `confirm`, returns when the peer's WebSocket has read
-        it. Raises what the codec does for a message that it cannot carry (TypeError); WaitTimeout, OutboxFull,
-        MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows; ValueError for `confirm` if
-        the outbox's policy never confirms. Cancelled while it waits in the outbox, it is not sent.
+        it. Raises what the codec does for a message that it cannot carry (TypeError); PeerLimitExceeded, WaitTimeout,
+        OutboxFull, MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows; ValueError for
+        `confirm` if the outbox's policy never confirms. Cancelled while it waits in the outbox, it is not sent.
         """
         sender = self._exchange.sender
         if confirm and sender.outbox.policy.confirm is None:
@@ -210,7 +227,10 @@ class Connection(Generic[Sends, Receives]):
         return inbox.take()
 
     async def wait_connected(self, *, timeout: float | None = None) -> None:
-        """Wait for a link. Raises NotConnected if there will be none, WaitTimeout after `timeout` seconds."""
+        """Wait until a link is up; one that came up meanwhile and is lost again counts, too.
+
+        Raises NotConnected if there will be none, WaitTimeout after `timeout` seconds.
+        """
         await self._line.wait_link(timeout)
 
     def release(self) -> None:
@@ -248,6 +268,10 @@ class Connection(Generic[Sends, Receives]):
         if self.status is ConnectionStatus.FAILED:
             self._exchange.sender.start_over()
         self._line.reconnect("reconnect asked for")
+
+    def forget_peer_limit(self) -> None:
+        """Send messages of any size again: the peer may take more by now."""
+        self._exchange.limit.forget()
 
     # What others of the manager use
 

@@ -12,7 +12,15 @@ from trunkline.protocol.errors import TrunklineError
 if TYPE_CHECKING:
     from trunkline.manager.delivery import DeliveryOutcome
 
-__all__ = ["MessageDropped", "NotConnected", "OutboxFull", "ReplyTimeout", "SendInterrupted", "WaitTimeout"]
+__all__ = [
+    "MessageDropped",
+    "NotConnected",
+    "OutboxFull",
+    "PeerLimitExceeded",
+    "ReplyTimeout",
+    "SendInterrupted",
+    "WaitTimeout",
+]
 
 _WHY: Final = {
     "dropped": "a newer message needed its room in the outbox (max_messages, max_bytes)",
@@ -85,6 +93,29 @@ class OutboxFull(TrunklineError):
         return (
             f"the outbox of connection {self.connection_id} holds {self.messages} messages, {self.size} bytes; "
             f"limits {self.limits[0]} (max_messages) and {self.limits[1]} (max_bytes)"
+        )
+
+
+class PeerLimitExceeded(TrunklineError):
+    """The message is as large as one that the peer closed the connection for, with 1009. It was not sent.
+
+    size: bytes of the message. limit: bytes of the largest message that was on its way when the peer closed; its own
+    limit is below that. ago: seconds since then. `Connection.forget_peer_limit` allows another try.
+    """
+
+    _verdict = Verdict(ErrorCategory.MESSAGE_TOO_BIG, False)
+
+    def __init__(self, connection_id: str, size: int, limit: int, ago: float) -> None:
+        super().__init__(connection_id, size, limit, ago)
+        self.connection_id = connection_id
+        self.size = size
+        self.limit = limit
+        self.ago = ago
+
+    def __str__(self) -> str:
+        return (
+            f"a message of {self.size} bytes is too big for the peer of connection {self.connection_id}: it closed "
+            f"with 1009 for one of {self.limit} bytes or less {self.ago:.0f} s ago (RFC 6455 7.4.1; forget_peer_limit)"
         )
 
 

@@ -12,6 +12,7 @@ from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
 from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox
+from trunkline.manager.limits import PeerLimit
 from trunkline.manager.logs import redact
 from trunkline.manager.reception import Reception
 from trunkline.manager.requests import Pending, Requests
@@ -21,6 +22,7 @@ from trunkline.manager.session import Session
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
+from trunkline.protocol.categories import ErrorCategory
 
 __all__ = ["Exchange"]
 
@@ -41,11 +43,15 @@ class Exchange(Generic[Sends, Receives]):
         metadata: dict[str, Any],
         standing: Callable[[], Standing],
         inbox: Inbox[Receives] | None = None,
+        limit: PeerLimit | None = None,
         member: int = 0,
     ) -> None:
         self.requests: Requests[Receives] = Requests(service.correlation, meter)
         self.reception = Reception(connection_id, service, context, meter, requests=self.requests, inbox=inbox)
-        self.sender = Sender(connection_id, service, context, meter, standing=standing, report=self._report)
+        self.limit = PeerLimit(context.clock) if limit is None else limit
+        self.sender = Sender(
+            connection_id, service, context, meter, standing=standing, limit=self.limit, report=self._report
+        )
         self._id = connection_id
         self._service = service
         self._clock = context.clock
@@ -91,6 +97,7 @@ class Exchange(Generic[Sends, Receives]):
 
     def begin(self, link: WebSocket) -> None:
         """The link is for all."""
+        self.sender.weed()  # another member of the pool may have learned meanwhile
         self.sender.writer.begin(link)
 
     def receive(self, batch: list[Payload]) -> None:
@@ -104,6 +111,8 @@ class Exchange(Generic[Sends, Receives]):
     def set_aside(self, issue: ConnectionIssue) -> None:
         """The peer choked on what it was sent: none of it is sent again, idempotent or not."""
         self._is_poisoned = True
+        if issue.category is ErrorCategory.MESSAGE_TOO_BIG:
+            self.sender.learn_limit()
 
     def call_last(self) -> None:
         """Let in what the link still holds."""

@@ -1,7 +1,7 @@
 """The life of a line: dial, read until the link is lost, decide, wait, dial again.
 
-A line has one task, which does that and nothing else. Whoever has something to send looks at the link of the moment;
-what is received goes to the `Traffic` that the line was made for. No caller ever holds on to a link.
+A line has one task, which does just that. Whoever sends looks at the link of the moment; what is received goes to the
+`Traffic` that the line was made for. No caller ever holds on to a link.
 """
 
 from __future__ import annotations
@@ -99,15 +99,16 @@ class Line:
             self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
             self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {self._id}")
 
-    async def wait_link(self, timeout: float | None) -> WebSocket:
-        """The link, as soon as there is an open one. Raises NotConnected if there will be none, WaitTimeout."""
-        until = None if timeout is None else self._clock.time() + timeout
+    async def wait_link(self, timeout: float | None) -> None:
+        """Until there is an open link, or was one meanwhile. Raises NotConnected if there will be none, WaitTimeout."""
+        until, links = None if timeout is None else self._clock.time() + timeout, self._meter.links
         while self.link is None or self.link.state is not ConnectionState.OPEN:
             if self.status in ENDED:
                 raise self.refusal() from self.cause
+            if self._meter.links > links:
+                return  # lost again already
             if not await self._moved.wait(until) and timeout is not None:
                 raise WaitTimeout(self._id, self.status, self.last_error, timeout) from self.cause
-        return self.link
 
     def refusal(self) -> NotConnected:
         """The error for whoever wants to use a line that has ended."""
@@ -295,9 +296,7 @@ class Line:
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {**self._service.options}
-        if self._is_plain and "compression" in options:
-            options["compression"] = None
-        return options
+        return options | {"compression": None} if self._is_plain else options
 
     def _prepare(self, link: WebSocket) -> Greeting | None:
         """Open the link for all, or for its greeting first."""

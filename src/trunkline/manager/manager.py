@@ -317,8 +317,8 @@ class ConnectionManager:
         pool: Pool[Any, Any] | None = None,
     ) -> Connection[Any, Any]:
         forget = functools.partial(self._forget, pool)
-        inbox = None if pool is None else pool.inbox
-        connection = Connection(service, parameters, self._context(), forget=forget, inbox=inbox, member=member)
+        shared: dict[str, Any] = {} if pool is None else {"inbox": pool.inbox, "limit": pool.limit, "member": member}
+        connection: Connection[Any, Any] = Connection(service, parameters, self._context(), forget=forget, **shared)
         if self._watch is not None:
             self._watch.start()
         self._connections[connection.id] = connection

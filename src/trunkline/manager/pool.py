@@ -15,6 +15,7 @@ from trunkline.manager.clock import Clock
 from trunkline.manager.connection import Connection
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.inbox import Inbox
+from trunkline.manager.limits import PeerLimit
 from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.redacting import redact
 from trunkline.manager.states import ENDED, ConnectionStatus
@@ -44,6 +45,7 @@ class Pool(Generic[Sends, Receives]):
         self.policy = policy
         self._make = make
         self.inbox: Inbox[Receives] = Inbox(clock)
+        self.limit = PeerLimit(clock)  # one peer, one limit
         self._slots: list[Connection[Sends, Receives] | None] = [None] * policy.size
         self._next = 0
         self._is_closed = False

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from trunkline.manager.clock import Clock, Timer
+from trunkline.manager.codecs import Payload
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.outbox import OutboxPolicy
 from trunkline.net.websocket import WebSocket
@@ -50,6 +51,15 @@ class Receipts(Generic[Sends]):
     def room(self) -> int:
         """How many messages may still be written."""
         return self._policy.max_unconfirmed - len(self._deliveries)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything is kept until it is confirmed: not with `OutboxPolicy(confirm=None)`."""
+        return self._policy.confirm is not None
+
+    def payloads(self) -> list[Payload]:
+        """What is unconfirmed, as it was written."""
+        return [delivery.payload for delivery in self._deliveries]
 
     def add(self, delivery: Delivery[Sends]) -> None:
         """This was written."""

@@ -12,8 +12,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from trunkline.manager.clock import Signal, Timer
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
-from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, WaitTimeout
+from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, PeerLimitExceeded, WaitTimeout
 from trunkline.manager.health import Meter
+from trunkline.manager.limits import PeerLimit
 from trunkline.manager.logs import redact
 from trunkline.manager.outbox import Outbox
 from trunkline.manager.service import Service
@@ -51,17 +52,19 @@ class Sender(Generic[Sends]):
         meter: Meter,
         *,
         standing: Callable[[], Standing],
+        limit: PeerLimit,
         report: Callable[[Delivery[Any]], None],
     ) -> None:
         self.outbox: Outbox[Sends] = Outbox(service.outbox, context.clock)
         self.writer = Writer(
-            self.outbox, service, context, meter, progress=self._note_progress, refused=self._note_refused
+            self.outbox, service, context, meter, limit=limit, progress=self._note_progress, refused=self._note_refused
         )
         self._id = connection_id
         self._clock = context.clock
         self._logger = context.logger
         self._meter = meter
         self._standing = standing
+        self._limit = limit
         self._report = report
         self._age_timer: Timer | None = None
         self._encode = service.codec.encode
@@ -71,8 +74,10 @@ class Sender(Generic[Sends]):
         self._moved = Signal(context.clock)  # for whoever drains
 
     def make(self, message: Sends) -> Delivery[Sends]:
-        """A delivery of `message`, encoded. Raises what the codec raises."""
+        """A delivery of `message`, encoded. Raises what the codec raises, and PeerLimitExceeded."""
         delivery = Delivery(self._id, message, self._encode(message), self._clock.time())
+        if self._limit.size is not None:
+            self._limit.check(self._id, delivery.payload)
         if self._find_key is not None:
             delivery.key = self._find_key(message)
         return delivery
@@ -97,6 +102,7 @@ class Sender(Generic[Sends]):
         until = None if timeout is None else self._clock.time() + timeout
         if self.outbox.policy.when_full == "block":
             await self._wait_room(delivery, until, timeout)
+            self._check_size(delivery)
         else:
             self._make_room(delivery)
         self._enqueue(delivery)
@@ -148,7 +154,27 @@ class Sender(Generic[Sends]):
         """A connection that had failed is used again."""
         self._is_shut = self._is_draining = self.writer.is_hurried = False
 
+    def learn_limit(self) -> None:
+        """The peer closed with 1009: what is unconfirmed was too big, and nothing of its size is sent any more."""
+        self._limit.learn(self.writer.suspects())
+        self.weed()
+
+    def weed(self) -> None:
+        """Give back what waits in the outbox and the peer would not take."""
+        if self._limit.size is None:
+            return
+        for delivery in self.outbox:
+            if self._limit.refuses(delivery.payload) and self.outbox.remove(delivery):
+                self._give_back(delivery, _O.REFUSED)
+
     # Into the outbox
+
+    def _check_size(self, delivery: Delivery[Sends]) -> None:
+        try:
+            self._limit.check(self._id, delivery.payload)
+        except PeerLimitExceeded:  # the limit was learned while it waited for room
+            self.outbox.admit()
+            raise
 
     def _check_open(self) -> None:
         status, issue, cause = self._standing()

@@ -7,7 +7,7 @@ import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import urlencode
 
 from trunkline.manager.batching import BatchPolicy
@@ -18,6 +18,7 @@ from trunkline.manager.requests import Correlate, Correlation, field_getter
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule, RuleKey, Rules
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all
+from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.errors import DecodeError, InvalidURI
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class ConnectOptions(TypedDict, total=False):
     ping_timeout: float | None
     max_size: int | None
     max_queue: int | tuple[int, int] | None
+    max_fragments: int | None
     write_limit: int
+    compression: Deflate | Literal["deflate"] | None
     user_agent_header: str | None
     max_redirects: int
     logger: logging.Logger

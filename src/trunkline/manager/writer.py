@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -19,6 +20,7 @@ from trunkline.manager.codecs import EnvelopeCodec, Payload
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.health import Meter
+from trunkline.manager.limits import PeerLimit
 from trunkline.manager.outbox import Outbox
 from trunkline.manager.receipts import Receipts
 from trunkline.manager.service import Service
@@ -31,6 +33,7 @@ Sends = TypeVar("Sends")
 
 PLAIN: Final = BatchPolicy()
 WRITTEN: Final = DeliveryOutcome.WRITTEN
+CONFIRMED: Final = DeliveryOutcome.CONFIRMED
 
 
 class Writer(Generic[Sends]):
@@ -45,6 +48,7 @@ class Writer(Generic[Sends]):
         context: Context,
         meter: Meter,
         *,
+        limit: PeerLimit,
         progress: Callable[[], None],
         refused: Callable[[Delivery[Sends], Exception], None],
     ) -> None:
@@ -56,6 +60,7 @@ class Writer(Generic[Sends]):
         self._holds = self._batch.holds
         self._clock = context.clock
         self._meter = meter
+        self._limit = limit
         self._progress = progress
         self._refused = refused
         self._link: WebSocket | None = None
@@ -63,6 +68,7 @@ class Writer(Generic[Sends]):
         self._pump: asyncio.Task[None] | None = None
         self._timer: Timer | None = None  # of the batch that is gathered
         self._is_ripe = False  # that batch has waited long enough
+        self._envelopes: deque[tuple[Delivery[Sends], Payload]] = deque()  # unconfirmed ones, each with its last part
 
     @property
     def unconfirmed(self) -> int:
@@ -96,8 +102,15 @@ class Writer(Generic[Sends]):
         """The link is gone: what stays unconfirmed for ever."""
         self._link = None
         self._cancel_timer()
+        self._envelopes.clear()
         receipts, self._receipts = self._receipts, None
         return [] if receipts is None else receipts.take_rest()
+
+    def suspects(self) -> list[Payload]:
+        """The messages, as the peer saw them, of which it is not known that it took them."""
+        if self._batch.envelope:
+            return [envelope for last, envelope in self._envelopes if last.outcome is not CONFIRMED]
+        return [] if self._receipts is None else self._receipts.payloads()
 
     async def wait_stopped(self) -> None:
         """Wait until no task is left of a link that is gone."""
@@ -179,10 +192,10 @@ class Writer(Generic[Sends]):
         """Write one batch; False if the link is closed, and then it waits for the next one."""
         self._cancel_timer()
         room = self._batch.max_messages if self._receipts is None else self._receipts.room
-        taken = self._outbox.take(min(self._batch.max_messages, room), self._batch.max_bytes)
+        taken = self._outbox.take(min(self._batch.max_messages, room), self._max_bytes)
         self._is_ripe = self._is_ripe and bool(self._outbox)
         try:
-            self._write(link, [delivery.payload for delivery in taken])
+            self._write(link, taken)
         except ConnectionClosed:
             self._outbox.put_back(taken)
             return False
@@ -191,20 +204,38 @@ class Writer(Generic[Sends]):
         self._note_written(taken)
         return True
 
-    def _write(self, link: WebSocket, payloads: list[Payload]) -> None:
-        if self._batch.envelope and (len(payloads) > 1 or self._batch.wrap_single):
-            assert isinstance(self._codec, EnvelopeCodec)  # the service has seen to it
-            link.send_nowait(self._codec.join(payloads, int(time.time() * 1000)))
+    @property
+    def _max_bytes(self) -> int:
+        """Bytes of a batch; if it becomes one message, not more than the peer takes, wrapping included."""
+        if self._limit.size is None or not self._batch.envelope:
+            return self._batch.max_bytes
+        return min(self._batch.max_bytes, self._limit.size // 2)
+
+    def _write(self, link: WebSocket, deliveries: list[Delivery[Sends]]) -> None:
+        payloads = [delivery.payload for delivery in deliveries]
+        if self._batch.envelope:
+            self._write_envelope(link, deliveries, payloads)
         elif len(payloads) == 1:
             link.send_nowait(payloads[0])
         else:
             link.send_many(payloads)
 
+    def _write_envelope(self, link: WebSocket, deliveries: list[Delivery[Sends]], payloads: list[Payload]) -> None:
+        envelope = payloads[0]
+        if len(payloads) > 1 or self._batch.wrap_single:
+            assert isinstance(self._codec, EnvelopeCodec)  # the service has seen to it
+            envelope = self._codec.join(payloads, int(time.time() * 1000))
+        link.send_nowait(envelope)
+        while self._envelopes and self._envelopes[0][0].outcome is CONFIRMED:
+            self._envelopes.popleft()
+        if self._receipts is not None and self._receipts.is_kept:
+            self._envelopes.append((deliveries[-1], envelope))
+
     def _write_one_by_one(self, link: WebSocket, deliveries: list[Delivery[Sends]]) -> bool:
         # One of them is at fault, and the others must not pay for it.
         for number, delivery in enumerate(deliveries):
             try:
-                self._write(link, [delivery.payload])
+                self._write(link, [delivery])
             except ConnectionClosed:
                 self._outbox.put_back(deliveries[number:])
                 return False
