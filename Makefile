@@ -19,7 +19,7 @@ NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
-.PHONY: help build demo test lint bench instructions recording conformance wsproto docs wheel clean
+.PHONY: help build demo test lint bench soak instructions recording conformance wsproto docs wheel clean
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -39,6 +39,9 @@ lint: $(DONE)/core $(DONE)/lint  ## check style, formatting, types and the stubs
 
 bench: $(DONE)/core $(DONE)/bench $(BENCH_PROGRAMS)  ## measure trunkline and its peers side by side; write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(DONE)/core $(DONE)/bench  ## hold memory and descriptors flat over a million messages, 10,000 reconnects, crowds and floods, 15 min
+	@for loop in asyncio uvloop; do $(BIN)/python -m benchmarks.soak --loop $$loop $(ARGS); done
 
 instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## count the core's instructions a message; fail if they have grown by 3 %
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)

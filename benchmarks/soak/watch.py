@@ -1,0 +1,113 @@
+"""Samples of what a process holds, the slope through them, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trunkline
+
+WARM_UP = 0.25  # share of the samples that no slope is drawn through
+POINTS = 24  # samples a section
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a process held when so many messages or reconnects had been. resident: bytes. blocks: of Python's
+    allocator. objects: WebSockets that are alive.
+    """
+
+    done: int
+    resident: int
+    blocks: int
+    files: int
+    tasks: int
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that a slope may be, in bytes and in blocks for each message or reconnect."""
+
+    resident: float
+    blocks: float
+
+
+def resident(pid: int | str = "self") -> int:
+    """Bytes of a process's memory that are resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024
+
+
+def files(pid: int | str = "self") -> int:
+    """How many descriptors a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Of the line with the least squares through the points."""
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+
+
+@dataclass(slots=True)
+class Watch:
+    """The samples of this process in one section."""
+
+    total: int  # messages or reconnects there will be
+    bounds: Bounds
+    samples: list[Sample] = field(default_factory=list)
+
+    def is_due(self, done: int) -> bool:
+        """Whether it is time for the next of the POINTS samples."""
+        return done * POINTS >= self.total * (len(self.samples) + 1)
+
+    def sample(self, done: int) -> None:
+        """Looks at this process, at a moment at which as much is under way as at the others."""
+        gc.collect()
+        objects = sum(isinstance(one, trunkline.WebSocket) for one in gc.get_objects())
+        self.samples.append(
+            Sample(
+                done=done,
+                resident=resident(),
+                blocks=sys.getallocatedblocks(),
+                files=files(),
+                tasks=len(asyncio.all_tasks()),
+                objects=objects,
+            )
+        )
+
+    @property
+    def steady(self) -> list[Sample]:
+        """The samples behind the warm-up."""
+        return self.samples[int(len(self.samples) * WARM_UP) :]
+
+    def slope(self, what: str) -> float:
+        """By how much it rises with each message or reconnect."""
+        return slope([(one.done, getattr(one, what)) for one in self.steady])
+
+    def faults(self) -> list[str]:
+        """What is not flat."""
+        found = []
+        for what in ("resident", "blocks"):
+            bound = getattr(self.bounds, what)
+            if self.slope(what) > bound:
+                found.append(f"{what} rises by {self.slope(what) * 1000:.0f} a 1,000, more than {bound * 1000:.0f}")
+        return found + self.left()
+
+    def left(self) -> list[str]:
+        """What there is more of at the end."""
+        half = len(self.steady) // 2
+        before, after = self.steady[:half], self.steady[half:]
+        return [
+            f"{what}: at most {most} have become at least {least}"
+            for what in ("files", "tasks", "objects")
+            if (least := min(getattr(one, what) for one in after)) > (most := max(getattr(one, what) for one in before))
+        ]
