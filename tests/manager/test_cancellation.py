@@ -1,0 +1,203 @@
+"""Cancellation at every wait of what the manager offers: no task, timer, socket, lease or queue entry is left of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import trunkline
+from cancelling import cancel_everywhere, nothing_left
+from turns import until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "late"])
+def late(request: pytest.FixtureRequest) -> bool:
+    """When a cancellation comes: while the task waits, or between what it waits for and its turn."""
+    return bool(request.param)
+
+
+async def echo(ws: trunkline.WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+class Bench:
+    """A manager with one service to an echo server, which can be cut off."""
+
+    def __init__(self, server: Any, **options: Any) -> None:
+        self.server = server
+        retry = trunkline.RetryPolicy(base=0.001, cap=0.002, reset_after=0.0)
+        outbox = trunkline.OutboxPolicy(confirm=0.01)
+        options = {"correlate": ("id", "id"), "retry": retry, "outbox": outbox, **options}
+        self.service: Any = trunkline.Service(
+            "echo", f"ws://127.0.0.1:{server.port}/", sends=dict, receives=dict, **options
+        )
+        gate, budget = trunkline.GatePolicy(per_second=100_000), trunkline.RetryBudget(100_000)
+        self.manager = trunkline.ConnectionManager([self.service], gate=gate, budget=budget)
+
+    def cut(self) -> None:
+        for ws in tuple(self.server.connections):
+            ws.abort()
+
+    def check_idle(self, line: Any) -> None:
+        """Nothing of an operation is left on the line, but for what it was before."""
+        assert (line.pending, line.leases, line.health().queue_depth) == (0, 1, 0)
+
+
+@contextlib.asynccontextmanager
+async def bench(**options: Any) -> AsyncIterator[Bench]:
+    async with nothing_left(), trunkline.serve(echo, "127.0.0.1", 0) as server:
+        it = Bench(server, **options)
+        async with it.manager:
+            yield it
+
+
+async def test_connect(late: bool) -> None:
+    async with bench() as it:
+
+        async def act() -> None:
+            line = await it.manager.connect(it.service)
+            await line.close()
+
+        async def after() -> None:
+            for line in it.manager.connections():  # it was up before its caller was cancelled, so it stays, unleased
+                assert line.leases == 0
+                await line.close()
+            await until(lambda: not it.manager.connections() and not it.server.connections)
+
+        assert await cancel_everywhere(act, late=late, after=after) >= 2
+
+
+async def test_a_lease(late: bool) -> None:
+    async with bench() as it:
+        line = await it.manager.connect(it.service)
+
+        async def act() -> None:
+            it.cut()
+            await until(lambda: line.websocket is None)
+            async with it.manager.lease(it.service) as leased:
+                assert line.leases == 2
+                await leased.request({"id": None})
+
+        async def after() -> None:
+            it.check_idle(line)
+
+        assert await cancel_everywhere(act, late=late, after=after) >= 2
+
+
+async def send(line: Any) -> None:
+    await line.send({"id": 1}, confirm=True)
+    await anext(line)
+
+
+async def ask(line: Any) -> None:
+    await line.request({"id": None})
+
+
+async def ask_twice(line: Any) -> None:
+    await asyncio.gather(line.request({"id": None}), line.request({"id": None}, idempotent=True))
+
+
+async def wait_connected(line: Any) -> None:
+    await line.wait_connected(timeout=5)
+
+
+@pytest.mark.parametrize("operation", [send, ask, ask_twice, wait_connected])
+async def test_on_a_line_that_is_down_at_first(late: bool, operation: Callable[[Any], Awaitable[None]]) -> None:
+    """The outbox, the wait for the link, for the pong and for the reply."""
+    async with bench() as it:
+        line = await it.manager.connect(it.service)
+
+        async def act() -> None:
+            it.cut()
+            await until(lambda: line.websocket is None)
+            await operation(line)
+
+        async def after() -> None:
+            await line.wait_connected()
+            await until(lambda: line.pending == 0 and line.health().unconfirmed == 0)
+            it.check_idle(line)
+
+        assert await cancel_everywhere(act, late=late, after=after) >= 2
+
+
+async def test_a_send_that_waits_for_room(late: bool) -> None:
+    """The line is paused, so the outbox stays full: whoever waits leaves no turn taken and no message behind."""
+    policy = trunkline.OutboxPolicy(max_messages=1, confirm=0.01)
+    async with bench(outbox=policy) as it:
+        line = await it.manager.connect(it.service)
+        it.manager.pause(it.service)
+        await until(lambda: line.websocket is None)
+        first = line.send_nowait({"id": "first"})
+
+        async def act() -> None:
+            await line.send({"id": "second"}, timeout=0.01)
+
+        for _ in range(3):
+            task = asyncio.create_task(act())
+            await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            assert line.pending == 1
+        with pytest.raises(trunkline.WaitTimeout):
+            await act()
+        it.manager.resume(it.service)
+        await first.wait_confirmed()
+        assert await anext(line) == {"id": "first"}
+        it.check_idle(line)
+
+
+async def test_a_pool(late: bool) -> None:
+    async with bench(pool=trunkline.PoolPolicy(size=2)) as it:
+        pool = it.manager.pool(it.service)
+
+        async def act() -> None:
+            async with pool.lease() as line:
+                await line.request({"id": None})
+            await pool.request({"id": None})
+
+        async def after() -> None:
+            await until(lambda: all(not member.pending and not member.leases for member in pool.members))
+
+        assert await cancel_everywhere(act, late=late, after=after) >= 2
+
+
+async def test_events(late: bool) -> None:
+    async with bench() as it:
+        line = await it.manager.connect(it.service)
+
+        async def act() -> None:
+            events = it.manager.events()
+            it.cut()
+            async for change in events:
+                if change.after == "connected":
+                    break
+
+        async def after() -> None:
+            await line.wait_connected()
+
+        assert await cancel_everywhere(act, late=late, after=after) >= 1
+
+
+@pytest.mark.parametrize("drain", [0.0, 5.0])
+async def test_closing_the_manager(late: bool, drain: float) -> None:
+    async with nothing_left(), trunkline.serve(echo, "127.0.0.1", 0) as server:
+        made: list[Bench] = []
+
+        async def act() -> None:
+            it = Bench(server)
+            made.append(it)
+            line = await it.manager.connect(it.service)
+            line.send_nowait({"id": 1})
+            await it.manager.close(drain=drain)
+
+        async def after() -> None:
+            await made.pop().manager.close()
+            await until(lambda: not server.connections)
+
+        assert await cancel_everywhere(act, late=late, after=after) >= 2
