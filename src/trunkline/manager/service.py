@@ -114,21 +114,17 @@ class Service(Generic[Sends, Receives]):
     ) -> None:
         self.name = name
         self.urls: tuple[str, ...] = (url,) if isinstance(url, str) else tuple(url)
-        self.sends = sends
-        self.receives = receives
+        self.sends, self.receives = sends, receives
         self.codec: Codec[Sends, Receives] = codec(sends, receives)
         self.retry = retry if retry is not None else RetryPolicy()
         self.rules = Rules(rules)
         self.headers = headers
         self.fresh = dict(fresh or {})
         self.outbox = outbox if outbox is not None else OutboxPolicy()
-        self.batch = batch
-        self.pool = pool
+        self.batch, self.pool = batch, pool
         self.correlation = None if correlate is None else Correlation(correlate)
         self.position = None if position is None else field_getter(position)
-        self.on_connected = on_connected
-        self.hook_timeout = hook_timeout
-        self.on_undelivered = on_undelivered
+        self.on_connected, self.hook_timeout, self.on_undelivered = on_connected, hook_timeout, on_undelivered
         self.idle_timeout = idle_timeout
         self.options = options
         self.url = self.urls[0] if self.urls else ""
