@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+pytest_plugins = ["leaks"]
+
 LOOPS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
     pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
