@@ -232,12 +232,11 @@ cdef class FrameProtocol(FrameWriter):
         self.opcode = self._frame.opcode if self._frame.opcode >= TL_CLOSE else self._message
         if PyList_GET_SIZE(self.extensions):
             piece = self._extended(data, n)
-        elif self.opcode == TL_TEXT:
-            self._size += n
-            piece = self._decoded(data, n, self.message_finished)
+        elif self.opcode >= TL_CLOSE:
+            piece = self._plain(data, n)
         else:
             self._size += n
-            piece = self._plain(data, n)
+            piece = self._decoded(data, n, self.message_finished) if self.opcode == TL_TEXT else self._plain(data, n)
         if self.opcode == TL_CLOSE and piece is not None:
             return self._close(piece)
         if self.message_finished and self.opcode < TL_CLOSE:

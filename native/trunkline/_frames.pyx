@@ -167,8 +167,7 @@ cdef class Decoder:
         return 0
 
     cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
-        cdef Py_ssize_t i = 0, controls = 0
-        cdef Py_ssize_t head, length
+        cdef Py_ssize_t i = 0, controls = 0, head, length
         cdef object message
         while i < n and self._step <= READ_PAYLOAD:
             if self._step == READ_HEADER:
@@ -349,7 +348,8 @@ cdef class Decoder:
             return PyUnicode_DecodeUTF8(<const char *>plain, n, NULL)
         except UnicodeDecodeError:
             bad = tl_utf8_feed(&state, plain, n)
-            self._fail(1007, f"text is not UTF-8 at byte {bad} (RFC 6455 8.1)")
+            self._fail(1007, f"text is not UTF-8 at byte {bad} (RFC 6455 8.1)" if bad < <size_t>n else
+                       f"text ends inside a character, after {n} bytes (RFC 6455 8.1)")
             return None
 
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1:

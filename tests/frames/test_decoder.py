@@ -224,6 +224,7 @@ def test_text_that_ends_inside_a_character() -> None:
             assert items == []
             assert decoder.fault is not None
             assert decoder.fault.code == 1007
+            assert "ends inside a character" in decoder.fault.text  # whether it lay whole in a chunk or not
 
 
 @pytest.mark.parametrize("limit", [0, 1, 125, 126, 65536])

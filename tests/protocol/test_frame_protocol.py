@@ -133,3 +133,15 @@ def test_text_survives_any_cut(parts: list[tuple[str, bool]], size: int) -> None
     pieces = read(server, *steps(stream, size))
     assert "".join(piece.payload for piece in pieces) == "".join(text for text, _ in parts)
     assert [piece.message_finished for piece in pieces].count(True) == sum(fin for _, fin in parts)
+
+
+@pytest.mark.parametrize("opcode", [PING, PONG])
+@pytest.mark.parametrize("kind", [TEXT, BINARY])
+def test_control_frames_between_fragments_do_not_count_as_the_message(kind: int, opcode: int) -> None:
+    start = build(kind, b"ab", fin=False) + build(opcode, b"x" * 100)
+    *_, last = read(FrameProtocol(client=False, max_size=3), start + build(CONTINUATION, b"c"))
+    assert last.message_finished
+    proto = FrameProtocol(client=False, max_size=3)
+    with pytest.raises(ParseFailed, match="message of 4 bytes or more, max_size 3") as failed:
+        read(proto, start + build(CONTINUATION, b"cd"))
+    assert failed.value.code is CloseReason.MESSAGE_TOO_BIG
