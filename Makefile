@@ -55,6 +55,10 @@ conformance: $(DONE)/core $(DONE)/test  ## run the Autobahn suite in both roles;
 wsproto: $(DONE)/core $(DONE)/test  ## run wsproto's own test suite against trunkline.protocol
 	@$(BIN)/python scripts/wsproto-tests $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(DONE)/core $(DONE)/test  ## feed seeded streams to every decoder and to wsproto; ARGS="--inputs 1000000 --seed 2 --processes 2"
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
 docs: $(DONE)/core  ## write the diagrams and tables in docs/ anew from the code
 	@$(BIN)/python scripts/diagrams
 

@@ -284,6 +284,10 @@ cdef class FrameProtocol(FrameWriter):
             used = <Py_ssize_t>tl_utf8_feed(&state, plain, n)
             self._fail(INVALID_DATA, f"text is not UTF-8 at byte {self._size - n + used} (RFC 6455 8.1)")
             return None
+        if n - used == 2 and plain[used] == 0xED and plain[used + 1] >= 0xA0:
+            # Python's decoder waits for the third byte of a surrogate.
+            self._fail(INVALID_DATA, f"text is not UTF-8 at byte {self._size - 1} (RFC 6455 8.1)")
+            return None
         if last and used < n:
             self._fail(INVALID_DATA, f"text ends inside a character, after {self._size} bytes (RFC 6455 8.1)")
             return None

@@ -75,6 +75,12 @@ def test_bad_text_is_told_in_the_same_words_however_it_is_cut(payload: bytes, si
     assert read(proto, build(TEXT, b"more")) == []
 
 
+def test_half_of_a_surrogate_is_told_before_its_other_half() -> None:
+    proto = FrameProtocol(client=False)
+    with pytest.raises(ParseFailed, match="text is not UTF-8 at byte 3"):
+        read(proto, build(TEXT, b"ab\xed\xa0", fin=False))
+
+
 @pytest.mark.parametrize("size", [1, 3, 10**6])
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_a_message_of_max_size_passes_and_one_byte_more_fails(opcode: int, size: int) -> None:
