@@ -92,7 +92,7 @@ export function drawSpread(box, buckets) {
     picture.append(bar);
   }
   const step = Math.max(1, Math.ceil(bars / 5));
-  for (let at = Math.floor(step / 2); at < bars; at += step) {
+  for (let at = Math.floor(step / 2); at < bars - 2; at += step) {
     const text = document.createElementNS(SVG, "text");
     place(text, { x: ((at + 0.5) * width) / bars, y: height + 12 });
     text.textContent = format.milliseconds(10 ** ((at + first) / 12));
