@@ -154,6 +154,8 @@ cdef class Link(Outlet):
                 controls = decoder.parse(data, n, items)  # from here on nothing refers to data
             self._corked = True
             self._deliver(items, controls)
+            if self._pongs:
+                self._end_pongs()
             if decoder.fault is not None and not self._ended:
                 self._fault(decoder.fault)
             self._corked = False

@@ -11,7 +11,8 @@ cdef class Outlet(Writer):
     """What of a link sends."""
 
     cdef bint _unfinished            # a fragmented message is under way
-    cdef bytes _pong                 # the payload of the one pong that waits while it is
+    cdef bytes _pong                 # the payload of the one pong that waits: too much does, or enough were sent
+    cdef unsigned _pongs             # pongs sent for the read under way
     cdef Py_ssize_t _write_limit     # bytes that may wait to be sent
     cdef readonly Deflater _deflater  # None: messages go as they are
     cdef bint _queueing              # `send` waits in line behind a message that a thread compresses
@@ -37,6 +38,7 @@ cdef class Outlet(Writer):
     cdef bint _put_uncopied(self, object message) except -1
     cdef int _write_large(self, Batch batch, object message) except -1
     cdef int _put_pong(self, bytes payload) except -1
+    cdef int _end_pongs(self) except -1
     cdef Batch _encode(self, messages, object compress, list large)
     cdef int _check_open(self) except -1
     cdef int _check_limit(self) except -1

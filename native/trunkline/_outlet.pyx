@@ -21,6 +21,7 @@ cdef extern from "Python.h":
 cdef enum:
     FIN = 0x80
     RSV1 = 0x40                # RFC 7692 6: this message is compressed
+    MAX_PONGS = 64             # that one read brings; of further pings the latest is answered
     UNCOPIED = 32 * 1024       # bytes (of text: characters): so large an unmasked message is not copied
 
 
@@ -294,11 +295,23 @@ cdef class Outlet(Writer):
         return 0
 
     cdef int _put_pong(self, bytes payload) except -1:
-        # 5.5.3: only the latest of several pings need be answered, so that a peer that does not read costs one pong.
-        if self._full:
+        # 5.5.3: only the latest of several pings need be answered, so that a peer that does not read costs one pong,
+        # and one that floods us costs few of them.
+        if self._full or self._pongs >= MAX_PONGS:
             self._pong = payload
         elif self._wire_state == OPEN:  # 5.5.1: nothing follows our close frame
+            self._pongs += 1
             self._put_control(TL_PONG, payload)
+        return 0
+
+    cdef int _end_pongs(self) except -1:
+        """A read has been processed: answers the latest of its pings, if that waits for this."""
+        cdef bytes payload = self._pong
+        self._pongs = 0
+        if payload is not None and not self._full:
+            self._pong = None
+            self._put_pong(payload)
+            self._pongs = 0
         return 0
 
     cdef int _check_open(self) except -1:

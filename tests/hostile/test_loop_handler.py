@@ -1,6 +1,7 @@
 """The eye that every test in this folder has on the loop's exception handler, seen to see."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -36,3 +37,15 @@ async def test_a_callback_that_raises_is_noticed(told_the_loop):
     await asyncio.sleep(0)
     assert [type(context["exception"]) for context in told_the_loop] == [ZeroDivisionError]
     told_the_loop.clear()
+
+
+async def test_pings_that_nobody_waits_for(line, told_the_loop):
+    """A program may send pings and forget them; a peer that then goes away tells nothing to the handler."""
+    async with line() as (ws, peer):
+        for _ in range(100):  # more than may wait, so that some are given up
+            ws.ping_nowait()
+        peer.reset()
+        await ws.wait_closed()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told_the_loop == []

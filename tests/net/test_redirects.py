@@ -116,6 +116,7 @@ BAD = {
     "no host": "ws:///x",
     "a port out of range": "ws://127.0.0.1:99999/",
     "a space": "/a b",
+    "half an IPv6 address": "http://[::1",
 }
 
 

@@ -72,7 +72,7 @@ class Keepalive:
         pending, self._pending = self._pending, None
         for _, waiter in (pending or {}).values():
             if waiter is not None and not waiter.done():
-                waiter.set_exception(make_error())
+                _fail(waiter, make_error())
 
     def ping(self, payload: bytes | None, waiter: asyncio.Future[float] | None) -> None:
         """Sends a ping, whose round-trip time the waiter gets.
@@ -111,7 +111,7 @@ class Keepalive:
     def _abandon_oldest(self, pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]]) -> None:
         _, (_, waiter) = pending.popitem(last=False)
         if waiter is not None and not waiter.done():
-            waiter.set_exception(TimeoutError(f"more than {MAX_PENDING} pings wait for a pong; this one was given up"))
+            _fail(waiter, TimeoutError(f"more than {MAX_PENDING} pings wait for a pong; this one was given up"))
 
     def come_due(self) -> None:
         """The next moment has come."""
@@ -155,3 +155,8 @@ class Keepalive:
 
     def _is_alive(self, pinged: Pinged) -> bool:
         return pinged.is_deaf() or pinged.bytes_seen() != self._seen
+
+
+def _fail(waiter: asyncio.Future[float], error: BaseException) -> None:
+    waiter.set_exception(error)
+    waiter.exception()  # seen: nobody need wait for it, and it is nothing for the loop's exception handler

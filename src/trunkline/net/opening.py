@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import inspect
+import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ FIXED_TEXTS: Final = {
     500: "internal error",
     505: "the HTTP version spoken here is 1.1",
 }
+# RFC 6454 7: no user, no path. And no backslash: to a browser it ends the host, to urllib what is before it is a user.
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@/\\?#]+", re.IGNORECASE)
 MAX_QUOTED: Final = 64  # bytes of an answer that is no HTTP, for HandshakeError
 MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept for HandshakeError
 ProcessRequest = Callable[["WebSocket", Request], Response | Awaitable[Response | None] | None]
@@ -223,16 +226,19 @@ class ServerOpening:
             self._answer(ws, go_on, answer)
 
     async def _decide(self, ws: WebSocket, go_on: Callable[[], None], answer: Awaitable[Response | None]) -> None:
+        response: Response | None = None
+        fault: Exception | None = None
         try:
             response = await answer
         except Exception as error:
-            self._break(ws, error)
-            return
+            fault = error
         self._deciding = None
-        if ws.transport is None:
-            return
-        ws.transport.resume_reading()
-        self._answer(ws, go_on, response)
+        if ws.transport is not None:
+            ws.transport.resume_reading()
+        if fault is not None:
+            self._break(ws, fault)
+        elif ws.transport is not None:
+            self._answer(ws, go_on, response)
 
     def _answer(self, ws: WebSocket, go_on: Callable[[], None], response: Response | None) -> None:
         if ws.state is not ConnectionState.CONNECTING:
@@ -319,6 +325,8 @@ def _value(fields: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
 
 def _same_origin(origin: str, host: str) -> bool:
     """Whether a page of `origin` (RFC 6454 7) came from the host that it connects to, the scheme aside."""
+    if _ORIGIN.fullmatch(origin) is None:
+        return False
     try:
         parts = urllib.parse.urlsplit(origin)
         target = urllib.parse.urlsplit(f"//{host}")

@@ -1,0 +1,113 @@
+"""The Origin matrix: who may open a connection from a browser, in every spelling that may confuse a server."""
+
+import asyncio
+
+import pytest
+
+import trunkline
+from rawhttp import head
+
+pytestmark = pytest.mark.anyio
+
+HOST = "shop.example:8080"
+# With Host: shop.example:8080 and nothing said of origins. The scheme is not compared: TLS may end before us.
+SAME = {
+    "its own": "http://shop.example:8080",
+    "its own over TLS": "https://shop.example:8080",
+    "in other cases": "HTTP://Shop.Example:8080",
+}
+FOREIGN = {
+    "another host": "http://evil.example:8080",
+    "another port": "http://shop.example:8081",
+    "no port": "http://shop.example",
+    "no port, TLS": "https://shop.example",
+    "a host that begins like ours": "http://shop.example.evil.example:8080",
+    "a host that ends like ours": "http://evilshop.example:8080",
+    "our host as a user": "http://shop.example:8080@evil.example",
+    "our host in a path": "http://evil.example/shop.example:8080",
+    "our host in a query": "http://evil.example?http://shop.example:8080",
+    "our host in a fragment": "http://evil.example#shop.example:8080",
+    "a backslash": "http://evil.example\\@shop.example:8080",
+    "null": "null",
+    "nothing": "",
+    "a space": "http://shop.example:8080 http://evil.example",
+    "a comma": "http://shop.example:8080, http://evil.example",
+    "a star": "*",
+    "no scheme": "shop.example:8080",
+    "a scheme alone": "http://",
+    "a file": "file://",
+    "a port that is no number": "http://shop.example:port",
+    "a port out of range": "http://shop.example:99999",
+    "half an IPv6 address": "http://[::1",
+    "beyond ASCII": "http://shop\xe9.example:8080",
+    "a dot at the end": "http://shop.example.:8080",
+    "an extension": "chrome-extension://abcdefgh",
+}
+# origins= of the server; the Origin; whether it is welcome.
+LISTS = {
+    "a list with it": (["https://a.example"], "https://a.example", True),
+    "a list, another scheme": (["https://a.example"], "http://a.example", False),
+    "a list, another port": (["https://a.example"], "https://a.example:444", False),
+    "a list, a name that ends like it": (["https://a.example"], "https://ba.example", False),
+    "a list, other cases": (["https://a.example"], "https://A.example", False),
+    "a list, our own host": (["https://a.example"], "http://shop.example:8080", False),
+    "a list, no Origin": (["https://a.example"], None, False),
+    "a list with None, no Origin": ([None], None, True),
+    "a list with None, an Origin": ([None], "https://a.example", False),
+    "a list with null": (["null"], "null", True),
+    "an empty list": ([], "http://shop.example:8080", False),
+    "an empty list, no Origin": ([], None, False),
+    "any": ("*", "http://evil.example", True),
+    "any, and none": ("*", None, True),
+    "any, however it is spelt": ("*", "http://[::1", True),
+}
+MATRIX = {
+    "no Origin": (None, None, True),
+    **{name: (None, origin, True) for name, origin in SAME.items()},
+    **{name: (None, origin, False) for name, origin in FOREIGN.items()},
+    **LISTS,
+}
+
+
+async def status_for(server, origin, host=HOST):
+    """The status that a browser's request with this Origin gets."""
+    fields = {
+        "Host": host.encode(),
+        "Upgrade": b"websocket",
+        "Connection": b"keep-alive, Upgrade",
+        "Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": b"13",
+        "Origin": None if origin is None else origin.encode("latin-1"),
+    }
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        async with asyncio.timeout(20):
+            writer.write(head(b"GET / HTTP/1.1", fields))
+            return int((await reader.readline()).split()[1])
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(("origins", "origin", "welcome"), MATRIX.values(), ids=MATRIX)
+async def test_an_origin(origins, origin, welcome):
+    async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, origins=origins) as server:
+        assert await status_for(server, origin) == (101 if welcome else 403)
+        assert server.health().refused == (not welcome)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "welcome"),
+    [
+        ("shop.example", "http://shop.example", True),
+        ("shop.example", "https://shop.example", True),
+        ("shop.example:443", "https://shop.example", True),
+        ("shop.example:80", "http://shop.example", True),
+        ("shop.example:80", "https://shop.example", False),
+        ("[::1]:8080", "http://[::1]:8080", True),
+        ("[::1]:8080", "http://[::2]:8080", False),
+        ("", "http://", False),
+    ],
+)
+async def test_the_port_of_a_scheme(host, origin, welcome):
+    async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0) as server:
+        assert await status_for(server, origin, host) == (101 if welcome else 403)
