@@ -56,7 +56,9 @@ wsproto: $(DONE)/core $(DONE)/test  ## run wsproto's own test suite against trun
 	@$(BIN)/python scripts/wsproto-tests $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(DONE)/core $(DONE)/test  ## feed seeded streams to every decoder and to wsproto; ARGS="--inputs 1000000 --seed 2 --processes 2"
+fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels  ## feed seeded streams to every decoder and wsproto, libFuzzer's to the kernels; ARGS="--inputs 1000000 --seed 2"
+	@mkdir -p build/fuzz/corpus
+	@build/fuzz/kernels -max_total_time=20 -max_len=700 -verbosity=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/corpus
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 docs: $(DONE)/core  ## write the diagrams and tables in docs/ anew from the code
@@ -99,3 +101,8 @@ build/bench/%: benchmarks/c/%.c $(BENCH_SHARED)
 	@scripts/system "$(PYTHON)" bench
 	@mkdir -p build/bench
 	@$(CC) -O2 -Wall -Wextra -o $@ $< $(filter %.c,$(BENCH_SHARED)) -lssl -lcrypto -lz
+
+build/fuzz/kernels: tests/fuzz/native/kernels.c $(wildcard native/c/*.[ch])
+	@scripts/system "$(PYTHON)" fuzz
+	@mkdir -p build/fuzz
+	@clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wall -Wextra -Inative/c -o $@ $< $(wildcard native/c/*.c)

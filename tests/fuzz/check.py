@@ -115,6 +115,9 @@ def drop_in(stream: Stream, chunks: list[bytes], place: int) -> tuple[list[str],
         later = hear(our_side, [FILLER])
         if not later.pieces and later.fault == 1002:
             return ["an extension's fault before the masking key"], theirs
+    is_prefix = ours.fault == 1007 and theirs.pieces[: len(ours.pieces)] == ours.pieces
+    if is_prefix and holds_half_surrogate(stream, chunks[: ours.chunk + 1]):
+        return ["half of a surrogate"], theirs
     got = Decoded(ours.pieces, ours.fault, None)
     return [explain(stream, side, theirs, theirs.pieces, got, place)], theirs
 
@@ -154,6 +157,15 @@ def is_half_surrogate(stream: Stream, place: int) -> bool:
     """Whether the byte at which we tell a fault is the second of a surrogate: Python's decoder waits for the third."""
     text, _ = message_at(stream, place)
     return text[-2:-1] == b"\xed" and text[-1] >= 0xA0
+
+
+def holds_half_surrogate(stream: Stream, chunks: list[bytes]) -> bool:
+    """Whether wsproto's text decoder waits for the rest of a surrogate behind these chunks."""
+    side = sides.wsproto_frames(stream)
+    sides.frames(side, chunks)
+    decoder = side._message_decoder.decoder
+    held = decoder.getstate()[0] if decoder else b""
+    return held[:1] == b"\xed" and held[1:] >= b"\xa0"
 
 
 def close_payloads(stream: Stream) -> list[bytes]:
