@@ -50,7 +50,7 @@ class Pair:
         self.lines = [b"", b""]  # to the client, to the server
 
     def send(self, side: int, event: Event) -> object:
-        """Puts what an event is on the line; gives the name of what was raised, which is the same for our subclasses."""
+        """Puts what an event is on the line; gives the name of what was raised."""
         try:
             data = bytes(self.ends[side].send(event))
         except AssertionError:
