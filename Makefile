@@ -14,12 +14,14 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DONE := .venv/done
 BENCH_SHARED := $(wildcard benchmarks/c/shared/*.[ch])
 BENCH_PROGRAMS := $(patsubst benchmarks/c/%.c,build/bench/%,$(filter-out %/marks.c %/allocator.c %/mallocs.c,$(wildcard benchmarks/c/*.c)))
+KERNELS := $(addprefix native/c/,mask.c utf8.c header.c)
+SANITIZERS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h')
 
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
-.PHONY: help build demo test lint bench soak instructions recording conformance wsproto docs wheel clean
+.PHONY: help build demo test lint bench soak instructions recording conformance wsproto sanitize valgrind docs wheel clean
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -61,6 +63,13 @@ fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels  ## feed seeded streams to ev
 	@build/fuzz/kernels -max_total_time=20 -max_len=700 -verbosity=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/corpus
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
+sanitize: build/sanitize/done $(DONE)/test  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
+	@scripts/sanitize $(if $(ARGS),python -m pytest -p no:cacheprovider $(ARGS),scripts/sanitized-tests)
+
+valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, under valgrind's memcheck: half an hour
+	@scripts/system $(BIN)/python counts
+	@scripts/memcheck $(ARGS)
+
 docs: $(DONE)/core  ## write the diagrams and tables in docs/ anew from the code
 	@$(BIN)/python scripts/diagrams
 
@@ -91,6 +100,25 @@ $(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: $(DONE)/venv pyproject.toml
 	@echo '==> installing the programs of the group $*'
 	@$(PIP) install --group $*
 	@touch $@
+
+# The core once more, in a directory of its own. Cython's C sources are those of the core.
+build/sanitize/done: $(DONE)/core
+	@echo '==> compiling the core with sanitizers (a minute)'
+	@rm -rf build/sanitize && mkdir -p build/sanitize/trunkline
+	@printf '[build]\nbuild_base = build/sanitize/work\n[build_ext]\nparallel = 2\n' >build/sanitize/build.cfg
+	@DIST_EXTRA_CONFIG=build/sanitize/build.cfg TRUNKLINE_CFLAGS="$(SANITIZERS)" \
+		$(PIP) install --no-deps --no-compile --target build/sanitize/made .
+	@mv build/sanitize/made/trunkline/*.so build/sanitize/trunkline/
+	@touch $@
+
+build/native/guards: tests/native/guards.c $(KERNELS) $(wildcard native/c/*.h)
+	@mkdir -p build/native
+	@$(CC) -O2 -g -Wall -Wextra -Inative/c -o $@ $(filter %.c,$^)
+
+build/native/nomemory.so: tests/native/nomemory.c
+	@mkdir -p build/native
+	@$(CC) -O2 -g -Wall -Wextra -Wno-missing-field-initializers -shared -fPIC \
+		-I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" -o $@ $<
 
 build/bench/%.so: benchmarks/c/%.c
 	@scripts/system "$(PYTHON)" counts

@@ -61,20 +61,18 @@ cdef class Backlog:
         cdef iovec parts[PARTS]
         cdef Py_ssize_t n = 0, asked, sent
         cdef const uint8_t *data
-        cdef int count
+        cdef int count, i
         while self.left:
-            asked = count = 0
-            for owner in self._owners:
-                data = bytes_of(owner, &n)
-                if count == 0:
+            asked = 0
+            count = min(<Py_ssize_t>len(self._owners), <Py_ssize_t>PARTS)
+            for i in range(count):  # no iterator: to make one may run a finalizer, which may send
+                data = bytes_of(self._owners[i], &n)
+                if i == 0:
                     data += self._gone
                     n -= self._gone
-                parts[count].iov_base = <void *>data
-                parts[count].iov_len = <size_t>n
+                parts[i].iov_base = <void *>data
+                parts[i].iov_len = <size_t>n
                 asked += n
-                count += 1
-                if count == PARTS:
-                    break
             sent = tl_send_now(fd, parts, count)
             self._advance(sent)
             if sent < asked:

@@ -107,9 +107,9 @@ cdef class Batch:
         cdef uint8_t *out
         if n > PY_SSIZE_T_MAX - TL_HEADER_MAX:
             raise MemoryError
-        self.reserve(n + TL_HEADER_MAX)
         if keys is not None:
-            key = keys.take()
+            key = keys.take()  # may run code that sends, so before there is room for this frame
+        self.reserve(n + TL_HEADER_MAX)
         out = self._bytes + self._used
         out += tl_header_write(out, first, <uint64_t>n, key)
         if key != NULL:
@@ -145,9 +145,10 @@ cdef class Batch:
 
     cdef int put_bytes(self, const uint8_t *data, Py_ssize_t n) except -1:
         """Adds what is encoded already."""
-        self.reserve(n)
-        memcpy(self._bytes + self._used, data, n)
-        self._used += n
+        if n:  # an empty batch may have no memory yet
+            self.reserve(n)
+            memcpy(self._bytes + self._used, data, n)
+            self._used += n
         return 0
 
     cdef int shrink(self, Py_ssize_t size) noexcept:

@@ -98,12 +98,15 @@ cdef class FrameWriter:
             raise TypeError("a message is text or binary throughout: its continuation has the other type "
                             "(RFC 6455 5.4)")
         cdef unsigned wire = TL_CONTINUATION if self._sending else opcode
-        self._sending = 0 if finished else opcode
+        cdef bytes frame
         if text == NULL:
-            return self.frame(wire, data, finished)
-        if PyList_GET_SIZE(self.extensions):
-            return self.frame(wire, text[:n], finished)
-        return self._write((FIN if finished else 0) | wire, <const uint8_t *>text, n)
+            frame = self.frame(wire, data, finished)
+        elif PyList_GET_SIZE(self.extensions):
+            frame = self.frame(wire, text[:n], finished)
+        else:
+            frame = self._write((FIN if finished else 0) | wire, <const uint8_t *>text, n)
+        self._sending = 0 if finished else opcode  # what raised has begun no message
+        return frame
 
     cdef bytes frame(self, unsigned opcode, payload, bint finished):
         cdef unsigned bits = 0

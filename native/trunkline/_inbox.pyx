@@ -208,8 +208,10 @@ cdef class Done:
 # `await` asks through the slot am_send, which gives a value without raising StopIteration for it.
 
 cdef PySendResult send_receipt(PyObject *receipt, PyObject *value, PyObject **result) except PYGEN_ERROR:
-    cdef object taken = (<Receipt>receipt).take()
+    cdef object taken
     cdef PySendResult how = PYGEN_RETURN
+    result[0] = NULL  # what the slot gives if this raises
+    taken = (<Receipt>receipt).take()
     if taken is None:
         taken = (<Receipt>receipt)._future
         how = PYGEN_NEXT

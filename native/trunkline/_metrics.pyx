@@ -11,12 +11,25 @@ distribution that Akka uses.
 
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.math cimport ceil, exp, isfinite, log10, sqrt
+from libc.math cimport ceil, exp, floor, isfinite, log10, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 cdef enum:
     LONGEST = 1000  # seconds: what is longer is recorded as this; the last bucket begins at 137
+
+cdef double FAR = 4e18  # slots: their numbers and what lies between two of them are whole numbers of 64 bits
+
+
+cdef int64_t slot_of(double now, double seconds) noexcept:
+    """The number of the slot that a time belongs to; 0 for what is no time, or too far away to be one."""
+    cdef double slot = floor(now / seconds * SLOTS)
+    return <int64_t>slot if -FAR < slot < FAR else 0
+
+
+cdef int place_of(int64_t slot) noexcept:
+    """Where the slot is kept: times may be negative, places may not."""
+    return <int>((slot % SLOTS + SLOTS) % SLOTS)
 
 
 @cython.final
@@ -195,22 +208,22 @@ cdef class Window:
             raise ValueError(f"seconds is {seconds!r}, must be more than 0")
         self.seconds = seconds
         self._born = now
-        self._slot = <int64_t>(now / seconds * SLOTS)
+        self._slot = slot_of(now, seconds)
 
     cdef int _move(self, double now) noexcept:
         """Goes to the slot of now and empties those that were left out."""
-        cdef int64_t slot = <int64_t>(now / self.seconds * SLOTS)
+        cdef int64_t slot = slot_of(now, self.seconds)
         if slot - self._slot >= SLOTS:
             memset(self._slots, 0, sizeof(self._slots))
             self._slot = slot
         while self._slot < slot:  # a clock that goes backwards stays in its slot
             self._slot += 1
-            self._slots[self._slot % SLOTS] = 0
+            self._slots[place_of(self._slot)] = 0
         return 0
 
     cdef int add(self, double now, uint64_t n) noexcept:
         self._move(now)
-        self._slots[self._slot % SLOTS] += n
+        self._slots[place_of(self._slot)] += n
         return 0
 
     def total(self, double now):

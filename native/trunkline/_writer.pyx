@@ -91,6 +91,11 @@ cdef class Flusher:
                     writer.flush()
                 except Exception as error:
                     writer._on_broken(error)
+        except BaseException:
+            for writer in dirty:
+                if writer._listed:  # it was not its turn yet
+                    self.add(writer)
+            raise
         finally:
             self._running = False
 
@@ -165,9 +170,9 @@ cdef class Writer:
         if self._fd >= 0:
             self._handed = False
             try:
-                self._drain()
+                self._drain(False)
             except Exception as error:
-                self._backlog = None
+                self._give_up()
                 self._on_broken(error)
         if self._full and (self._fd < 0 or self._pending() <= self._low):
             self._make_room()
@@ -228,8 +233,10 @@ cdef class Writer:
                 self._hand_over(batch, payload, n, owner)
             else:
                 # Never past bytes that the transport still holds, nor on a loop that is closed: uvloop closes sockets
-                # with it. While the loop runs a read or a flush it is not closed.
-                if not self._handed and (self._corked or self._flusher._running or not self._flusher.loop.is_closed()):
+                # with it. While the loop runs a read or a flush it is not closed. What is asked may run a finalizer,
+                # which may send: looked at before and after.
+                if (not self._handed and (self._corked or self._flusher._running or not self._flusher.loop.is_closed())
+                        and not self._handed and not self._draining):
                     parts[0].iov_base, parts[0].iov_len = batch._bytes, <size_t>used
                     parts[1].iov_base, parts[1].iov_len = <void *>payload, <size_t>n
                     sent = tl_send_now(self._fd, parts, 2 if n else 1)
@@ -239,19 +246,31 @@ cdef class Writer:
 
     cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         """Writes to the transport, as `_write`."""
+        cdef object transport = self.transport
         self._handed = True
-        if self.transport.is_closing():
+        if transport.is_closing():
             return 0  # the line is gone, and `connection_lost` about to say so
-        if batch._used:
-            self.transport.write(PyBytes_FromStringAndSize(<const char *>batch._bytes, batch._used))
-        if n and type(owner) is bytes:
-            self.transport.write(owner)
-        elif n:
-            self.transport.write(PyBytes_FromStringAndSize(<const char *>payload, n))
+        try:
+            if batch._used:
+                transport.write(PyBytes_FromStringAndSize(<const char *>batch._bytes, batch._used))
+            if n and type(owner) is bytes:
+                transport.write(owner)
+            elif n:
+                transport.write(PyBytes_FromStringAndSize(<const char *>payload, n))
+        except BaseException:
+            self._give_up()
+            raise
         return 0
 
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
         """Keeps what the socket did not take of the batch, and of n bytes of owner behind it."""
+        try:
+            return self._keep_rest(batch, sent, n, owner)
+        except BaseException:
+            self._give_up()
+            raise
+
+    cdef int _keep_rest(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
         cdef Backlog backlog = self._backlog
         cdef Py_ssize_t gone = min(sent, batch._used)
         cdef bint kept = False
@@ -265,9 +284,8 @@ cdef class Writer:
             self._flusher.give_back(batch)
         if backlog.left > self._high:
             self._full = True
-        if not self._handed:
-            self._hand_piece()
-            self._drain()
+        if not self._handed and not self._draining:
+            self._drain(True)
         return 0
 
     cdef int _hand_piece(self) except -1:
@@ -278,16 +296,31 @@ cdef class Writer:
         self.transport.write(self._backlog.take(PIECE))
         return 0
 
-    cdef int _drain(self) except -1:
-        """Sends what waits until the transport holds a piece of it again."""
+    cdef int _drain(self, bint full) except -1:
+        """Sends what waits until the transport holds a piece of it again. full: the socket takes no more now."""
         cdef Backlog backlog
-        while self._backlog is not None and self._fd >= 0 and not self._handed:
-            backlog = self._backlog
-            backlog.send(self._fd)
-            while backlog.spent:
-                self._flusher.give_back(backlog.spent.pop())
-            if backlog.left == 0:
-                self._backlog = None
-            else:
-                self._hand_piece()
+        if self._draining:
+            return 0
+        self._draining = True
+        try:
+            while self._backlog is not None and self._fd >= 0 and not self._handed:
+                backlog = self._backlog
+                if not full:
+                    backlog.send(self._fd)
+                    while backlog.spent:
+                        self._flusher.give_back(backlog.spent.pop())
+                full = False
+                if backlog.left == 0:
+                    self._backlog = None
+                else:
+                    self._hand_piece()
+        finally:
+            self._draining = False
+        return 0
+
+    cdef int _give_up(self) except -1:
+        """Part of a frame may have left, and its rest is lost: nothing may follow, and the transport is aborted."""
+        self._drop_socket()
+        if self.transport is not None:
+            self.transport.abort()
         return 0

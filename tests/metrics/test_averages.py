@@ -137,3 +137,22 @@ def test_no_suspicion_before_two_signs_of_life():
 def test_suspicion_has_sensible_settings(options):
     with pytest.raises(ValueError, match="must be more than 0"):
         Suspicion(**options)
+
+
+@pytest.mark.parametrize("before", [-1000.0, -12.05, -0.1])
+def test_a_clock_may_begin_before_zero(before: float) -> None:
+    rates = Rates(before)
+    for step in range(100):
+        rates.add(before + step / 10, 1)
+    assert rates.total == 100
+    short, middle, long = rates.totals(before + 9.9)
+    assert (short, long) == (10, 100)
+    assert 90 <= middle <= 100
+
+
+@pytest.mark.parametrize("now", [math.nan, math.inf, -math.inf, 1e300, -1e300])
+def test_what_is_no_time_is_counted_all_the_same(now: float) -> None:
+    rates = Rates(now)
+    rates.add(now, 3)
+    rates.add(-7.0, 1)
+    assert rates.total == 4

@@ -1,0 +1,88 @@
+"""The way out when others' code runs in the middle of a write, or the write fails half-way: whole frames, or the end.
+
+A link without a loop. What its transport and loop are asked runs code that sends, as a finalizer might.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rawlink import Line
+
+LARGE = b"x" * 3_000_000
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+def once(do: Callable[[], object]) -> Callable[[], None]:
+    waiting = [do]
+    return lambda: waiting.pop()() if waiting else None
+
+
+@pytest.mark.parametrize("hook", ["loop.on_is_closed", "transport.on_asked", "transport.on_write"])
+@pytest.mark.parametrize("inner", [b"inner", b"i" * 100_000, LARGE])
+def test_code_that_sends_in_the_middle_of_a_write(ends, hook: str, inner: bytes) -> None:
+    line = Line(*ends)
+    part, name = hook.split(".")
+
+    def send() -> None:
+        line.read()
+        line.link.send_nowait(inner)
+        line.link._flush()
+        line.read()
+
+    setattr(getattr(line, part), name, once(send))
+    line.link.send_nowait(LARGE)
+    line.link.send_nowait(b"last")
+    line.link._flush()
+    received = line.received()
+    assert sorted(received, key=len) == sorted([LARGE, b"last", inner], key=len)
+    assert received.index(LARGE) < received.index(b"last")
+
+
+@pytest.mark.parametrize("hook", ["on_asked", "on_write"])
+def test_a_write_that_fails_half_way_is_the_end(ends, hook: str) -> None:
+    line = Line(*ends)
+
+    def fail() -> None:
+        raise MemoryError
+
+    setattr(line.transport, hook, once(fail))
+    with pytest.raises(MemoryError):
+        line.link.send_nowait(LARGE)
+    assert line.transport.aborted
+    line.link.send_nowait(b"lost")
+    line.link._flush()
+    assert line.received() == []  # not one whole message, and no other in its place
+
+
+def test_code_that_sends_when_masking_keys_are_drawn(ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(*ends, client=True)
+    urandom = os.urandom
+    inner = once(lambda: line.link.send_nowait(b"i" * 4000))
+
+    def draw(n: int) -> bytes:
+        inner()
+        return urandom(n)
+
+    monkeypatch.setattr("os.urandom", draw)
+    line.link.send_nowait(b"o" * 4000)  # both fill a new batch
+    line.link._flush()
+    assert sorted(line.received()) == [b"i" * 4000, b"o" * 4000]
+
+
+def test_an_empty_list_behind_an_empty_batch(ends) -> None:
+    line = Line(*ends)
+    line.link.send_many([])
+    line.link.send_many([])
+    line.link._flush()
+    assert line.received() == []

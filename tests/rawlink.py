@@ -1,0 +1,92 @@
+"""A link on a socket of its own, without a loop: what its loop and transport are asked may run code of the test's."""
+
+import contextlib
+import socket
+from collections.abc import Callable
+
+from trunkline._frames import Decoder
+from trunkline._link import Link
+from trunkline._writer import Flusher
+
+
+class Loop:
+    """What a flusher asks of a loop."""
+
+    def __init__(self) -> None:
+        self.on_is_closed: Callable[[], object] = lambda: None
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        pass
+
+    def is_closed(self) -> bool:
+        self.on_is_closed()
+        return False
+
+
+class Transport:
+    """Writes what the socket takes and keeps the rest, as asyncio's does."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.link: Link
+        self.aborted = False
+        self.on_asked: Callable[[], object] = lambda: None
+        self.on_write: Callable[[], object] = lambda: None
+        self._sock = sock
+        self._rest = b""
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        assert (high, low) == (0, 0)
+
+    def get_write_buffer_size(self) -> int:
+        return len(self._rest)
+
+    def is_closing(self) -> bool:
+        self.on_asked()
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def write(self, data: bytes) -> None:
+        self.on_write()
+        self._rest += data
+        self.flush()
+        if self._rest:
+            self.link.pause_writing()
+
+    def flush(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._rest = self._rest[self._sock.send(self._rest) :]
+
+
+class Line:
+    """A link, and the socket at the other end of its line."""
+
+    def __init__(self, ours: socket.socket, theirs: socket.socket, *, client: bool = False) -> None:
+        self.loop = Loop()
+        self.transport = Transport(ours)
+        self.link = self.transport.link = Link()
+        self.link._join(Flusher(self.loop))
+        self.link._attach(self.transport, ours.fileno(), (2**30, 0))
+        self.link._open(Decoder(client), None, write_limit=2**30)
+        self._decoder = Decoder(not client, max_size=None)
+        self._theirs = theirs
+        self._items: list[object] = []
+
+    def read(self) -> None:
+        """Reads what the socket holds, so that it takes more."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._items += self._decoder.feed(self._theirs.recv(2**20))
+
+    def received(self) -> list[object]:
+        """The messages that arrive until no byte waits on our side."""
+        waits = 1
+        while waits:
+            self.read()
+            waits = self.transport.get_write_buffer_size()
+            self.transport.flush()
+            if waits and not self.transport.get_write_buffer_size():
+                self.link.resume_writing()
+        assert self._decoder.fault is None
+        return self._items
