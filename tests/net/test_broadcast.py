@@ -175,7 +175,8 @@ async def test_whoever_does_not_wait_keeps_nothing_waiting() -> None:
         for _ in range(1000):
             assert trunkline.broadcast(there, bytes(1000), slow="wait").waiting == 1
         await settle()
-        assert (len(asyncio.all_tasks()), there[0]._waiting) == (tasks, waiting)
+        assert len(asyncio.all_tasks()) == tasks
+        assert there[0]._waiting <= waiting  # the kernel may have taken some meanwhile
 
 
 async def test_one_that_goes_while_it_is_waited_for() -> None:
