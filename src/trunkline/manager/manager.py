@@ -24,6 +24,7 @@ from trunkline.manager.events import Callbacks, Events, EventStream, StateChange
 from trunkline.manager.gate import GatePolicy
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.logs import StateLog
+from trunkline.manager.network import NetworkWatch
 from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
@@ -47,6 +48,8 @@ class ConnectionManager:
     Leaving the block closes every connection.
 
     budget: what retries pay into; the default is one for the whole process. gate, breaker: what each endpoint gets.
+    watch_network: call `network_changed` by itself when Linux tells that a reachable address or a default route has
+    come or gone; one netlink socket while there are connections, none with a `clock` or on a virtual loop.
     For tests: `clock` (default: the running loop), `rng` for the jitter, `dial` in the place of `trunkline.connect`,
     and `asleep`, the seconds that the machine has been suspended so far.
     """
@@ -62,6 +65,7 @@ class ConnectionManager:
         budget: RetryBudget | None = None,
         gate: GatePolicy | None = None,
         breaker: BreakerPolicy | None = None,
+        watch_network: bool = True,
         asleep: Callable[[], float] = time_asleep,
     ) -> None:
         self._services: dict[str, Service[Any, Any]] = {}
@@ -78,6 +82,7 @@ class ConnectionManager:
         self._totals = Totals(self._services)
         self._events.subscribe(self._totals.note)
         self._asleep = asleep
+        self._watch_network = watch_network
         self._budget = budget
         self._policies = gate or GatePolicy(), breaker or BreakerPolicy()
         self._lent: Context | None = None
@@ -87,7 +92,7 @@ class ConnectionManager:
         # A pool is kept by whoever uses it and by its members.
         self._pools: weakref.WeakValueDictionary[str, Pool[Any, Any]] = weakref.WeakValueDictionary()
         self._waiting: Counter[str] = Counter()  # callers of connect, by connection
-        self._watch: SleepWatch | None = None
+        self._watches: list[SleepWatch | NetworkWatch] = []
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -238,10 +243,11 @@ class ConnectionManager:
         return self._undelivered.subscribe(callback)
 
     def network_changed(self) -> None:
-        """Tell that the network is another one, or may be back: call it from your platform's notifier.
+        """Tell that the network is another one, or may be back.
 
         Connections that wait dial now, through the gate, and not before a Retry-After. Open links are asked for a sign
-        of life; those that give none within 5 s are replaced. When the machine was suspended this happens by itself.
+        of life; those that give none within 5 s are replaced. When the machine was suspended this happens by itself,
+        on Linux also when the network changes (`watch_network`); elsewhere call it from your platform's notifier.
         """
         if self._lent is not None:
             self._lent.endpoints.hurry()
@@ -319,8 +325,8 @@ class ConnectionManager:
         forget = functools.partial(self._forget, pool)
         shared: dict[str, Any] = {} if pool is None else {"inbox": pool.inbox, "limit": pool.limit, "member": member}
         connection: Connection[Any, Any] = Connection(service, parameters, self._context(), forget=forget, **shared)
-        if self._watch is not None:
-            self._watch.start()
+        for watch in self._watches:
+            watch.start()
         self._connections[connection.id] = connection
         self._by_service[service.name][connection.id] = connection
         return connection
@@ -335,9 +341,13 @@ class ConnectionManager:
             if budget is None:
                 # The shared one goes by the real time.
                 budget = shared_budget() if clock is None else RetryBudget(clock=clock.time)
-            clock = clock or asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
+            hears = self._watch_network and clock is None and not getattr(loop, "is_virtual", False)
+            clock = clock or loop
             endpoints = Endpoints(clock, *self._policies)
-            self._watch = SleepWatch(clock, self._woke, self._asleep)
+            self._watches.append(SleepWatch(clock, self._woke, self._asleep))
+            if hears:
+                self._watches.append(NetworkWatch(clock, self._heard))
             self._lent = Context(
                 dial=self._dial,
                 clock=clock,
@@ -356,12 +366,18 @@ class ConnectionManager:
         self._logger.info(text, slept, len(self._connections), extra=extra)
         self.network_changed()
 
+    def _heard(self) -> None:
+        extra = log_fields("manager.network_changed", count=len(self._connections))
+        self._logger.info("the network changed: %d connections are looked after", len(self._connections), extra=extra)
+        self.network_changed()
+
     def _forget(self, pool: Pool[Any, Any] | None, connection: Connection[Any, Any]) -> None:
         if self._connections.get(connection.id) is connection:
             self._totals.forget(connection)
             del self._connections[connection.id]
             del self._by_service[connection.service.name][connection.id]
-        if not self._connections and self._watch is not None:
-            self._watch.stop()
+        if not self._connections:
+            for watch in self._watches:
+                watch.stop()
         if pool is not None:
             pool.forget(connection)

@@ -30,6 +30,7 @@ EVENTS: Final[dict[str, str]] = {
     "connection.fault": "an attempt ended with an exception that is no error of a line: a fault in the program",
     "message.undecodable": "messages did not fit the service's type; they are in the quarantine",
     "manager.woke": "the machine was suspended: open links are asked for a sign of life, waiting ones dial",
+    "manager.network_changed": "addresses or default routes of the machine changed: the same",
     "service.paused": "the program paused a service: its links are closed and none is dialled",
     "service.resumed": "and resumed it",
     "dashboard.action": "a viewer of the dashboard reconnected, closed, paused or resumed something",

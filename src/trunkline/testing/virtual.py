@@ -38,6 +38,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     Raises RuntimeError when every task waits and neither a timer nor real work could ever wake one.
     """
 
+    is_virtual = True  # what listens to the machine, as for a change of its network, does not listen here
+
     def __init__(self) -> None:
         self._now = 0.0
         self._working = 0  # calls in the executor
