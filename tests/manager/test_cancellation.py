@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from wsproto.connection import ConnectionState
 
 import trunkline
 from cancelling import cancel_everywhere, nothing_left
@@ -39,7 +40,16 @@ class Bench:
         gate, budget = trunkline.GatePolicy(per_second=100_000), trunkline.RetryBudget(100_000)
         self.manager = trunkline.ConnectionManager([self.service], gate=gate, budget=budget)
 
-    def cut(self) -> None:
+    def is_whole(self, line: Any) -> bool:
+        """Whether the line has a link, and the server has the other end of it and nothing else."""
+        ends = [ws.remote_address for ws in self.server.connections if ws.state is ConnectionState.OPEN]
+        return line.websocket is not None and ends == [line.websocket.local_address]
+
+    def cut(self, line: Any) -> None:
+        """Aborts the server's end of a whole link. One that only the server takes for open, as the answer to the
+        handshake is on its way, would be cut after the line has begun to use it: another test than is meant here.
+        """
+        assert self.is_whole(line)
         for ws in tuple(self.server.connections):
             ws.abort()
 
@@ -75,9 +85,10 @@ async def test_connect(late: bool) -> None:
 async def test_a_lease(late: bool) -> None:
     async with bench() as it:
         line = await it.manager.connect(it.service)
+        await until(lambda: it.is_whole(line))
 
         async def act() -> None:
-            it.cut()
+            it.cut(line)
             await until(lambda: line.websocket is None)
             async with it.manager.lease(it.service) as leased:
                 assert line.leases == 2
@@ -85,6 +96,7 @@ async def test_a_lease(late: bool) -> None:
 
         async def after() -> None:
             it.check_idle(line)
+            await until(lambda: it.is_whole(line))
 
         assert await cancel_everywhere(act, late=late, after=after) >= 2
 
@@ -111,14 +123,15 @@ async def test_on_a_line_that_is_down_at_first(late: bool, operation: Callable[[
     """The outbox, the wait for the link, for the pong and for the reply."""
     async with bench() as it:
         line = await it.manager.connect(it.service)
+        await until(lambda: it.is_whole(line))
 
         async def act() -> None:
-            it.cut()
+            it.cut(line)
             await until(lambda: line.websocket is None)
             await operation(line)
 
         async def after() -> None:
-            await line.wait_connected()
+            await until(lambda: it.is_whole(line))
             await until(lambda: line.pending == 0 and line.health().unconfirmed == 0)
             it.check_idle(line)
 
@@ -170,16 +183,17 @@ async def test_a_pool(late: bool) -> None:
 async def test_events(late: bool) -> None:
     async with bench() as it:
         line = await it.manager.connect(it.service)
+        await until(lambda: it.is_whole(line))
 
         async def act() -> None:
             events = it.manager.events()
-            it.cut()
+            it.cut(line)
             async for change in events:
                 if change.after == "connected":
                     break
 
         async def after() -> None:
-            await line.wait_connected()
+            await until(lambda: it.is_whole(line))
 
         assert await cancel_everywhere(act, late=late, after=after) >= 1
 
