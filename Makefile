@@ -18,6 +18,9 @@ KERNELS := $(addprefix native/c/,mask.c utf8.c header.c)
 SANITIZERS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h')
 
+# Of libFuzzer, on the decoders.
+GUIDED_SECONDS ?= 60
+
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
@@ -58,9 +61,12 @@ wsproto: $(DONE)/core $(DONE)/test  ## run wsproto's own test suite against trun
 	@$(BIN)/python scripts/wsproto-tests $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels  ## feed seeded streams to every decoder and wsproto, libFuzzer's to the kernels; ARGS="--inputs 1000000 --seed 2"
-	@mkdir -p build/fuzz/corpus
+fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels build/fuzz/decoder  ## feed libFuzzer's streams to kernels and decoders, seeded ones to all and wsproto; ARGS="--inputs 1000000 --seed 2"
+	@mkdir -p build/fuzz/corpus build/fuzz/reached
 	@build/fuzz/kernels -max_total_time=20 -max_len=700 -verbosity=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/corpus
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.guided build/fuzz/seeds
+	@PYTHONPATH=tests build/fuzz/decoder -max_total_time=$(GUIDED_SECONDS) -max_len=500 -dict=tests/fuzz/native/frames.dict -verbosity=0 \
+		-print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/reached build/fuzz/seeds
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 sanitize: build/sanitize/done $(DONE)/test  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
@@ -101,15 +107,26 @@ $(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: $(DONE)/venv pyproject.toml
 	@$(PIP) install --group $*
 	@touch $@
 
-# The core once more, in a directory of its own. Cython's C sources are those of the core.
+# The core once more, in a directory of its own. Cython's C sources are those of the core. $(call compiled,NAME,FLAGS)
+define compiled
+	@rm -rf build/$1/made build/$1/work build/$1/trunkline && mkdir -p build/$1/trunkline
+	@printf '[build]\nbuild_base = build/$1/work\n[build_ext]\nparallel = 2\n' >build/$1/build.cfg
+	@DIST_EXTRA_CONFIG=build/$1/build.cfg TRUNKLINE_CFLAGS="$2" \
+		$(PIP) install --no-deps --no-compile --target build/$1/made .
+	@mv build/$1/made/trunkline/*.so build/$1/trunkline/
+	@touch $@
+endef
+
 build/sanitize/done: $(DONE)/core
 	@echo '==> compiling the core with sanitizers (a minute)'
-	@rm -rf build/sanitize && mkdir -p build/sanitize/trunkline
-	@printf '[build]\nbuild_base = build/sanitize/work\n[build_ext]\nparallel = 2\n' >build/sanitize/build.cfg
-	@DIST_EXTRA_CONFIG=build/sanitize/build.cfg TRUNKLINE_CFLAGS="$(SANITIZERS)" \
-		$(PIP) install --no-deps --no-compile --target build/sanitize/made .
-	@mv build/sanitize/made/trunkline/*.so build/sanitize/trunkline/
-	@touch $@
+	$(call compiled,sanitize,$(SANITIZERS))
+
+# Counters for libFuzzer where counted.txt says so, sanitizers everywhere.
+build/fuzz/done: export CC := clang
+build/fuzz/done: $(DONE)/core tests/fuzz/native/counted.txt
+	@scripts/system "$(PYTHON)" fuzz
+	@echo '==> compiling the core with counters and sanitizers (a minute)'
+	$(call compiled,fuzz,$(SANITIZERS) -fsanitize=fuzzer-no-link -fsanitize-coverage-allowlist=$(CURDIR)/tests/fuzz/native/counted.txt)
 
 build/native/guards: tests/native/guards.c $(KERNELS) $(wildcard native/c/*.h)
 	@mkdir -p build/native
@@ -134,3 +151,7 @@ build/fuzz/kernels: tests/fuzz/native/kernels.c $(wildcard native/c/*.[ch])
 	@scripts/system "$(PYTHON)" fuzz
 	@mkdir -p build/fuzz
 	@clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wall -Wextra -Inative/c -o $@ $< $(wildcard native/c/*.c)
+
+# libFuzzer has the main program, so that Python is a library in it.
+build/fuzz/decoder: tests/fuzz/native/decoder.c build/fuzz/done
+	@clang $(SANITIZERS) -fsanitize=fuzzer -Wall -Wextra -rdynamic -DPYTHON='"$(CURDIR)/$(BIN)/python"' -o $@ $< $$($(BIN)/python scripts/embed)

@@ -49,13 +49,13 @@ class Decoded(NamedTuple):
 # trunkline's Decoder
 
 
-def decoder(stream: Stream, limited: bool) -> Decoder:
+def decoder(stream: Stream, limited: bool, off_thread: int | None = None) -> Decoder:
     """One as the stream is set, with its limits or without any."""
     size, fragments = (stream.max_size, stream.max_fragments) if limited else (None, None)
     inflater = None
     if stream.deflate:
         inflating = InflateStream(partial(zlib.decompressobj, -15), zlib.error, stream.deflate == TAKEOVER)
-        inflater = Inflater(inflating, max_size=size)
+        inflater = Inflater(inflating, max_size=size, off_thread=off_thread)
     return Decoder(stream.client, max_size=size, max_fragments=fragments, inflater=inflater)
 
 
