@@ -85,6 +85,6 @@ async def nothing_left() -> AsyncIterator[Act]:
     async def gone() -> None:
         await until(lambda: open_files() == files and asyncio.all_tasks() <= tasks)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         yield gone
         await gone()

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-PATIENCE = 30.0  # seconds after which what should have come on the screen is taken for missing
+PATIENCE = 60.0  # seconds after which what should have come on the screen is taken for missing
 POLL = 0.05
 
 

@@ -129,7 +129,7 @@ async def test_headers_and_subprotocols(run: Any, server: Server) -> None:
 async def test_input_from_a_file(run: Any, server: Server, tmp_path: Path) -> None:
     (tmp_path / "lines").write_text("from a file\n")
     with (tmp_path / "lines").open() as file:
-        done = await (await run("connect", server.url, "--linger", "0.2", stdin=file.fileno())).finish()
+        done = await (await run("connect", server.url, "--linger", "2", stdin=file.fileno())).finish()
     assert (done.status, done.out) == (0, "from a file\n")
 
 

@@ -52,7 +52,7 @@ def check_table(out: str) -> None:
 async def test_strangers_may_look_in_at_the_port_that_was_asked_for(run: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-    command = await run("demo", "--seconds", "2", "--port", str(port))
+    command = await run("demo", "--seconds", "5", "--port", str(port))
     assert await command.read_line() == f"ready ws://127.0.0.1:{port}\n"
     async with trunkline.connect(f"ws://127.0.0.1:{port}/chat/lobby") as ws:
         while "hello" not in str(await ws.recv()):
@@ -61,7 +61,7 @@ async def test_strangers_may_look_in_at_the_port_that_was_asked_for(run: Any) ->
 
 
 async def test_a_dashboard_shows_it_meanwhile(run: Any) -> None:
-    command = await run("demo", "--seconds", "4")
+    command = await run("demo", "--seconds", "12")
     await command.read_line()
     told = re.fullmatch(r"dashboard (http://127\.0\.0\.1:\d+/#\S+)\n", await command.read_line())
     assert told

@@ -117,7 +117,7 @@ async def test_a_certificate_that_has_expired_or_soon_will(
 
 async def test_a_server_that_says_nothing(run: Any) -> None:
     async with raw(mute) as port:
-        done = await (await run("doctor", "--timeout", "0.3", f"ws://127.0.0.1:{port}/")).finish()
+        done = await (await run("doctor", "--timeout", "3", f"ws://127.0.0.1:{port}/")).finish()
     assert done.status == 14
     assert "says nothing" in done.out
 
@@ -147,10 +147,10 @@ async def test_pings_that_nobody_answers(run: Any) -> None:
         await ws.wait_closed()
 
     async with trunkline.serve(deaf, "127.0.0.1", 0, close_timeout=0.1) as server:
-        command = await run("doctor", "--timeout", "0.3", f"ws://127.0.0.1:{server.port}/")
+        command = await run("doctor", "--timeout", "3", f"ws://127.0.0.1:{server.port}/")
         done = await command.finish()
     assert done.status == 15
-    assert "no pong within 0.3 s" in done.out
+    assert "no pong within 3 s" in done.out
     assert "5.5.2" in done.out
 
 

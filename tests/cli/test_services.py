@@ -17,7 +17,7 @@ from trunkline.cli.demo.system import Figures, Machine
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 30.0  # seconds after which an answer will not come any more
+PATIENCE = 60.0  # seconds after which an answer will not come any more
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])

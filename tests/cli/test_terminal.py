@@ -104,7 +104,7 @@ async def test_doctor(pane: Pane, places: dict[str, Place], kind: str, status: i
     async with places[kind]() as port:
         await pane.start("doctor", "--timeout", "3", f"{scheme}://127.0.0.1:{port}/")
         if kind == "silent":
-            await pane.wait_for("waiting for the server to open a WebSocket: 1 s of 3")
+            await pane.wait_for("waiting for the server to open a WebSocket: ", " s of 3")
         shown = await pane.wait_for("The line")
         assert await pane.wait_end() == status
     assert words in shown
@@ -131,7 +131,7 @@ async def test_top_against_what_is_no_dashboard(
     async with places[kind]() as port:
         await pane.start("top", "--timeout", "3", f"{scheme}://127.0.0.1:{port}/#{TOKEN}")
         if kind == "silent":
-            await pane.wait_for(f"connecting to 127.0.0.1:{port}: 1 s")
+            await pane.wait_for(f"connecting to 127.0.0.1:{port}: ")
         shown = await pane.wait_for("trunkline: ")
         assert await pane.wait_end() == status
     assert words in shown

@@ -101,7 +101,7 @@ async def test_a_websocket_that_is_no_dashboard(run: Any, first: str | None, sta
         await ws.wait_closed()
 
     async with trunkline.serve(talk, "127.0.0.1", 0, subprotocols=[FEED]) as server:
-        command = await run("top", "--once", "--timeout", "0.5", f"http://127.0.0.1:{server.port}/#{TOKEN}")
+        command = await run("top", "--once", "--timeout", "3", f"http://127.0.0.1:{server.port}/#{TOKEN}")
         done = await command.finish()
     assert done.status == status
     assert words in done.err

@@ -66,11 +66,11 @@ def test_the_feed_goes_on_where_it_was(start: Start) -> None:
     first = line_of(client.stdout)
     # The port is the same, the server another: what it numbers goes on above what the client has seen.
     os.kill(server.pid, signal.SIGINT)
-    server.wait(10)
+    server.wait(60)
     start("main_feed/feed.py", "serve", url.rstrip("/").rpartition(":")[2])
     numbers = [int(line.split()[0]) for line in [first, *(line_of(client.stdout) for _ in range(4))]]
     assert numbers == sorted(set(numbers))
-    assert client.wait(10) == 0
+    assert client.wait(60) == 0
 
 
 def test_two_chat(start: Start) -> None:
@@ -83,7 +83,7 @@ def test_two_chat(start: Start) -> None:
     say(bob, "hello, ann\n")
     until(ann, "bob: hello, ann")
     until(bob, "bob: hello, ann")
-    bob.communicate(timeout=10)
+    bob.communicate(timeout=60)
     assert bob.returncode == 0
     until(ann, "Left(who='bob')")
 
@@ -95,7 +95,7 @@ def test_a_shell_in_a_terminal(start: Start) -> None:
     say(client, "echo $((6 * 7)) tty=$(tty)\n")
     assert "/dev/" in until(client, "42 tty=")
     say(client, "exit\n")
-    client.communicate(timeout=10)
+    client.communicate(timeout=60)
     assert client.returncode == 0
 
 
@@ -115,6 +115,6 @@ def test_a_terminal_without_the_token(start: Start) -> None:
     server = start("terminal/server.py", "0")
     url = line_of(server.stdout).split()[1]
     client = start("terminal/client.py", url, "wrong")
-    _, errors = client.communicate(timeout=10)
+    _, errors = client.communicate(timeout=60)
     assert client.returncode == 1
     assert "401" in errors

@@ -83,7 +83,7 @@ async def test_those_beyond_the_bound_are_turned_away_and_the_rest_go_on():
     over = asyncio.Event()
     async with (
         asyncio.timeout(60),
-        trunkline.serve(echo, "127.0.0.1", 0, open_timeout=1, max_pending_handshakes=100) as server,
+        trunkline.serve(echo, "127.0.0.1", 0, open_timeout=4, max_pending_handshakes=100) as server,
         trunkline.connect(f"ws://127.0.0.1:{server.port}/", proxy=None) as healthy,
     ):
         traffic = asyncio.create_task(talk(healthy, over))

@@ -133,8 +133,8 @@ async def test_a_server_that_hangs_up():
 async def test_a_server_that_says_nothing():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(trunkline.OpenTimeout, match=r"not open after 0\.05 s, .*handshake.*open_timeout") as caught:
-            await trunkline.connect(f"ws://127.0.0.1:{port}/", open_timeout=0.05)
+        with pytest.raises(trunkline.OpenTimeout, match=r"not open after 0\.5 s, .*handshake.*open_timeout") as caught:
+            await trunkline.connect(f"ws://127.0.0.1:{port}/", open_timeout=0.5)
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.category is Category.TIMEOUT
 

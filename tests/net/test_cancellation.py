@@ -151,8 +151,8 @@ async def test_the_timeout_of_connect_leaves_nothing():
     async with nothing_left(), await asyncio.start_server(mute, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         async with nothing_left():
-            with pytest.raises(trunkline.OpenTimeout, match=r"not open after 0\.05 s, in phase handshake"):
-                await trunkline.connect(f"ws://127.0.0.1:{port}/", open_timeout=0.05)
+            with pytest.raises(trunkline.OpenTimeout, match=r"not open after 0\.5 s, in phase handshake"):
+                await trunkline.connect(f"ws://127.0.0.1:{port}/", open_timeout=0.5)
 
 
 # An open connection

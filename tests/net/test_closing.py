@@ -189,7 +189,7 @@ async def test_a_peer_that_never_answers(line):
 
 
 async def test_a_peer_that_answers_and_keeps_the_line(line):
-    async with line(close_timeout=0.1) as (ws, peer):
+    async with line(close_timeout=1) as (ws, peer):
         closing = asyncio.create_task(ws.close())
         assert (await peer.frame()).close == (1000, "")
         peer.send_close(1000)

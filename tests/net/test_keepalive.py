@@ -390,7 +390,7 @@ async def test_a_ping_that_cannot_be_sent(line, payload, error):
 
 @pytest.mark.anyio
 async def test_nothing_is_pinged_after_our_close(line):
-    async with line(ping_interval=0.02, ping_timeout=None, close_timeout=0.2) as (ws, peer):
+    async with line(ping_interval=0.02, ping_timeout=None, close_timeout=1) as (ws, peer):
         waiting = asyncio.create_task(ws.ping(b"?"))
         while (await peer.frame()).payload != b"?":
             pass
