@@ -155,7 +155,7 @@ async def test_a_silent_proxy_is_given_up():
             await trunkline.connect("ws://server.example/", proxy=proxy, open_timeout=0.05)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://localhost", "http://", "http://localhost:port"])
+@pytest.mark.parametrize("proxy", ["socks6://localhost", "http://", "http://localhost:port"])
 async def test_no_proxy_url(proxy):
     with pytest.raises(trunkline.InvalidURI, match="proxy"):
         await trunkline.connect("ws://server.example/", proxy=proxy)

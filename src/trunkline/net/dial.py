@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from trunkline.net.proxy import Proxy, Tunnel
+from trunkline.net.socks import open_way
 from trunkline.net.uri import URI
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectError
@@ -49,9 +50,12 @@ async def dial(route: Route, make: Callable[[], WebSocket], deadline: float | No
     """A WebSocket from `make` on a transport to the server. deadline: in the loop's time, to share it between
     addresses.
     """
-    if route.proxy is not None:
-        return await _dial_through(route, route.proxy, make, deadline)
-    if route.sock is not None:
+    proxy = route.proxy
+    if proxy is not None and not proxy.is_socks:
+        return await _dial_through(route, proxy, make, deadline)
+    if proxy is not None:
+        sock = await open_way(proxy, route.uri, lambda: _connect_tcp(proxy.host, proxy.port, deadline))
+    elif route.sock is not None:
         sock = route.sock
         sock.setblocking(False)
     elif route.unix is not None:

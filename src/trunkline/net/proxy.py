@@ -1,4 +1,4 @@
-"""Tunnels through an HTTP proxy (CONNECT, RFC 9110 9.3.6)."""
+"""Proxies, as URLs and the environment name them, and tunnels through those of HTTP (CONNECT, RFC 9110 9.3.6)."""
 
 from __future__ import annotations
 
@@ -7,36 +7,64 @@ import base64
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
+from typing import Final
 
 import h11
 
-from trunkline.net.uri import DEFAULT_PORTS, URI, split_url
+from trunkline.net.uri import URI, split_url
 from trunkline.protocol.errors import InvalidURI, ProxyError
 
 __all__ = ["Proxy", "Tunnel", "find_proxy"]
 
 
+SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+PORTS: Final = {"http": 80, "https": 443} | dict.fromkeys(SCHEMES[2:], 1080)
+MOST_OCTETS: Final = 255  # of a name or a password (RFC 1929 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy to connect through. secure: TLS to the proxy itself."""
+    """A proxy to connect through.
 
-    secure: bool
+    scheme: "https" for TLS to an HTTP proxy itself; "socks4a" and "socks5h" have the proxy look the name up, "socks4"
+    and "socks5" have it looked up here. credentials: name and password.
+    """
+
+    scheme: str
     host: str
     port: int
-    authorization: bytes | None = field(repr=False)
+    credentials: tuple[str, str] | None = field(repr=False)
+
+    @property
+    def secure(self) -> bool:
+        """Whether the proxy is spoken to over TLS."""
+        return self.scheme == "https"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS, not HTTP."""
+        return self.scheme.startswith("socks")
 
     @property
     def where(self) -> str:
         """The proxy as messages name it, without credentials."""
         return f"{self.host}:{self.port}"
 
+    @property
+    def authorization(self) -> bytes | None:
+        """The credentials as HTTP wants them (RFC 7617)."""
+        if self.credentials is None:
+            return None
+        return b"Basic " + base64.b64encode(":".join(self.credentials).encode())
+
 
 def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
-    """The proxy for `uri`: the one given, with True the environment's (https_proxy, http_proxy, no_proxy), with None
-    none.
+    """The proxy for `uri`: the one given, with True the environment's (https_proxy or http_proxy, all_proxy, no_proxy),
+    with None none.
     """
     if proxy is True:
-        found = urllib.request.getproxies().get("https" if uri.secure else "http")
+        known = urllib.request.getproxies()
+        found = known.get("https" if uri.secure else "http") or known.get("all")
         if not found or urllib.request.proxy_bypass(f"{uri.host}:{uri.port}"):
             return None
         proxy = found
@@ -45,13 +73,18 @@ def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
 
 def _parse(text: str) -> Proxy:
     parts, port = split_url(text if "//" in text else f"http://{text}", "proxy")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidURI(f"proxy scheme is {parts.scheme!r}, must be http or https, with a host (proxy)")
-    authorization = None
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise InvalidURI(f"proxy scheme is {parts.scheme!r}, must be {', '.join(SCHEMES)}, with a host (proxy)")
+    credentials = None
     if parts.username is not None:
-        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-        authorization = b"Basic " + base64.b64encode(pair.encode())
-    return Proxy(parts.scheme == "https", parts.hostname, port or DEFAULT_PORTS[parts.scheme], authorization)
+        credentials = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or "")
+        if parts.scheme.startswith("socks") and not all(_is_short(part) for part in credentials):
+            raise InvalidURI("a SOCKS proxy takes a name and a password of at most 255 ASCII characters (proxy)")
+    return Proxy(parts.scheme, parts.hostname, port or PORTS[parts.scheme], credentials)
+
+
+def _is_short(text: str) -> bool:
+    return text.isascii() and len(text) <= MOST_OCTETS
 
 
 class Tunnel(asyncio.Protocol):

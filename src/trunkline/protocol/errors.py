@@ -239,10 +239,14 @@ class OpenTimeout(ConnectError, TimeoutError):
 
 
 class ProxyError(ConnectError):
-    """The proxy would not make the tunnel; `status` is its answer to CONNECT (RFC 9110 9.3.6), None if it gave none."""
+    """The proxy would not make the tunnel.
 
-    def __init__(self, message: str, status: int | None = None) -> None:
-        refused = status == 407
+    status: its answer to CONNECT (RFC 9110 9.3.6) or its SOCKS reply (RFC 1928 6); None if it gave none. refuses_us: it
+    wants other credentials, as 407 always means.
+    """
+
+    def __init__(self, message: str, status: int | None = None, *, refuses_us: bool = False) -> None:
+        refused = refuses_us or status == 407
         category = ErrorCategory.PROXY_AUTHENTICATION if refused else ErrorCategory.PROXY_FAILED
         super().__init__(message, phase="proxy", verdict=Verdict(category, not refused))
         self.status = status

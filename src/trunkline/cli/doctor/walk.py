@@ -62,8 +62,8 @@ async def walk(options: argparse.Namespace, begin: Callable[[str], object]) -> A
 
 
 def _describe_proxy(proxy: Proxy) -> Finding:
-    facts = {"proxy": proxy.where}
-    return Finding(Step.PROXY, Outcome.NOTE, f"through {proxy.where}: it looks the name up and dials", facts=facts)
+    dials = "dials" if proxy.scheme in ("socks4", "socks5") else "looks the name up and dials"
+    return Finding(Step.PROXY, Outcome.NOTE, f"through {proxy.where}: it {dials}", facts={"proxy": proxy.where})
 
 
 async def _reach(uri: URI, timeout: float, begin: Callable[[str], object]) -> AsyncIterator[Finding]:
