@@ -174,6 +174,7 @@ async def test_a_url_that_is_none(run: Any) -> None:
     done = await (await run("doctor", "http://host/")).finish()
     assert done.status == 2
     assert "must be ws or wss" in done.out
+    assert "begins with ws:// or wss://" in done.out
 
 
 OFFERS = [

@@ -1,5 +1,6 @@
 """What people may import. A name comes or goes here first, on purpose; otherwise these tests fail."""
 
+import inspect
 import types
 
 import pytest
@@ -64,3 +65,15 @@ def test_what_is_listed_has_a_docstring(module: types.ModuleType) -> None:
     ours = [name for name in module.__all__ if getattr(getattr(module, name), "__module__", "").startswith("trunkline")]
     assert ours
     assert [name for name in ours if not getattr(module, name).__doc__] == []
+
+
+def test_what_may_be_called_or_asked_of_it_has_a_docstring(module: types.ModuleType) -> None:
+    classes = [value for name in module.__all__ if inspect.isclass(value := getattr(module, name))]
+    members = {
+        f"{owner.__module__}.{owner.__qualname__}.{name}": member
+        for owner in {base for value in classes for base in value.__mro__ if base.__module__.startswith("trunkline.")}
+        for name, member in vars(owner).items()
+        if not name.startswith("_") and isinstance(member, (types.FunctionType, property, classmethod, staticmethod))
+    }
+    assert members
+    assert [name for name, member in members.items() if not inspect.getdoc(member)] == []

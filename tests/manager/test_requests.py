@@ -180,6 +180,20 @@ async def test_a_service_without_ids_takes_no_requests(line: Any) -> None:
 # Hooks
 
 
+async def test_the_hook_is_told_what_the_connection_is(clock: Any, net: Any) -> None:
+    seen: list[tuple[str, Any, Any]] = []
+
+    async def look(session: Session[Ask, Answer]) -> None:
+        seen.append((session.connection_id, session.parameters, session.metadata))
+
+    asking = Asking(clock, net, "ws://host.example/{room}", on_connected=look)
+    connection = await asking.manager.connect(asking.service, wait=False, room="lobby")
+    connection.metadata["note"] = "ours"
+    await clock.advance(0)
+    assert seen == [(connection.id, {"room": "lobby"}, {"room": "lobby", "note": "ours"})]
+    await asking.manager.close()
+
+
 async def test_the_hook_speaks_before_all_that_waits(clock: Any, net: Any) -> None:
     seen: list[tuple[int, Any]] = []
 

@@ -13,15 +13,20 @@ __all__ = ["Clock", "Signal", "Timer", "sleep", "wait_future"]
 
 
 class Timer(Protocol):
-    def cancel(self) -> None: ...
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """It shall not come. Nothing if it has come already."""
 
 
 class Clock(Protocol):
     """The part of `asyncio.AbstractEventLoop` that tells time. Monotonic, in seconds."""
 
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The reading, in seconds."""
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer: ...
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
+        """Calls `callback(*args)` in `delay` seconds, unless the timer is cancelled."""
 
 
 class Signal:
@@ -32,6 +37,7 @@ class Signal:
         self._waiters: dict[asyncio.Future[bool], None] = {}
 
     def notify(self) -> None:
+        """Wake all that wait."""
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             _settle(waiter, True)

@@ -38,7 +38,7 @@ Receives = TypeVar("Receives")
 class Connection(Generic[Sends, Receives]):
     """A typed connection to a service, which comes back by itself. Made by `ConnectionManager.connect`.
 
-    id: the service's name and the parameters. parameters: as given to `connect`.
+    id: the service's name and the parameters. service: what it is a connection to. parameters: as given to `connect`.
     metadata: the program's own notes; it starts as a copy of the parameters.
     """
 
@@ -65,6 +65,7 @@ class Connection(Generic[Sends, Receives]):
             service,
             context,
             self._meter,
+            parameters=self.parameters,
             metadata=self.metadata,
             standing=self._stand,
             inbox=inbox,

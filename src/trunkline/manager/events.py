@@ -26,19 +26,27 @@ _S = ConnectionStatus
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StateChange:
-    """One move of one connection."""
+    """One move of one connection.
+
+    before, after: from which status to which. at: when, by the manager's clock (`ConnectionManager.time`), in seconds.
+    generation: links that the connection has had, this one included.
+    issue: what caused the move; None if the program did. retry: number of the retry that comes next or is being made,
+    delay: seconds until it. downtime: seconds without a link that end with this move.
+    note: what the program asked for, where it did: "paused", "resumed", "reconnect asked for".
+    What does not apply is None.
+    """
 
     connection_id: str
     service: str
     before: ConnectionStatus
     after: ConnectionStatus
-    at: float  # the manager's clock, seconds
-    generation: int  # links that the connection has had, this one included
-    issue: ConnectionIssue | None = None  # what caused the move; None: the program did
-    retry: int | None = None  # number of the retry that comes next or is being made
-    delay: float | None = None  # seconds until it
-    downtime: float | None = None  # seconds without a link that end with this move
-    note: str | None = None  # what the program asked for, where it did: "paused", "resumed", "reconnect asked for"
+    at: float
+    generation: int
+    issue: ConnectionIssue | None = None
+    retry: int | None = None
+    delay: float | None = None
+    downtime: float | None = None
+    note: str | None = None
 
     def __repr__(self) -> str:
         return show(self)  # without what the id holds of secrets
@@ -149,6 +157,7 @@ class Events:
         self._ended = False
 
     def stream(self, limit: int) -> EventStream:
+        """Every change from now on, for one reader; ValueError for a limit below 1."""
         stream = EventStream(limit)
         if self._ended:
             stream._end()
@@ -156,9 +165,11 @@ class Events:
         return stream
 
     def subscribe(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
+        """Call it with every change. Returns what ends that."""
         return self._callbacks.subscribe(callback)
 
     def publish(self, change: StateChange) -> None:
+        """Tell all streams and callbacks."""
         for stream in tuple(self._streams):
             stream._put(change)
         self._callbacks.publish(change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from trunkline.manager.clock import wait_future
@@ -40,6 +40,7 @@ class Exchange(Generic[Sends, Receives]):
         context: Context,
         meter: Meter,
         *,
+        parameters: Mapping[str, str | int],
         metadata: dict[str, Any],
         standing: Callable[[], Standing],
         inbox: Inbox[Receives] | None = None,
@@ -57,6 +58,7 @@ class Exchange(Generic[Sends, Receives]):
         self._clock = context.clock
         self._logger = context.logger
         self._meter = meter
+        self._parameters = parameters
         self._metadata = metadata
         self._standing = standing
         self._member = member
@@ -83,6 +85,7 @@ class Exchange(Generic[Sends, Receives]):
         session = Session(
             self,
             self._id,
+            self._parameters,
             self._metadata,
             generation=self._meter.links + 1,
             position=self.reception.position,

@@ -33,6 +33,7 @@ class Inbox(Generic[Receives]):
         return len(self._messages)
 
     def put(self, message: Receives, size: int) -> None:
+        """One more; size: bytes of its payload, characters of a text. It is for the caller to stop when `is_full`."""
         self._messages.append((message, size))
         self._size += size
 
@@ -47,6 +48,7 @@ class Inbox(Generic[Receives]):
 
     @property
     def is_full(self) -> bool:
+        """Whether no more should be read for now."""
         return len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
 
 
@@ -59,6 +61,7 @@ class Quarantine:
         self._size = 0
 
     def put(self, error: DecodeError) -> None:
+        """Keep it, without its traceback; the oldest go when there are too many or they are too large."""
         # A traceback holds on to the frames it went through, and those to everything that was read with this payload.
         error.__traceback__ = None
         if error.__cause__ is not None:
@@ -70,4 +73,5 @@ class Quarantine:
             self._size -= len(self._errors.popleft().payload)
 
     def contents(self) -> tuple[DecodeError, ...]:
+        """What is kept, oldest first."""
         return tuple(self._errors)

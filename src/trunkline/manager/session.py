@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Session"]
@@ -32,6 +33,7 @@ class Session(Generic[Sends, Receives]):
         self,
         exchange: _First[Sends, Receives],
         connection_id: str,
+        parameters: Mapping[str, str | int],
         metadata: dict[str, Any],
         *,
         generation: int,
@@ -39,6 +41,7 @@ class Session(Generic[Sends, Receives]):
         member: int,
     ) -> None:
         self.connection_id = connection_id
+        self.parameters = parameters
         self.metadata = metadata
         self.generation = generation
         self.position = position

@@ -34,27 +34,37 @@ class SupportsClose(Protocol):
     """A close as a `Listener` is told of it."""
 
     @property
-    def code(self) -> int: ...
+    def code(self) -> int:
+        """The close code (RFC 6455 7.1.5)."""
 
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """The close reason."""
 
     @property
-    def initiator(self) -> Initiator | None: ...
+    def initiator(self) -> Initiator | None:
+        """Who sent the first close frame; None if nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionIssue:
-    """One thing that went wrong with a connection."""
+    """One thing that went wrong with a connection.
+
+    category: the kind of failure. message: what was seen, for people. recoverable: whether trying again can help.
+    phase: how far it had come: "credentials", "dns", "tcp", "proxy", "tls", "handshake" or "open".
+    code: close code, HTTP status (a proxy's too) or errno, as `phase` tells; None if there is none.
+    details: what else is known: the close reason; headers and body of an answer, which may hold secrets.
+    retry_after: seconds that the peer asked us to wait. initiator: who closed; None if nobody did, or nothing was open.
+    """
 
     category: ErrorCategory
     message: str
-    code: int | None = None  # close code, HTTP status (a proxy's too) or errno, as `phase` tells
+    code: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     recoverable: bool = False
-    retry_after: float | None = None  # seconds that the peer asked us to wait
+    retry_after: float | None = None
     phase: IssuePhase = "open"
-    initiator: Initiator | None = None  # who closed; None: nobody did, or nothing was open
+    initiator: Initiator | None = None
 
     def explain(self, retry: int | None = None, delay: float | None = None) -> str:
         """The issue as a sentence: with the number of the next retry and the seconds until then, if there is one."""

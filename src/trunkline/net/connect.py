@@ -51,15 +51,19 @@ def connect(
 
     uri: ws:// or wss://; a user and password in it go as Basic authorization.
     listener: takes the messages, in place of `ws.recv()` and iteration.
+    additional_headers: fields of the request, a mapping or pairs. subprotocols: those to offer, best first;
+    `ws.subprotocol` is the chosen one. origin: what Origin says, None for no such field. user_agent_header: the same
+    for User-Agent.
     ssl: a context, for wss:// in place of the default one. server_hostname: the name that the certificate must have.
     proxy: a URL, True for the environment's, None for none. unix: path of a unix socket. sock: one that is connected.
     max_redirects: how many redirects to follow, 5 at most and none by default. None leads from wss:// to ws://, and
     another origin gets neither the URL's user and password nor `additional_headers`.
     limits: limits and timeouts, as `trunkline.Settings` describes them.
 
-    Raises InvalidURI; ConnectError, with ProxyError and OpenTimeout under it, if no link comes up; HandshakeError if
-    the server answers anything but a valid 101; LocalProtocolError for fields that cannot stand in HTTP. If it is
-    cancelled, nothing is left open.
+    Raises, when called, InvalidURI, LocalProtocolError for fields that cannot stand in HTTP, and ValueError for limits
+    that cannot be or do not fit the URL; when awaited, ConnectError, with ProxyError and OpenTimeout under it, if no
+    link comes up, and HandshakeError if the server answers anything but a valid 101. If it is cancelled, nothing is
+    left open.
     """
     settings = make_settings("connect", limits)
     if not 0 <= max_redirects <= MAX_REDIRECTS:

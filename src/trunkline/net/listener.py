@@ -34,6 +34,9 @@ class Listener:
     What a callback raises is logged and ends the connection with 1011; what it sends leaves in one write when the read
     that it belongs to has been processed. After a callback has closed or aborted the connection, no message is
     delivered any more.
+
+    on_batch(ws, messages): if a subclass defines it, it is called in place of `on_message`, with the list of all
+    messages that one read completed (between two control frames).
     """
 
     __slots__ = ()  # a subclass may have slots of its own
@@ -44,9 +47,7 @@ class Listener:
     def on_message(self, ws: WebSocket, message: str | bytes) -> None:
         """A message was received: str for text, bytes for binary."""
 
-    # on_batch(self, ws, messages): if a subclass defines it, it is called in place of on_message, with the list of all
-    # messages that one read completed (between two control frames). It is not defined here, since its presence is the
-    # choice.
+    # on_batch is not defined here, since its presence is the choice.
 
     def on_close(self, ws: WebSocket, close: Close) -> None:
         """The connection has ended; called once for every on_open."""

@@ -295,12 +295,16 @@ def serve(
 ) -> Serving:
     """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
 
-    handler: a coroutine function, called with each connection; its end closes it. listener: in its place a Listener
-    class, or a callable that makes one a connection. host, port: where to listen (0 takes a free port); or unix, a
-    path; or sock. process_request: called with the WebSocket and its Request before it is accepted, and for a GET that
-    asks for no upgrade (a health check); a Response that it, or its coroutine, gives is sent in place of the 101.
-    origins: None for pages of this host and programs without an Origin, "*" for any, or a list. max_connections,
-    max_pending_handshakes: past them a connection gets 503; None for no limit. Others: see `trunkline.Settings`.
+    handler: a coroutine function, called with each connection; its end closes it, with 1011 if it raised. listener: in
+    its place a Listener class, or a callable that makes one a connection.
+    host, port: where to listen (0 takes a free port); or unix, a path; or sock, one that is bound. ssl: a context, for
+    TLS. backlog: connections that the kernel holds for us. reuse_port: other processes may listen there, too.
+    process_request: called with the WebSocket and its Request before it is accepted, and for a GET that asks for no
+    upgrade (a health check); a Response that it, or its coroutine, gives is sent in place of the 101.
+    origins: None for pages of this host and programs without an Origin, "*" for any, or a list.
+    subprotocols: those that are spoken, best first. additional_headers: fields of every 101.
+    max_connections, max_pending_handshakes: past them a connection gets 503; None for no limit.
+    limits: limits and timeouts, as `trunkline.Settings` describes them.
 
     Raises OSError if it cannot listen there; TypeError unless exactly one of handler and listener is given, and
     ValueError for a limit that cannot be, both when called.

@@ -32,6 +32,10 @@ class Settings:
     limit.
     write_limit: bytes that may wait to be sent; `send_nowait` raises SlowConsumer past it.
     compression: None; "deflate" for permessage-deflate (RFC 7692) as `trunkline.Deflate()` has it; or a Deflate.
+    logger: where the connection logs; `trunkline.net` unless another is given.
+    clock: seconds, monotonic, by which round trips are timed; `connect` and `serve` do not take it.
+
+    Raises ValueError for a value that cannot be.
     """
 
     open_timeout: float | None = 10
@@ -44,7 +48,7 @@ class Settings:
     write_limit: int = 2**20
     compression: Compression = None
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("trunkline.net"))
-    clock: Callable[[], float] = time.perf_counter  # seconds, for round-trip times
+    clock: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
         for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout"):

@@ -38,8 +38,11 @@ class WebSocket(Wire):
     """A WebSocket connection, made by `trunkline.connect` and `trunkline.serve`.
 
     It belongs to its event loop and is not thread-safe. Besides the methods here it has those of the compiled core,
-    `recv`, iteration, `batches`, `send`, `send_nowait` and `send_many`, and those of its life: `state`, `request`,
-    `response`, `subprotocol`, `close_info`, `wait_closed`, `wait_writable`, `abort` and `fail`.
+    `recv`, iteration, `batches`, `send`, `send_nowait` and `send_many`, and those of its life: `state`, `wait_closed`,
+    `wait_writable`, `abort` and `fail`.
+
+    request, response: those of the opening handshake. subprotocol: the chosen one; None for none.
+    agreement: what was agreed on compression; None for none. close_info: how it ended, a Close; None while it is open.
     """
 
     __slots__ = ()

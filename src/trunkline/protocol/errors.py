@@ -107,10 +107,12 @@ class TrunklineError(Exception):
 
     @property
     def category(self) -> ErrorCategory:
+        """What kind of failure it is."""
         return self._verdict.category
 
     @property
     def recoverable(self) -> bool:
+        """Whether trying again can help."""
         return self._verdict.recoverable
 
     def __repr__(self) -> str:
@@ -149,7 +151,7 @@ class ConnectionClosedError(ConnectionClosed):
 
 
 class RemoteProtocolError(ConnectionClosedError, wsproto.utilities.RemoteProtocolError):
-    """The peer broke RFC 6455, so we failed the connection (7.1.7) with `code`: 1002, 1003 or 1007.
+    """The peer broke RFC 6455, so we failed the connection (7.1.7) with `code`: 1002, 1007 or 1008.
 
     `event_hint` is wsproto's: the event that would tell the peer, or None.
     """
@@ -184,7 +186,7 @@ class ConnectError(TrunklineError, OSError):
     """No link came up.
 
     errno: the system's number (an EAI_ number when phase is "dns"), or None.
-    phase: how far the attempt got: "dns", "tcp", "proxy" or "tls".
+    phase: how far the attempt got: "dns", "tcp", "proxy", "tls" or "handshake".
     """
 
     def __init__(

@@ -93,6 +93,7 @@ class Flow:
         self.check_reading()
 
     def release(self) -> None:
+        """Takes one `hold` back; what has waited passes."""
         self._stalls = max(0, self._stalls - 1)
         self.pump()
 
@@ -102,6 +103,7 @@ class Flow:
         self.check_reading()
 
     def unchoke(self) -> None:
+        """The target takes more again."""
         self._is_choked = False
         self.pump()
 

@@ -161,10 +161,12 @@ class Line:
 
     @property
     def to_server(self) -> int:
+        """Bytes passed on from the client so far."""
         return self._ahead.passed
 
     @property
     def to_client(self) -> int:
+        """Bytes passed on from the server so far."""
         return self._back.passed
 
     def cut(self) -> None:

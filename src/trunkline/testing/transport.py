@@ -77,33 +77,42 @@ class SimTransport(asyncio.Transport):
     # What a protocol may ask for
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """From now on this one is told."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
+        """The one that is told."""
         assert self._protocol is not None
         return self._protocol
 
     def is_closing(self) -> bool:
+        """Whether it was closed or aborted, or has ended."""
         return self._is_closing
 
     def is_reading(self) -> bool:
+        """Whether what arrives is handed over."""
         return self._is_started and not self._is_paused and not self._is_closing
 
     def pause_reading(self) -> None:
+        """What arrives waits, and so does the other end once enough waits."""
         self._is_paused = True
 
     def resume_reading(self) -> None:
+        """Takes `pause_reading` back, from the next turn on."""
         if self._is_paused:
             self._is_paused = False
             self._loop.call_soon(self._deliver)
 
     def get_write_buffer_size(self) -> int:
+        """Bytes that were written and not yet sent."""
         return len(self._buffer)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
+        """The low-water and the high-water mark, in bytes."""
         return self._low, self._high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """The marks at which the protocol is paused and resumed; ValueError unless high >= low >= 0."""
         if high is None:
             high = 64 * 1024 if low is None else 4 * low
         low = high // 4 if low is None else low
@@ -113,6 +122,7 @@ class SimTransport(asyncio.Transport):
         self._check_pressure()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Sends as the line takes it. Raises TypeError for what is not bytes-like, RuntimeError after `write_eof`."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data is {type(data).__name__}, must be bytes-like")
         if self._is_eof_written:
@@ -124,9 +134,11 @@ class SimTransport(asyncio.Transport):
         self._check_pressure()
 
     def can_write_eof(self) -> bool:
+        """Yes."""
         return True
 
     def write_eof(self) -> None:
+        """Sends an end of file behind what was written; reading goes on."""
         if not self._is_closing and not self._is_eof_written:
             self._is_eof_written = True
             self._send()

@@ -106,6 +106,8 @@ CERTIFICATE_ADVICE: Final[dict[int, str]] = {  # by OpenSSL's X509_V_ERR numbers
 
 def advise(error: BaseException) -> str:
     """What to look at after `error`; "" if nobody knows."""
+    if isinstance(error, trunkline.InvalidURI):
+        return "An address begins with ws:// or wss://, then come host, port and path."
     cause = error.__cause__
     number = getattr(cause, "verify_code", None)
     if number is not None:
