@@ -80,7 +80,10 @@ cdef class Decoder:
 
     # Where the parser stands
     cdef int _step                         # READ_HEADER, READ_PAYLOAD, STALLED, or the end: CLOSED, DEAD
-    cdef bytes _rest                       # STALLED: what was read behind the payload that is being inflated
+    cdef bytes _rest                       # read and not parsed: behind a payload that is being inflated, or past _stop
+    cdef Py_ssize_t _rest_at               # bytes of it that are parsed all the same
+    cdef Py_ssize_t _parsed                # bytes that the last _parse took
+    cdef uint64_t _stop                    # frames_received at which parsing stops until `resume`
     cdef readonly Fault fault              # set when DEAD
     cdef uint8_t _head[TL_HEADER_MAX]      # the beginning of a header that is not all here
     cdef unsigned _head_used               # bytes of it
@@ -114,6 +117,7 @@ cdef class Decoder:
     cdef Room lend(self)
     cdef int advance(self, Py_ssize_t n, list out) except -1
     cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1
+    cdef int _keep(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _die(self) except -1
     cdef Py_ssize_t _short(self, const uint8_t *data, Py_ssize_t n) noexcept            # bytes of a header
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1          # bytes consumed
@@ -126,6 +130,7 @@ cdef class Decoder:
     cdef int _end_message(self, list out) except -1
     cdef Control _end_control(self)
     cdef Py_ssize_t resume(self, list out) except -1                                    # control frames in out
+    cdef bint is_behind(self) noexcept                                                  # what is read waits for resume
     cdef object _look(self, object message)
     cdef int _drop_body(self) except -1
     cdef int _fail(self, int code, str text) except -1

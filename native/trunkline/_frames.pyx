@@ -44,6 +44,7 @@ cdef enum:
 cdef enum:
     BODY_START = 4 * 1024 * 1024  # bytes: a body begins with what its frame announces, but with no more than this
     RSV1 = 4
+    CONTROL_WEIGHT = 8  # messages that a control frame counts as, on the way to _stop: it costs as much to handle
 
 
 def mask_variant():
@@ -126,6 +127,7 @@ cdef class Decoder:
         self.max_fragments = PY_SSIZE_T_MAX if max_fragments is None else max_fragments
         self.inflater = inflater
         self._rsv = 0 if inflater is None else RSV1
+        self._stop = <uint64_t>-1
 
     def __dealloc__(self):
         Py_XDECREF(self._body)
@@ -154,22 +156,40 @@ cdef class Decoder:
         return out
 
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        cdef Py_ssize_t controls
         self.bytes_received += <uint64_t>n
         try:
-            return self._parse(data, n, out)
+            if self._rest is not None:
+                self._keep(data, n)
+                return 0
+            controls = self._parse(data, n, out)
+            if self._parsed < n and self._step <= STALLED:
+                self._keep(data + self._parsed, n - self._parsed)
+            return controls
         except BaseException:
             self._die()  # out of memory, in the middle of anything
             raise
 
+    cdef int _keep(self, const uint8_t *data, Py_ssize_t n) except -1:
+        """Keeps what is not to be parsed yet."""
+        cdef bytes more = PyBytes_FromStringAndSize(<const char *>data, n)
+        self._rest = more if self._rest is None else self._rest[self._rest_at:] + more
+        self._rest_at = 0
+        return 0
+
+    cdef bint is_behind(self) noexcept:
+        return self._rest is not None and self._step <= READ_PAYLOAD
+
     cdef int _die(self) except -1:
         self._step = DEAD
+        self._rest = None
         self._drop_body()
         return 0
 
     cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
         cdef Py_ssize_t i = 0, controls = 0, head, length
         cdef object message
-        while i < n and self._step <= READ_PAYLOAD:
+        while i < n and self._step <= READ_PAYLOAD and self.frames_received < self._stop:
             if self._step == READ_HEADER:
                 head = self._short(data + i, n - i)
                 i += head or self._header(data + i, n - i)
@@ -192,10 +212,11 @@ cdef class Decoder:
             self._payload(data + i, length, out)
             i += length
             if self._left == 0 and self._step == READ_PAYLOAD:
-                controls += self._frame.opcode >= TL_CLOSE
+                if self._frame.opcode >= TL_CLOSE:
+                    controls += 1
+                    self._stop -= CONTROL_WEIGHT - 1
                 self._finish(out)
-        if self._step == STALLED and i < n:
-            self._rest = (self._rest or b"") + PyBytes_FromStringAndSize(<const char *>data + i, n - i)
+        self._parsed = i
         return controls
 
     cdef Py_ssize_t _short(self, const uint8_t *data, Py_ssize_t n) noexcept:
@@ -310,23 +331,25 @@ cdef class Decoder:
         return message
 
     cdef Py_ssize_t resume(self, list out) except -1:
-        """Goes on, after `inflater.work()`, with what has been read meanwhile."""
+        """Goes on with what has been read and not parsed: after `inflater.work()`, or with a new _stop."""
         cdef bytes rest = self._rest
-        if self._step != STALLED:
-            return 0
-        self._rest = None
-        self._step = READ_PAYLOAD
+        cdef Py_ssize_t at = self._rest_at, controls = 0
         try:
-            self.inflater.resume()
-            self._look(None)
-            if self._left == 0 and self._step == READ_PAYLOAD:
-                self._finish(out)
+            if self._step == STALLED:
+                self._step = READ_PAYLOAD
+                self.inflater.resume()
+                self._look(None)
+                if self._left == 0 and self._step == READ_PAYLOAD:
+                    self._finish(out)
             if rest is not None:
-                return self._parse(<const uint8_t *>PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest), out)
+                self._rest = None
+                controls = self._parse(<const uint8_t *>PyBytes_AS_STRING(rest) + at, PyBytes_GET_SIZE(rest) - at, out)
+                if at + self._parsed < PyBytes_GET_SIZE(rest) and self._step <= STALLED:
+                    self._rest, self._rest_at = rest, at + self._parsed
         except BaseException:
             self._die()
             raise
-        return 0
+        return controls
 
     cdef object _text(self, const uint8_t *data, Py_ssize_t n):
         cdef object ascii

@@ -39,10 +39,11 @@ cdef extern from *:
 
 cdef enum:
     INBOX_BYTES = 2 * 1024 * 1024  # bytes of messages (of text: characters) at which reading pauses
+    A_MESSAGE = 64                 # bytes that each of them counts for more: its object, its place in the list
 
 
 cdef Py_ssize_t size_of(object message) noexcept:
-    return PyBytes_GET_SIZE(message) if PyBytes_CheckExact(message) else PyUnicode_GET_LENGTH(message)
+    return A_MESSAGE + (PyBytes_GET_SIZE(message) if PyBytes_CheckExact(message) else PyUnicode_GET_LENGTH(message))
 
 
 @cython.final
@@ -71,8 +72,8 @@ cdef class Inbox:
         return len(self._messages) - self._taken
 
     cdef bint is_over(self) noexcept:
-        """Whether it holds more than it should and nobody is about to take from it."""
-        return self._waiter is None and self._high >= 0 and (self.count() > self._high or self._size > INBOX_BYTES)
+        """Whether it holds more than it should; more messages only if nobody is about to take from it."""
+        return self._high >= 0 and (self._size > INBOX_BYTES or (self._waiter is None and self.count() > self._high))
 
     cdef object take(self, int mode):
         """A message, or the list of all there are; None if there is none."""

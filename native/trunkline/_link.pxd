@@ -19,10 +19,15 @@ cdef class Link(Outlet):
     cdef Py_ssize_t _lent            # bytes of a body lent to the loop by get_buffer; 0: the shared buffer
     cdef bint _ended                 # no message will follow
     cdef bint _inflating             # a thread inflates; reading is paused meanwhile
+    cdef object _held                # handle of the loop that will call _read_on: nothing is read before; or None
     cdef readonly uint64_t messages_discarded  # received after we had closed
 
     # Verbs
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1
+    cdef bint _is_much(self, Py_ssize_t n, uint64_t frames) noexcept
+    cdef int _hold(self) except -1
+    cdef int _halt(self) except -1
+    cdef int _go_on(self) except -1
     cdef int _stall(self) except -1
     cdef int _fault(self, fault) except -1
     cdef int _deliver(self, list items, Py_ssize_t controls) except -1

@@ -4,6 +4,10 @@ Theory of operation. A `Link` is the protocol object that the event loop calls. 
 messages are handed to the listener, or put into the inbox, together; its `Outlet` is corked meanwhile. A large message
 of which a good part is still to come is received straight into its final bytes.
 
+Many connections share the loop, so none gets more than its part of a turn: after MAX_FRAMES frames what else was read
+waits undecoded, and nothing more is read, until the others have had theirs. A loop that reads again and again from a
+socket that has more (uvloop, 32 times 256 KB) is stopped the same way.
+
 Nothing here decides: the opening handshake, the closing handshake, timers and errors are the subclass's
 (`trunkline.net.wire`).
 """
@@ -23,6 +27,9 @@ from trunkline._writer cimport OPEN, READ_BUFFER
 cdef enum:
     RESUMED = -2        # in place of a number of bytes: parsing was stalled, and goes on
     BULK = 32 * 1024  # bytes: a payload of which so much is still to come is received straight into its body
+    MAX_FRAMES = 4096  # that one connection decodes in a turn; a control frame counts as eight
+    MANY_FRAMES = 256  # of one read: that is enough for a turn, where the loop would read again in it
+    WHOLE_READ = 192 * 1024  # bytes: after so large a read, such a loop does
 
 
 cdef class Link(Outlet):
@@ -35,6 +42,7 @@ cdef class Link(Outlet):
         messages.
         """
         self._decoder = decoder
+        decoder._stop = MAX_FRAMES
         decoder._shelf = self._flusher._shelf
         self._inbox = inbox
         self._keys = self._flusher._keys if decoder.client else None
@@ -55,6 +63,8 @@ cdef class Link(Outlet):
     def _end(self):
         """No message follows those in the inbox: whoever waits for one learns it."""
         self._ended = True
+        if self._decoder is not None:
+            self._decoder._rest = None
         if self._inbox is not None:
             self._inbox.ended = True
             self._inbox.wake()
@@ -72,20 +82,42 @@ cdef class Link(Outlet):
         """Reads on: the inbox has drained, or a closing handshake has begun, which discards messages."""
         if self._inbox is not None and self._inbox.paused:
             self._inbox.paused = False
-            if self.transport is not None and not self._inflating:
-                self.transport.resume_reading()
+            self._go_on()
 
     @property
     def _reading_paused(self):
         return self._inflating or (self._inbox is not None and self._inbox.paused)
 
+    @property
+    def _is_held(self):
+        """Reading is put off, since enough was read for now."""
+        return self._held is not None
+
+    def _read_on(self):
+        """A turn has passed: the next part of what was read, or the next read."""
+        self._held = None
+        if self._inbox is not None and not self._inbox.paused and self._inbox.is_over():
+            self._pause_reading()
+        if self._reading_paused:
+            return  # whoever ends that goes on
+        if self._decoder.is_behind():
+            self._read_chunk(NULL, RESUMED)
+        self._go_on()
+
+    def _catch_up(self):
+        """The transport is gone: what was read and not decoded is received now."""
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+        while self._decoder is not None and self._decoder.is_behind():
+            self._read_chunk(NULL, RESUMED)
+
     def _inflated(self):
         """A thread has inflated what the decoder waits for: goes on with what was read behind it."""
         self._inflating = False
-        if self.transport is not None and not self._reading_paused:
-            self.transport.resume_reading()
         if not self._ended:
             self._read_chunk(NULL, RESUMED)
+        self._go_on()
 
     # What the subclass decides, in methods of its own:
     # _inflate(inflater): calls inflater.work() in a thread, then `_inflated` here
@@ -138,12 +170,17 @@ cdef class Link(Outlet):
         cdef Decoder decoder = self._decoder
         cdef list items
         cdef Py_ssize_t controls = 0
+        cdef uint64_t before
         if decoder is None:
             self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
             return 0
         if self._ended or (decoder.fault is not None and n != RESUMED):
+            if self._adapts and n >= WHOLE_READ:
+                self._hold()
             return 0  # a parser that has failed is dead; so is what comes after a close frame
         items = []
+        before = decoder.frames_received
+        decoder._stop = before + MAX_FRAMES
         try:
             if data == NULL:
                 if n == RESUMED:
@@ -164,11 +201,39 @@ cdef class Link(Outlet):
                 self._pause_reading()
             if decoder.inflater is not None and decoder.inflater.stalled:
                 self._stall()
+            if decoder._rest is not None or self._is_much(n, decoder.frames_received - before):
+                self._hold()
         except (Exception, CancelledError) as error:
             self._corked = False
             self._on_broken(error)
         finally:
             self._corked = False
+        return 0
+
+    cdef bint _is_much(self, Py_ssize_t n, uint64_t frames) noexcept:
+        """Whether a read of n bytes with so many frames is enough for this turn, and the loop may read again in it."""
+        return frames >= MANY_FRAMES and self._adapts and (n >= WHOLE_READ or self._fd < 0)
+
+    cdef int _hold(self) except -1:
+        """Reads nothing until the next turn."""
+        if self._held is None and not self._reading_paused and self.transport is not None:
+            self._held = self._flusher.loop.call_soon(self._read_on)
+            self._halt()
+        return 0
+
+    cdef int _halt(self) except -1:
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+        return 0
+
+    cdef int _go_on(self) except -1:
+        """Reads, if nothing stands against it; what has been read comes first, in the next turn."""
+        if self.transport is None or self._held is not None or self._reading_paused:
+            return 0
+        if self._decoder is not None and self._decoder.is_behind():
+            self._held = self._flusher.loop.call_soon(self._read_on)
+        elif not self.transport.is_closing():
+            self.transport.resume_reading()
         return 0
 
     cdef int _stall(self) except -1:
@@ -177,7 +242,7 @@ cdef class Link(Outlet):
             return 0
         self._inflating = True
         if self.transport is not None:
-            self.transport.pause_reading()
+            self._halt()
         self._inflate(self._decoder.inflater)
         return 0
 
@@ -253,7 +318,7 @@ cdef class Link(Outlet):
     cdef int _pause_reading(self) except -1:
         if not self._inbox.paused and self._wire_state == OPEN and self.transport is not None:
             self._inbox.paused = True
-            self.transport.pause_reading()
+            self._halt()
         return 0
 
     cdef Inbox _box(self):

@@ -2,18 +2,213 @@
 
 import asyncio
 import ssl
+import zlib
 
 import pytest
 
 import trunkline
 from lines import connected_socket, listening_socket
 from rawpeer import BINARY, CONTINUATION, PING, PONG, TEXT, Frame, request
-from turns import until
+from turns import settle, until
 
 pytestmark = pytest.mark.anyio
 
 HIGH = 64 * 1024
 SMALL = 4096  # bytes of the kernel's buffers
+A_TURN = 4096  # frames that are decoded in one
+CONTROLS = A_TURN // 8  # control frames, which count as eight
+
+
+class Counter(trunkline.Listener):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.messages = []
+
+    def on_message(self, ws, message):
+        self.messages.append(message)
+
+
+class Gatherer(trunkline.Listener):
+    """Keeps what it is told, read by read."""
+
+    def __init__(self):
+        self.batches = []
+
+    def on_batch(self, ws, messages):
+        self.batches.append(messages)
+
+    @property
+    def messages(self):
+        return [message for batch in self.batches for message in batch]
+
+
+def numbered(peer, count):
+    """So many messages, each with its number, as they go over the wire."""
+    return b"".join(peer.encode(TEXT, b"%d" % index) for index in range(count))
+
+
+class TestTurns:
+    """What one connection decodes in one turn of the loop, however much one read brings. Reads are handed to the
+    connection in the loop's place, so that they are as large as they are meant to be.
+    """
+
+    @pytest.mark.parametrize("count", [A_TURN - 1, A_TURN, A_TURN + 1, 2 * A_TURN, 2 * A_TURN + 1])
+    async def test_messages(self, line, count):
+        async with line(max_queue=None) as (ws, peer):
+            ws._feed(numbered(peer, count))
+            for turn in range(1, 4):
+                assert ws.stats().messages_received == min(count, turn * A_TURN)
+                assert ws._is_held is (count > turn * A_TURN)
+                await asyncio.sleep(0)
+            assert [await ws.recv() for _ in range(count)] == [str(index) for index in range(count)]
+            peer.send(TEXT, b"behind")
+            assert await ws.recv() == "behind"
+
+    @pytest.mark.parametrize("opcode", [PING, PONG])
+    @pytest.mark.parametrize("count", [CONTROLS, CONTROLS + 1, 2 * CONTROLS + 1])
+    async def test_control_frames_count_as_eight(self, line, opcode, count):
+        async with line() as (ws, peer):
+            ws._feed(peer.encode(opcode, b"x") * count)
+            for turn in range(1, 4):
+                assert ws.stats().frames_received == min(count, turn * CONTROLS)
+                assert ws._is_held is (count > turn * CONTROLS)
+                await asyncio.sleep(0)
+
+    async def test_fragments(self, line):
+        async with line(max_fragments=None) as (ws, peer):
+            one = peer.encode(CONTINUATION, b"x", fin=False)
+            ws._feed(peer.encode(TEXT, b"x", fin=False) + one * A_TURN + peer.encode(CONTINUATION, b"x"))
+            assert ws.stats().frames_received == A_TURN
+            assert await ws.recv() == "x" * (A_TURN + 2)
+
+    @pytest.mark.parametrize("listener", [Counter, Gatherer])
+    async def test_in_its_turn_everybody_is_served(self, line, listener):
+        told = listener()
+        async with line(listener=told) as (ws, peer):
+            ws._feed(numbered(peer, 3 * A_TURN))
+            seen = [len(told.messages)]
+            for _ in range(3):
+                await asyncio.sleep(0)
+                seen.append(len(told.messages))
+            assert seen == [A_TURN, 2 * A_TURN, 3 * A_TURN, 3 * A_TURN]
+            assert told.messages == [str(index) for index in range(3 * A_TURN)]
+
+    async def test_nothing_is_lost_with_the_transport(self, line):
+        async with line(max_queue=None) as (ws, peer):
+            ws._feed(numbered(peer, 5 * A_TURN))
+            ws.transport.abort()
+            await ws.wait_closed()
+            assert [await ws.recv() for _ in range(5 * A_TURN)] == [str(index) for index in range(5 * A_TURN)]
+            with pytest.raises(trunkline.ConnectionClosedError):
+                await ws.recv()
+
+    async def test_a_close_frame_behind_it_is_clean(self, line):
+        async with line(max_queue=None) as (ws, peer):
+            ws._feed(numbered(peer, 3 * A_TURN) + peer.encode_close(1000))
+            assert [message async for message in ws] == [str(index) for index in range(3 * A_TURN)]
+            assert ws.close_info.clean
+
+    async def test_a_full_inbox_gets_no_more_than_one_turn_brings(self, line):
+        async with line() as (ws, peer):
+            ws._feed(numbered(peer, 2 * A_TURN + 1))
+            await settle()
+            assert ws._reading_paused
+            assert ws.stats().messages_received == A_TURN
+            got = [await ws.recv() for _ in range(A_TURN - 4)]
+            assert not ws._reading_paused
+            await settle()
+            assert ws._reading_paused
+            assert ws.stats().messages_received == 2 * A_TURN
+            got += [await ws.recv() for _ in range(A_TURN + 5)]
+            assert got == [str(index) for index in range(2 * A_TURN + 1)]
+            peer.send(TEXT, b"behind")
+            assert await ws.recv() == "behind"
+
+    async def test_what_waits_when_we_close_is_discarded_up_to_the_close_frame(self, line):
+        async with line() as (ws, peer):
+            ws._feed(numbered(peer, 3 * A_TURN) + peer.encode_close(1000))
+            ws.start_closing(1000)
+            await until(lambda: ws.close_info)
+            assert ws.close_info.clean
+            assert ws.stats().messages_discarded == 2 * A_TURN
+            assert [await ws.recv() for _ in range(A_TURN)] == [str(index) for index in range(A_TURN)]
+
+    @pytest.mark.parametrize("end", ["fail", "abort"])
+    async def test_what_waits_when_we_give_up_is_not_delivered(self, line, end):
+        told = Counter()
+        async with line(listener=told) as (ws, peer):
+            ws._feed(numbered(peer, 2 * A_TURN))
+            getattr(ws, end)(*{"fail": (1008, "no"), "abort": ()}[end])
+            await settle()
+            assert len(told.messages) == A_TURN
+
+    async def test_a_fault_behind_it_is_told_behind_it(self, line):
+        told = Counter()
+        async with line(listener=told) as (ws, peer):
+            ws._feed(numbered(peer, A_TURN + 10) + peer.encode(3))
+            assert ws.stats().errors == 0
+            await until(lambda: ws.close_info)
+            assert ws.close_info.code == 1002
+            assert len(told.messages) == A_TURN + 10
+
+    async def test_behind_a_message_that_a_thread_inflates(self, raw_client):
+        made = []
+        async with (
+            trunkline.serve(
+                trunkline.WebSocket.wait_closed,
+                "127.0.0.1",
+                0,
+                compression="deflate",
+                max_queue=None,
+                process_request=lambda ws, request: made.append(ws),
+            ) as server,
+            raw_client(server, fields=b"Sec-WebSocket-Extensions: permessage-deflate\r\n") as peer,
+        ):
+            (ws,) = made
+            stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+            large = (stream.compress(bytes(2**20)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+            for _ in range(2):
+                ws._feed(numbered(peer, A_TURN + 10) + peer.encode(BINARY, large, rsv=4) + numbered(peer, 2 * A_TURN))
+                assert [await ws.recv() for _ in range(A_TURN + 10)] == [str(index) for index in range(A_TURN + 10)]
+                assert await ws.recv() == bytes(2**20)
+                assert [await ws.recv() for _ in range(2 * A_TURN)] == [str(index) for index in range(2 * A_TURN)]
+
+    @pytest.mark.parametrize(("size", "count", "held"), [(1000, 255, False), (1000, 256, True), (700, 256, False)])
+    async def test_of_a_loop_that_reads_on_while_there_is_more(self, line, anyio_backend, size, count, held):
+        """uvloop reads 256 KB up to 32 times in a turn: one such read of many messages is enough."""
+        uvloops = anyio_backend[1].get("use_uvloop", False)
+        async with line(max_queue=None) as (ws, peer):
+            ws._feed(peer.encode(BINARY, bytes(size)) * count)
+            assert ws._is_held is (held and uvloops)
+            await asyncio.sleep(0)
+            assert not ws._is_held
+            ws.fail(1008, "no")
+            ws._feed(bytes(size * count))
+            assert ws._is_held is (size == 1000 and uvloops)
+            await until(lambda: not ws._is_held)
+
+    async def test_messages_past_2_mib_pause_whoever_waits(self, line):
+        async with line(max_queue=10_000) as (ws, peer):
+            waiting = asyncio.ensure_future(ws.recv())
+            await settle()
+            ws._feed(peer.encode(BINARY, bytes(2**20 - 64)) * 2)
+            assert not ws._reading_paused
+            ws._feed(peer.encode(BINARY))
+            assert ws._reading_paused
+            assert len(await waiting) == 2**20 - 64
+            assert len(await ws.recv()) == 2**20 - 64
+            assert not ws._reading_paused
+
+    async def test_each_message_counts_as_64_bytes_at_least(self, line):
+        async with line(max_queue=2**20) as (ws, peer):
+            for _ in range(8):
+                ws._feed(peer.encode(BINARY) * A_TURN)
+            assert not ws._reading_paused
+            ws._feed(peer.encode(BINARY))
+            assert ws._reading_paused
+            assert len(await anext(ws.batches())) == 2**15 + 1
+            assert not ws._reading_paused
 
 
 async def test_of_many_pings_in_one_read_a_few_are_answered_and_the_last(line):

@@ -45,14 +45,14 @@ async def test_reading_pauses_over_the_high_mark_and_goes_on_at_the_low_one(line
 
 async def test_reading_pauses_at_2_mib_and_goes_on_at_a_quarter_of_it(line):
     async with line(max_queue=1000) as (ws, peer):
-        await receive(ws, peer, b"x" * 2**18, 8)
+        await receive(ws, peer, b"x" * (2**18 - 64), 8)  # each message counts for 64 bytes more
         assert not ws._reading_paused
-        await receive(ws, peer, b"x", 1)
+        await receive(ws, peer, b"", 1)
         assert ws._reading_paused
         for _ in range(6):
             assert ws._reading_paused
             await ws.recv()
-        assert ws._reading_paused, "512 KiB and a byte wait"
+        assert ws._reading_paused, "512 KiB and 64 bytes wait"
         await ws.recv()
         assert not ws._reading_paused
 

@@ -215,6 +215,7 @@ class Wire(Standing, asyncio.BaseProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         opening, self._opening = self._opening, None
+        self._catch_up()
         self._detach()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
@@ -287,8 +288,8 @@ class Wire(Standing, asyncio.BaseProtocol):
         return self._decoder_view.bytes_received if self._decoder_view else 0
 
     def is_deaf(self) -> bool:
-        """Whether reading is paused, since messages wait to be taken."""
-        return self._reading_paused
+        """Whether reading is paused, since messages wait to be taken or too much came at once."""
+        return self._reading_paused or self._is_held
 
     def note_latency(self, seconds: float) -> None:
         """A ping was answered."""
