@@ -76,7 +76,7 @@ valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, und
 	@scripts/system $(BIN)/python counts
 	@scripts/memcheck $(ARGS)
 
-docs: $(DONE)/core  ## write the diagrams and tables in docs/ anew from the code
+docs: $(DONE)/core $(DONE)/test  ## write the diagrams and tables in docs/ anew from the code
 	@$(BIN)/python scripts/diagrams
 
 wheel: $(DONE)/venv  ## build a wheel into dist/

@@ -1,5 +1,6 @@
 """What the README and the pages in docs/ promise: programs run as they stand, links and targets lead somewhere."""
 
+import json
 import re
 import subprocess
 import sys
@@ -62,6 +63,12 @@ OUTPUTS = [
 @pytest.mark.parametrize(("program", "said"), OUTPUTS)
 def test_a_program_prints_what_the_page_says(program: str, said: str, tmp_path: Path) -> None:
     assert VARIES.sub("N s", run(program, tmp_path).stdout) == VARIES.sub("N s", said)
+
+
+def test_the_log_record_that_is_shown_is_the_first_that_is_written(tmp_path: Path) -> None:
+    page = ROOT / "docs/logging.md"
+    written = json.loads(run(blocks(page, "python")[0], tmp_path).stdout.splitlines()[0])
+    assert {**written, "time": ""} == {**json.loads(blocks(page, "json")[0]), "time": ""}
 
 
 def test_the_programs_whose_output_is_told_were_found() -> None:

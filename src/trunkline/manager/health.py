@@ -32,28 +32,28 @@ class Rate(NamedTuple):
 class ConnectionHealth:
     """A snapshot of one connection. Times are seconds; what is not known yet is None."""
 
-    connection_id: str
-    service: str
-    status: ConnectionStatus
+    connection_id: str  # the service's name and the parameters; secrets among them are in it, too
+    service: str  # its name
+    status: ConnectionStatus  # where it stands
 
     # Round trips of pings, over all links
-    latency: float | None  # the last one
-    latency_average: float | None  # EWMA, weight 1/8
-    latency_p50: float | None  # quantiles of all, within 1 %
-    latency_p90: float | None
-    latency_p99: float | None
+    latency: float | None  # the last round trip of a ping
+    latency_average: float | None  # EWMA of round trips, weight 1/8
+    latency_p50: float | None  # median of all round trips, within 1 %
+    latency_p90: float | None  # 90 % of the round trips took no longer
+    latency_p99: float | None  # 99 % of them
     jitter: float | None  # EWMA of |round trip - previous round trip|, weight 1/8
 
     # What it moves
     messages_per_second: float  # both ways, over the last 10 s
-    received_per_second: Rate
-    sent_per_second: Rate
+    received_per_second: Rate  # messages
+    sent_per_second: Rate  # messages
     bytes_received_per_second: Rate  # on the wire, under TLS its plaintext
-    bytes_sent_per_second: Rate
-    messages_received: int
-    messages_sent: int
-    bytes_received: int
-    bytes_sent: int
+    bytes_sent_per_second: Rate  # the same
+    messages_received: int  # of all links
+    messages_sent: int  # of all links
+    bytes_received: int  # on the wire, of all links
+    bytes_sent: int  # the same
 
     # How it holds
     error_rate: float  # share of the last 10 s that went wrong: errors / (messages + errors)
@@ -68,7 +68,7 @@ class ConnectionHealth:
 
     # What waits, and what was not delivered
     queue_depth: int  # messages in the outbox
-    queue_bytes: int  # their payloads; characters where they are text
+    queue_bytes: int  # their payloads; of a text its characters
     unconfirmed: int  # messages written to the present link, not yet known to have arrived
     dropped: int  # messages that were never written: dropped, conflated, expired, refused, or left at the end
     unknown: int  # messages that were written to a link which was lost before they were confirmed

@@ -41,7 +41,12 @@ class _Instruments:
         gauges: list[tuple[str, Observe, str, str]] = [
             ("trunkline.connections", self._states, "{connection}", "Connections by state."),
             ("trunkline.queue.messages", self._queue("queue_depth"), "{message}", "Messages in outboxes."),
-            ("trunkline.queue.bytes", self._queue("queue_bytes"), "By", "Bytes in outboxes."),
+            (
+                "trunkline.queue.bytes",
+                self._queue("queue_bytes"),
+                "By",
+                "Bytes in outboxes; of texts their characters.",
+            ),
             ("trunkline.round_trip", self._round_trips, "s", "Quantiles of the round trips of pings."),
             ("trunkline.server.connections", self._server_connections, "{connection}", "Open connections."),
         ]

@@ -61,7 +61,9 @@ class Collector(_Collector):
             _PREFIX + "failures", "Failed attempts and lost links.", labels=["service", "category"]
         )
         waiting = GaugeMetricFamily(_PREFIX + "queue_messages", "Messages in outboxes.", labels=["service"])
-        waiting_bytes = GaugeMetricFamily(_PREFIX + "queue_bytes", "Bytes in outboxes.", labels=["service"])
+        waiting_bytes = GaugeMetricFamily(
+            _PREFIX + "queue_bytes", "Bytes in outboxes; of texts their characters.", labels=["service"]
+        )
         trips = HistogramMetricFamily(_PREFIX + "round_trip_seconds", "Round trips of pings.", labels=["service"])
         for report in reports:
             for status, count in report.connections.items():
