@@ -6,7 +6,7 @@ scope hold is not counted, nor is a test that failed: its traceback holds what i
 
 What there was before a module's first test is frozen, so that a collection looks at what a test made, and no more.
 Objects that refer to nothing (batches, masking keys, histograms) are not seen by Python's collector: whoever owns one
-is, and `benchmarks.soak` holds the number of allocated blocks flat.
+is, and tests/native/test_blocks.py and `benchmarks.soak` hold the number of allocated blocks flat.
 """
 
 import asyncio
@@ -29,7 +29,9 @@ from trunkline.net import loops
 from trunkline.testing.flow import Flow
 from turns import open_files, settle
 
-CHECKED = ("tests/net/", "tests/frames/")
+FOLDERS = "frames fuzz hostile interop manager metrics native net observe promises protocol testing"
+CHECKED = tuple(f"tests/{folder}/" for folder in FOLDERS.split())  # the others test other processes, or files
+HOLDERS = {"asking", "program"}  # fixtures that end what runs in a test when they end themselves
 TRACKED = 1 << 14  # Py_TPFLAGS_HAVE_GC: the collector knows objects of the type
 COMPILED = [
     importlib.import_module(f"trunkline.{module.name}")
@@ -111,7 +113,8 @@ def watched(test: Callable[..., Awaitable[object]], found: list[str]) -> Callabl
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     test = pyfuncitem.obj
-    if inspect.iscoroutinefunction(test) and pyfuncitem.nodeid.startswith(CHECKED):
+    is_checked = pyfuncitem.nodeid.startswith(CHECKED) and HOLDERS.isdisjoint(pyfuncitem.fixturenames)
+    if inspect.iscoroutinefunction(test) and is_checked:
         found = pyfuncitem.stash[FOUND] = []
         pyfuncitem.obj = watched(test, found)
     try:

@@ -5,7 +5,7 @@ import functools
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -196,6 +196,7 @@ class FakeNet:
         self.times: list[float] = []  # when each dial began
         self.down: set[str] = set()
         self.script: list[Exception] = []
+        self.raised: list[Exception] = []
         self.links: list[FakeLink] = []
         self.dials: list[tuple[str, dict[str, Any]]] = []
         self.hangs = False
@@ -213,7 +214,8 @@ class FakeNet:
         if host in self.down:
             raise ConnectError.wrap(ConnectionRefusedError(111, "refused"), "tcp", host)
         if self.script:
-            raise self.script.pop(0)
+            self.raised.append(self.script.pop(0))
+            raise self.raised[-1]
         self.links.append(FakeLink())
         return self.link
 
@@ -224,8 +226,11 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def net(clock: FakeClock) -> FakeNet:
-    return FakeNet(clock)
+def net(clock: FakeClock) -> Iterator[FakeNet]:
+    net = FakeNet(clock)
+    yield net
+    for error in net.raised:  # modules keep theirs, which would keep all that they passed through
+        error.__traceback__ = error.__context__ = None
 
 
 @pytest.fixture
