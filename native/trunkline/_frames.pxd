@@ -125,6 +125,7 @@ cdef class Decoder:
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1
     cdef int _finish(self, list out) except -1
     cdef int _make_room(self, Py_ssize_t extra) except -1
+    cdef int _fit(self) except -1
     cdef object _whole(self, const uint8_t *data, Py_ssize_t n)                         # one unfragmented message
     cdef object _text(self, const uint8_t *data, Py_ssize_t n)                          # None after a fault
     cdef int _end_message(self, list out) except -1

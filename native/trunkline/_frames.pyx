@@ -299,7 +299,7 @@ cdef class Decoder:
         if frame.length > room and not self._deflated:  # of which inflated bytes count
             return self._fail(1009, f"message of {self._filled + frame.length} bytes or more, max_size "
                                     f"{self.max_size if self.max_size >= 0 else 'None'} (RFC 6455 7.4.1)")
-        return 0
+        return self._fit() if frame.fin else 0
 
     cdef object _whole(self, const uint8_t *data, Py_ssize_t n):
         """A message that lies whole in the chunk; None after a fault, or if it is compressed and has stalled."""
@@ -434,21 +434,36 @@ cdef class Decoder:
 
     cdef int _make_room(self, Py_ssize_t extra) except -1:
         """Grows the body for extra bytes: to what the frame announces if that is little, else in step with what has
-        arrived.
+        arrived. Where more frames are to follow it doubles, so that many small ones do not each have it copied.
         """
         cdef Py_ssize_t need = self._filled + extra  # <= max_size, checked in _begin
         cdef Py_ssize_t size = BODY_SIZE(self._body) if self._body != NULL else 0
-        cdef Py_ssize_t announced
+        cdef Py_ssize_t most = self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX // 2
+        cdef Py_ssize_t doubled
         if need <= size:
             return 0
-        announced = need + <Py_ssize_t>self._left
-        size = max(need, min(announced, max(2 * size, BODY_START)) if size <= PY_SSIZE_T_MAX // 2 else announced)
+        doubled = 2 * size if size <= PY_SSIZE_T_MAX // 2 else PY_SSIZE_T_MAX
+        size = max(need, min(need + <Py_ssize_t>self._left, max(doubled, BODY_START)))
+        if not self._frame.fin:
+            size = max(size, min(doubled, most))
         if self._body == NULL and self._shelf is not None and size >= SHELVED:
             self._body = self._shelf.take(size)
         if self._body == NULL:
             self._body = PyBytes_New(NULL, size)
         elif BODY_SIZE(self._body) < size:
             _PyBytes_Resize(&self._body, size)  # on failure it frees the body and sets it to NULL
+        return 0
+
+    cdef int _fit(self) except -1:
+        """The last frame of a message begins: gives back what the body has over. Later it may be lent, and must stay
+        where it is.
+        """
+        cdef Py_ssize_t size
+        if self._body == NULL or self._opcode == TL_TEXT:
+            return 0
+        size = self._filled + <Py_ssize_t>self._left
+        if BODY_SIZE(self._body) > size:
+            _PyBytes_Resize(&self._body, size)
         return 0
 
     cdef int _finish(self, list out) except -1:
@@ -476,9 +491,7 @@ cdef class Decoder:
         elif self._opcode == TL_TEXT:
             message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)
         else:
-            if BODY_SIZE(self._body) != self._filled:
-                _PyBytes_Resize(&self._body, self._filled)
-            message = <object>self._body
+            message = <object>self._body  # full: see _fit and _make_room
             if self._shelf is not None and self._filled >= SHELVED:
                 self._shelf.keep(message)
         self._drop_body()

@@ -1,6 +1,7 @@
 """The decoder, by tables: each case is fed whole and in steps of 1 and of 3 bytes, alone and with frames behind it."""
 
 import struct
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -257,6 +258,21 @@ def test_a_header_costs_no_memory_until_its_bytes_come() -> None:
     decoder = Decoder(False, max_size=2**40)
     decoder.feed(header(0x82, b"\xff", struct.pack("!Q", 2**40), KEY) + b"x" * 100)
     assert decoder.fault is None  # a terabyte was announced, and is not there
+
+
+@pytest.mark.parametrize("parts", range(2, 20))
+def test_a_message_in_fragments_holds_what_it_is_and_no_more(parts: int) -> None:
+    stream = b"".join(build(CONTINUATION if at else BINARY, b"x" * 50_000, fin=at == parts - 1) for at in range(parts))
+    decoder = Decoder(False)
+    tracemalloc.start()
+    try:
+        items = decoder.feed(stream)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert items == [b"x" * 50_000 * parts]
+    assert held <= 50_000 * parts + 1000
+    assert peak <= min(2 * 50_000 * parts, 2**20) + 1000
 
 
 def test_max_fragments() -> None:

@@ -58,6 +58,12 @@ PLAIN = [
     build(TEXT, "é".encode() * 5000, fin=False)[9000:] + build(CONTINUATION, b"the end"),
     build(CLOSE, b"\x03\xe8" + "schön".encode()),
 ]
+FRAGMENTS = [
+    build(BINARY, b"f" * 700, fin=False),
+    build(CONTINUATION, b"g" * 700, fin=False) * 3,
+    build(CONTINUATION, b"h" * 700) + build(TEXT, b"and", fin=False) + build(CONTINUATION, b" more" * 200, fin=False),
+    build(CONTINUATION, b"?" * 300),
+]
 SQUEEZED = [
     squeezed(TEXT, b"the same words " * 40) + squeezed(BINARY, b"x" * 200_000),
     squeezed(TEXT, "für alle ".encode() * 4000)[:100],
@@ -66,7 +72,9 @@ SQUEEZED = [
 REFUSED = [build(TEXT, b"first") + build(TEXT, b"\xff"), build(TEXT, b"ignored")]
 
 
-@pytest.mark.parametrize("chunks", [PLAIN, SQUEEZED, REFUSED], ids=["plain", "squeezed", "refused"])
+@pytest.mark.parametrize(
+    "chunks", [PLAIN, FRAGMENTS, SQUEEZED, REFUSED], ids=["plain", "fragments", "squeezed", "refused"]
+)
 def test_a_decoder(starved: Starved, chunks: list[bytes]) -> None:
     whole = decoder()
     expected = [shown(whole.feed(chunk)) for chunk in chunks]
@@ -94,6 +102,15 @@ def test_a_decoder(starved: Starved, chunks: list[bytes]) -> None:
             if not failed:
                 break
         assert n > 2 or index  # a decoder that has failed needs no memory
+
+
+@pytest.mark.parametrize("limit", [None, 10**6])
+@pytest.mark.parametrize("size", [1, 40])
+def test_a_message_in_many_fragments_takes_few_allocations(starved: Starved, size: int, limit: int | None) -> None:
+    first, more, last = (build(opcode, b"x" * size, fin=fin) for opcode, fin in ((2, False), (0, False), (0, True)))
+    wire = first + more * 20_000 + last
+    failed, items = starved(100, Decoder(False, max_size=limit, max_fragments=None).feed, wire)
+    assert (failed, items) == (False, [b"x" * (20_002 * size)])
 
 
 MESSAGES = ["short", "für alle", b"\x00" * 5000, bytearray(b"changing"), "ascii" * 20_000]

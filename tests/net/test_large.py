@@ -65,14 +65,17 @@ async def test_a_large_message_that_comes_in_dribs(line, kind):
         assert await ws.recv() == (payload if kind == BINARY else payload.decode())
 
 
-async def test_large_fragments_with_control_frames_between(line):
-    parts = [os.urandom(100_000) for _ in range(4)]
+@pytest.mark.parametrize("kind", [BINARY, TEXT])
+@pytest.mark.parametrize("count", range(2, 8))
+async def test_large_fragments_with_control_frames_between(line, kind, count):
+    parts = [os.urandom(50_000).hex().encode() for _ in range(count)]
     async with line() as (ws, peer):
         for index, part in enumerate(parts):
-            peer.send(CONTINUATION if index else BINARY, part, fin=index == 3)
+            peer.send(CONTINUATION if index else kind, part, fin=index == count - 1)
             peer.send(9, b"?")
-        assert await ws.recv() == b"".join(parts)
-        assert [(await peer.frame()).payload for _ in range(4)] == [b"?"] * 4
+        whole = b"".join(parts)
+        assert await ws.recv() == (whole if kind == BINARY else whole.decode())
+        assert [(await peer.frame()).payload for _ in range(count)] == [b"?"] * count
 
 
 async def test_a_large_text_with_its_last_byte_wrong(line):
