@@ -24,7 +24,7 @@ cdef class InflateStream:
 
     cdef int give(self, bytes data) except -1          # when all that was given before is taken
     cdef bytes take(self, Py_ssize_t most)             # None when all is taken
-    cdef int finish(self) except -1                    # the tail is taken: is this where a message can end?
+    cdef int finish(self) except -1                    # when all is taken: is this where a message can end?
     cdef bint _ends_cleanly(self) except -1
 
 
@@ -41,7 +41,6 @@ cdef class Inflater:
     cdef PyObject *_body                  # owned: a bytes object being filled, or NULL; freed in __dealloc__
     cdef Py_ssize_t _filled               # bytes of it that are set
     cdef tl_utf8 _utf8                    # a text's state at its last byte
-    cdef bint _tailed                     # its tail was given already
     cdef Py_ssize_t _inline               # bytes of it that were inflated here
     cdef bint _away                       # a thread works on it, or nothing more may stall
     cdef list _waiting                    # payload that came behind what a thread is to inflate

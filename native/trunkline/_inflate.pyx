@@ -65,12 +65,9 @@ cdef class InflateStream:
         self.give(payload)
         return self._collect(pieces, most)
 
-    def end(self, Py_ssize_t most):
-        """What the end of a message brings, as `inflate`. Raises CorruptData if a message cannot end here."""
-        cdef bytes rest = self.inflate(self._tail, most)
-        if len(rest) <= most:
-            self.finish()
-        return rest
+    def end(self):
+        """The message has ended, and all that it becomes was given. Raises CorruptData if it cannot end here."""
+        self.finish()
 
     def _collect(self, list pieces, Py_ssize_t most):
         cdef Py_ssize_t room = most + 1
@@ -120,8 +117,12 @@ cdef class InflateStream:
         return None
 
     cdef int finish(self) except -1:
-        """The message has ended: raises CorruptData if it has done so in the middle of a block."""
-        cdef bint clean = self._ends_cleanly()
+        """All that was given is taken, and the message has ended: raises CorruptData if that was in the middle of a
+        block. Such a block can take the tail for content, so the tail is given by itself, and nothing may come of it.
+        """
+        cdef bint clean
+        self.give(self._tail)
+        clean = self.take(1) is None and self._ends_cleanly()
         self._ends = 0
         if not self._keeps:
             self._stream = None
@@ -165,7 +166,6 @@ cdef class Inflater:
         self._opcode = opcode
         self._filled = 0
         self._utf8 = 0
-        self._tailed = False
         self._inline = 0
         return 0
 
@@ -195,20 +195,16 @@ cdef class Inflater:
 
     cdef object whole(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key):
         """A message whose payload is all here; None after a fault, or if it has stalled."""
-        cdef bytes tail = self._stream._tail
-        cdef Py_ssize_t extra = PyBytes_GET_SIZE(tail)
         cdef bytes payload, piece
-        if n > SLICE:
+        if n == 0 or n > SLICE:
             self.give(data, n, key, 0)
             return None if self.stalled or self.code else self.end()
         self.deflated_bytes += <uint64_t>n
-        self._tailed = True
-        payload = PyBytes_FromStringAndSize(NULL, n + extra)
+        payload = PyBytes_FromStringAndSize(NULL, n)
         if key != NULL:
             tl_mask(<uint8_t *>PyBytes_AS_STRING(payload), data, n, key, 0)
         else:
             memcpy(PyBytes_AS_STRING(payload), data, n)
-        memcpy(PyBytes_AS_STRING(payload) + n, PyBytes_AS_STRING(tail), extra)
         self._stream.give(payload)
         piece = self._take()
         if piece is not None and self._stream._input is None and (
@@ -236,12 +232,6 @@ cdef class Inflater:
 
     cdef object end(self):
         """The message; None after a fault."""
-        if not self._tailed:
-            self._tailed = True
-            self._stream.give(self._stream._tail)
-            self._away = True  # a few bytes: not worth a thread
-            self._drain()
-            self._away = False
         if self.code or not self._finish():
             return None
         if self._opcode == TL_TEXT and self._utf8:

@@ -13,7 +13,7 @@ import pytest
 
 from rawframes import build
 from trunkline._frames import Control, Decoder
-from trunkline._inflate import Inflater, InflateStream
+from trunkline._inflate import END, TAIL, Inflater, InflateStream
 from trunkline.protocol.backends import Backend, find_backend
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -54,6 +54,28 @@ def fragments(opcode: int, payload: bytes, *at: int) -> list[bytes]:
         build(CONTINUATION if index else opcode, part, rsv=0 if index else RSV1, fin=index == len(parts) - 1)
         for index, part in enumerate(parts)
     ]
+
+
+def stored(data: bytes, more: int, *, final: bool = False) -> bytes:
+    """A stored block (RFC 1951 3.2.4) that announces so many bytes more than there are."""
+    size = len(data) + more
+    return bytes([final]) + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little") + data
+
+
+def taker() -> bytes:
+    """A block (RFC 1951 3.2.7) that has not ended, to whose codes the tail is "aaaaaaaab" and the end of the block.
+
+    The codes: a 00, b 01, c 10, d 110, and so on to p, 14 ones and a zero; 15 ones end the block. It breaks off behind
+    a single 0; what follows is 16 zeros and 16 ones.
+    """
+    lengths = [0] * 258
+    lengths[ord("a") : ord("p") + 1] = [2, 2, *range(2, 16)]
+    lengths[256] = 15
+    bits = "0" + "01" + "00000" + "00000" + "1111"  # not the last one; own codes; 257 of them, one distance, 19 lengths
+    bits += "000" * 3 + "001" * 16  # a length from 0 to 15 takes four bits
+    bits += "".join(f"{length:04b}" for length in lengths)
+    bits += "110" * (-(len(bits) + 1) % 8 * 3 % 8) + "0"
+    return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
 
 
 RANDOM = os.urandom(3000)
@@ -115,6 +137,21 @@ CASES = [
     Case("cut short", [squeezed(BINARY, deflate(RANDOM)[:-1000])], [], 1007),
     Case("cut in the middle of a block", [squeezed(TEXT, HELLO[:4])], [], 1007),
     Case("a final block without what must follow it", [squeezed(TEXT, bytes.fromhex("f348cdc9c90700"))], [], 1007),
+    Case("a stored block that takes the tail", [squeezed(BINARY, stored(b"Hello", 4))], [], 1007),
+    Case("a final one that takes it", [squeezed(BINARY, stored(b"Hello", 4, final=True))], [], 1007),
+    Case("a final one that takes what follows it, too", [squeezed(BINARY, stored(b"Hello", 6, final=True))], [], 1007),
+    Case("one that takes it, far behind", [squeezed(BINARY, stored(RANDOM * 20, 4))], [], 1007),
+    Case("one that takes it, in frames", fragments(BINARY, stored(b"Hello", 4), 1, 5, 7), [], 1007),
+    Case(
+        "one that takes it, with a good message first",
+        [squeezed(TEXT, HELLO), squeezed(BINARY, stored(b"x", 4))],
+        ["Hello"],
+        1007,
+    ),
+    Case("codes that take the tail", [squeezed(TEXT, taker())], [], 1007),
+    Case("one whose last bytes are those of a tail", [squeezed(BINARY, deflate(TAIL + END))], [TAIL + END]),
+    Case("the same, stored", [squeezed(BINARY, deflate(TAIL, level=0))], [TAIL]),
+    Case("the same, and a final block", [squeezed(BINARY, stored(TAIL + END, 0, final=True) + b"\0")], [TAIL + END]),
     Case("no UTF-8", [squeezed(TEXT, deflate(b"good \xff bad"))], [], 1007),
     Case("no UTF-8, far behind", [squeezed(TEXT, deflate(b"x" * 300_000 + b"\xed\xa0\x80"))], [], 1007),
     Case("a character cut off", [squeezed(TEXT, deflate("é".encode()[:1]))], [], 1007),
@@ -127,8 +164,8 @@ CASES = [
 ]
 
 KEEPING = {"7.2.3.2, sharing the window"}  # cases that refer to a message before them
-# Where the window is kept, isal cannot say whether a block is half done; the message after it would show it.
-BLIND = {"cut in the middle of a block", "cut short", "no payload at all", "a final block without what must follow it"}
+# Where the window is kept, isal cannot say whether a block has only begun; the message after it would show it.
+BLIND = {"no payload at all", "a final block without what must follow it"}
 
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:
@@ -182,9 +219,9 @@ def test_a_window_of_every_size_is_read(bits: int, backend: Backend) -> None:
 
 
 def test_what_was_cut_short_may_show_with_the_next_message_only() -> None:
-    wire = squeezed(TEXT, HELLO[:4]) + squeezed(TEXT, bytes.fromhex("ffffff"))
-    _, decoder = decode([wire], find_backend("isal"), keeps=True)
-    assert decoder.fault.code == 1007
+    wire = squeezed(TEXT, b"") + squeezed(TEXT, bytes.fromhex("ffffff"))
+    got, decoder = decode([wire], find_backend("isal"), keeps=True)
+    assert (got, decoder.fault.code) == ([""], 1007)
 
 
 @pytest.mark.parametrize(("size", "limit"), [(0, 0), (1, 1), (1, 0), (2, 1), (100_000, 100_000), (100_001, 100_000)])

@@ -163,16 +163,12 @@ def our_deflate(stream: Stream) -> list[Extension]:
 
 
 class Zlib(Extension):
-    """RFC 7692 as it is written, on zlib: the oracle for compressed messages.
-
-    lax: what shows the end of a message is inflated with it, so that a block which has not ended takes it for content.
-    """
+    """RFC 7692 as it is written, on zlib: the oracle for compressed messages."""
 
     name = "oracle"
 
-    def __init__(self, keeps: bool, lax: bool = False) -> None:
+    def __init__(self, keeps: bool) -> None:
         self.keeps = keeps
-        self.lax = lax
         self.stream: Any = None
         self.compressed = False  # the message under way
         self.begun = False  # some of it has come: wsproto reads a header again until its masking key is there
@@ -211,13 +207,10 @@ class Zlib(Extension):
         if not compressed:
             return None
         try:
-            data = self.inflate(TAIL + END if self.lax else TAIL)
-            clean = self.stream is None or (not self.lax and self.probe())
+            clean = self.end()
         except zlib.error:
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
-        if not self.keeps:
-            self.stream = None
-        return data if clean else CloseReason.INVALID_FRAME_PAYLOAD_DATA
+            clean = False
+        return None if clean else CloseReason.INVALID_FRAME_PAYLOAD_DATA
 
     def inflate(self, data: bytes) -> bytes:
         """What data becomes. After a final block a new stream begins (7.2.3.4)."""
@@ -229,6 +222,13 @@ class Zlib(Extension):
                 break
             data, self.stream = self.stream.unused_data, None
         return out
+
+    def end(self) -> bool:
+        """Whether a message can end here: what its sender left out is an empty block, and no content of another."""
+        clean = not self.inflate(TAIL) and (self.stream is None or self.probe())
+        if not self.keeps:
+            self.stream = None
+        return clean
 
     def probe(self) -> bool:
         """Whether the stream stands between two blocks: it can end there."""
@@ -244,8 +244,8 @@ def wsproto_events(stream: Stream) -> Any:
     return wsproto.connection.Connection(ROLES[stream.client], theirs_deflate(stream))
 
 
-def wsproto_on_zlib(stream: Stream, lax: bool = False) -> Any:
-    extensions = [Zlib(stream.deflate == TAKEOVER, lax)] if stream.deflate else []
+def wsproto_on_zlib(stream: Stream) -> Any:
+    extensions = [Zlib(stream.deflate == TAKEOVER)] if stream.deflate else []
     return wsproto.frame_protocol.FrameProtocol(stream.client, extensions)
 
 

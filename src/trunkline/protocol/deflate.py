@@ -244,12 +244,12 @@ class PerMessageDeflate(Extension):
             return data
         return self._inflate(bytes(data))
 
-    def frame_inbound_complete(self, proto: Any, fin: bool) -> bytes | CloseReason | None:
-        """What the end of a message adds to it, or a close code."""
+    def frame_inbound_complete(self, proto: Any, fin: bool) -> CloseReason | None:
+        """The end of a frame adds nothing to its message; the close code (1007) if the message cannot end here."""
         if not (fin and self._is_data and self._incoming):
             return None
         self._incoming = None
-        return self._inflate(None)
+        return self._end_inflating()
 
     def frame_outbound(self, proto: Any, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool) -> tuple[RsvBits, bytes]:
         """A frame's bits and payload: compressed from the threshold on, of a fragmented message by its first part."""
@@ -268,14 +268,23 @@ class PerMessageDeflate(Extension):
             return rsv, data
         return RsvBits(True, rsv.rsv2, rsv.rsv3), self._part(data, False) if whole is None else whole
 
-    def _inflate(self, data: bytes | None) -> bytes | CloseReason:
-        """What payload becomes, or, for None, the end of a message."""
+    def _inflate_stream(self) -> InflateStream:
         if self._inflating is None:
             assert self.agreement is not None
             self._inflating = self.agreement.inflate_stream()
+        return self._inflating
+
+    def _end_inflating(self) -> CloseReason | None:
+        try:
+            self._inflate_stream().end()
+        except CorruptData:
+            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+        return None
+
+    def _inflate(self, data: bytes) -> bytes | CloseReason:
         most = sys.maxsize - 1 if self.max_size is None else self.max_size - self._inflated
         try:
-            out = self._inflating.end(most) if data is None else self._inflating.inflate(data, most)
+            out = self._inflate_stream().inflate(data, most)
         except CorruptData:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
         self._inflated += len(out)
