@@ -30,6 +30,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     PIECE = 32 * 1024   # bytes that are inflated in one call; zlib's module joins none of its blocks up to this
+    LAST_PIECE = 8 * 1024  # the same where fewer than LAST bytes may follow: what the body may have, it has by then
+    LAST = 128 * 1024
     SLICE = 8 * 1024    # bytes of payload that are inflated in one call: what is left of them, zlib's module copies
     BODY_START = 4096   # bytes of a new body
     MAX_ENDS = 1024     # final blocks in a message: each costs a decompressor
@@ -212,6 +214,7 @@ cdef class Inflater:
             return self._only(piece)
         if piece is not None:
             self._store(piece)
+            piece = payload = None
             self._drain()
         return None if self.stalled or self.code else self.end()
 
@@ -241,16 +244,12 @@ cdef class Inflater:
 
     def work(self):
         """Inflates what has been given since it stalled, wherever this is called: it touches nothing else."""
-        cdef list waiting
         self._away = True
         try:
             self._drain()
             while self._waiting and not self.code:
-                waiting, self._waiting = self._waiting, []
-                for piece in waiting:
-                    if not self.code:
-                        self._stream.give(piece)
-                        self._drain()
+                self._stream.give(self._waiting.pop(0))
+                self._drain()
         finally:
             self._away = False
 
@@ -263,8 +262,13 @@ cdef class Inflater:
     cdef bytes _take(self):
         """The next piece of the message, with at most one byte more than it may have; None if there is none now."""
         cdef Py_ssize_t most = PIECE
-        if self.max_size >= 0 and self.max_size - self._filled < PIECE:
-            most = self.max_size - self._filled + 1
+        cdef Py_ssize_t left
+        if self.max_size >= 0:
+            left = self.max_size - self._filled
+            if left < LAST and self._body != NULL:
+                most = LAST_PIECE
+            if left < most:
+                most = left + 1
         try:
             return self._stream.take(most)
         except CorruptData as error:
@@ -282,6 +286,7 @@ cdef class Inflater:
             if piece is None:
                 return 0
             self._store(piece)
+            piece = None  # before the next one is made
         return 0
 
     cdef int _store(self, bytes piece) except -1:
