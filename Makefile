@@ -64,10 +64,17 @@ wsproto: $(DONE)/core $(DONE)/test  ## run wsproto's own test suite against trun
 fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels build/fuzz/decoder  ## feed libFuzzer's streams to kernels and decoders, seeded ones to all and wsproto; ARGS="--inputs 1000000 --seed 2"
 	@mkdir -p build/fuzz/corpus build/fuzz/reached
 	@build/fuzz/kernels -max_total_time=20 -max_len=700 -verbosity=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/corpus
+	@rm -rf build/fuzz/seeds
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.guided build/fuzz/seeds
 	@PYTHONPATH=tests build/fuzz/decoder -max_total_time=$(GUIDED_SECONDS) -max_len=500 -dict=tests/fuzz/native/frames.dict -verbosity=0 \
-		-print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/reached build/fuzz/seeds
+		-detect_leaks=0 -print_funcs=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/reached build/fuzz/seeds
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
+
+.PHONY: replay
+replay: $(DONE)/core $(DONE)/test build/fuzz/decoder  ## feed the decoders, compiled with sanitizers, what libFuzzer has reached so far
+	@rm -rf build/fuzz/seeds
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.guided build/fuzz/seeds
+	@PYTHONPATH=tests build/fuzz/decoder -runs=0 -max_len=500 -verbosity=0 -detect_leaks=0 -print_funcs=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/seeds
 
 sanitize: build/sanitize/done $(DONE)/test  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
 	@scripts/sanitize $(if $(ARGS),python -m pytest -p no:cacheprovider $(ARGS),scripts/sanitized-tests)

@@ -1,9 +1,15 @@
 """One input of libFuzzer's through every decoder (`native/decoder.c` embeds this), and the inputs it begins with.
 
+    python -m fuzz.guided DIRECTORY           writes those that libFuzzer begins with
+    python -m fuzz.guided DIRECTORY --keep    keeps what is there, merged by libFuzzer, for all runs to come
+
 Theory of operation. An input is `HEAD` bytes of settings and a stream. A mask would hide the stream from libFuzzer,
-whose mutations know no key, so half of what goes towards a server is written without masks, and masked here.
+whose mutations know no key, so half of what goes towards a server is written without masks, and masked here. Inputs
+stay short, since most of an input's time goes into feeding it byte by byte; what only large messages reach is reached
+by streams whose messages are stretched here, and go through decoders whole and split.
 """
 
+import argparse
 import json
 import sys
 import zlib
@@ -12,21 +18,33 @@ from itertools import chain
 from pathlib import Path
 
 from fuzz import links, sides
-from fuzz.check import Unexplained, check, headers
-from fuzz.streams import BINARY, LIMITS, NO_TAKEOVER, PING, PLAIN, TAKEOVER, Stream, block
+from fuzz.check import Unexplained, check, headers, limited_drop_in, same_however_split
+from fuzz.streams import BINARY, CLOSE, LIMITS, NO_TAKEOVER, PING, PLAIN, TAKEOVER, Stream, block
 
 HEAD = 5  # bytes: flags, limits, and where it is cut
-CLIENT, MASKED_HERE, DEFLATES, CUTS = 1, 2, 2, 4  # flags: two bits, and the places of two numbers of two bits
+CLIENT, MASKED_HERE, STRETCHED = 1, 2, 64  # flags
+DEFLATES, CUTS = 2, 4  # and between them two numbers of two bits
+STRETCH = 1024  # times
 KINDS = [PLAIN, TAKEOVER, NO_TAKEOVER, PLAIN]
 ALL_LIMITS: list[tuple[int | None, int | None]] = [(None, None), *LIMITS]
-FOUND = Path(__file__).parent / "corpus" / "found.jsonl"
+CORPUS = Path(__file__).parent / "corpus"
+FOUND, REACHED = CORPUS / "found.jsonl", CORPUS / "reached.txt"
+# Compressed messages to be stretched, in stored blocks, each of which ends a stream (1) or not.
+LARGE = [
+    Stream(b"\xc2\x50" + (bytes((final,)) + b"\5\0\xfa\xffhello") * 8, True, deflate, ())
+    for final in (0, 1)
+    for deflate in (TAKEOVER, NO_TAKEOVER)
+]
 
 
 def one_input(data: bytes) -> None:
     """Raises for whatever decoders should not have made of it, and prints the stream, for the corpus."""
     stream = stream_of(data)
     try:
-        check(stream)
+        if any(flags & STRETCHED for flags in data[:1]):
+            same_if_large(stream)
+        else:
+            check(stream)
         same_on_a_link(stream)
         stays_dead(stream)
     except BaseException:
@@ -38,10 +56,13 @@ def stream_of(data: bytes) -> Stream:
     """What an input stands for; any bytes are one."""
     flags, limits, *cuts = data[:HEAD].ljust(HEAD, b"\0")
     client, body = bool(flags & CLIENT), data[HEAD:]
+    max_size, max_fragments = ALL_LIMITS[limits % len(ALL_LIMITS)]
+    if flags & STRETCHED:
+        body, max_size = stretched(body), STRETCH * (2**20 if max_size is None else max_size)
     if not client and flags & MASKED_HERE:
         body = masked(body)
     places = sorted(cut * (len(body) + 1) >> 8 for cut in cuts[: flags >> CUTS & 3])
-    return Stream(body, client, KINDS[flags >> DEFLATES & 3], tuple(places), *ALL_LIMITS[limits % len(ALL_LIMITS)])
+    return Stream(body, client, KINDS[flags >> DEFLATES & 3], tuple(places), max_size, max_fragments)
 
 
 def input_of(stream: Stream, flags: int = 0) -> bytes:
@@ -62,6 +83,26 @@ def masked(data: bytes) -> bytes:
         out += frame + key
         out += bytes(byte ^ key[index & 3] for index, byte in enumerate(data[body:end])) if key else data[body:end]
     return bytes(out + data[at:])
+
+
+def stretched(data: bytes) -> bytes:
+    """The data with the payload of every message that has no mask repeated."""
+    out, at = bytearray(), 0
+    for start, body, end, first, length in headers(data):
+        at = min(end, len(data))
+        if first & 15 >= CLOSE or data[start + 1] & 0x80 or end > len(data) or not 0 < length * STRETCH >= 65536:
+            out += data[start:at]
+        else:
+            out += bytes((first, 127)) + (length * STRETCH).to_bytes(8, "big") + data[body:end] * STRETCH
+    return bytes(out + data[at:])
+
+
+def same_if_large(stream: Stream) -> None:
+    """What of `check` takes no step for each byte."""
+    whole = sides.decode(stream, [stream.data], limited=True)
+    same_however_split(stream, whole, limited=True)
+    if stream.max_fragments is None:
+        limited_drop_in(stream, whole)
 
 
 def same_on_a_link(stream: Stream) -> None:
@@ -92,23 +133,36 @@ def stays_dead(stream: Stream) -> None:
         raise Unexplained("a FrameProtocol has come back to life")
 
 
+def reached() -> list[bytes]:
+    """The inputs that were kept: together they reach what libFuzzer has reached so far."""
+    return [bytes.fromhex(line) for line in REACHED.read_text().splitlines()]
+
+
 def seeds() -> Iterator[bytes]:
-    """Inputs of the generator, and all that were found."""
+    """Inputs of the generator, all that were found, and all that were kept."""
+    yield from reached()
     found = [json.loads(line) for line in FOUND.read_text().splitlines()]
     kept = (Stream.from_json({k: v for k, v in one.items() if k not in ("why", "divergences")}) for one in found)
-    for stream in chain(kept, block(1, 0, 3000)):
+    for stream in chain(kept, LARGE, block(1, 0, 3000)):
         if len(stream.data) <= 500:
             yield input_of(stream)
             if stream.client:
                 yield input_of(stream._replace(client=False), MASKED_HERE)
+                yield input_of(stream, STRETCHED)
 
 
 def main() -> None:
-    """Writes the seeds into a directory."""
-    directory = Path(sys.argv[1])
-    directory.mkdir(parents=True, exist_ok=True)
+    parser = argparse.ArgumentParser(prog="fuzz.guided")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--keep", action="store_true")
+    options = parser.parse_args()
+    if options.keep:
+        kept = sorted((path.read_bytes() for path in options.directory.iterdir()), key=lambda one: (len(one), one))
+        REACHED.write_text("".join(one.hex() + "\n" for one in kept))
+        return
+    options.directory.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds()):
-        (directory / f"{number:05}").write_bytes(seed)
+        (options.directory / f"{number:05}").write_bytes(seed)
 
 
 if __name__ == "__main__":

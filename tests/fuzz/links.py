@@ -36,7 +36,10 @@ class Receiver(Link):
         self._join(FLUSHER)
         self._open(sides.decoder(stream, limited=True, off_thread=OFF_THREAD), None, write_limit=0)
         items = self.items  # no cycle
-        self._listen(lambda link, message: items.append(message), None)
+        if len(stream.data) & 1:
+            self._listen(None, lambda link, messages: items.extend(messages))
+        else:
+            self._listen(lambda link, message: items.append(message), None)
 
     def receive(self, chunk: bytes) -> None:
         """What a loop does with bytes that have come."""

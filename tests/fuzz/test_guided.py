@@ -43,6 +43,21 @@ def test_what_has_no_mask_gets_one() -> None:
     assert guided.masked(PLAINS + b"\x81") == masked + b"\x81"
 
 
+def test_messages_are_stretched() -> None:
+    large, small = build(BINARY, bytes(range(64)), masked=False), build(BINARY, b"abc", masked=False)
+    data = small + large + build(PING, bytes(64), masked=False) + large[:-1]
+    flags = guided.CLIENT | guided.STRETCHED
+    stream = guided.stream_of(bytes((flags,)) + bytes(4) + data)
+    assert sides.decode(stream, [stream.data]).items == [b"abc", bytes(range(64)) * 1024, (PING, bytes(64))]
+    assert stream.data.endswith(large[:-1])
+    guided.one_input(guided.input_of(stream._replace(data=data, cuts=(90, 170)), guided.STRETCHED))
+
+
+def test_what_was_reached() -> None:
+    for data in guided.reached():
+        guided.one_input(data)
+
+
 def test_a_share_of_the_seeds() -> None:
     for number, seed in enumerate(guided.seeds()):
         if number % 4 == 0:
