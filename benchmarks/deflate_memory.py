@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trunkline import Deflate
 from trunkline._frames import Decoder
-from trunkline._outlet import Flusher
+from trunkline._writer import Flusher
 from trunkline.protocol.deflate import Agreement
 
 COUNT = 1000

@@ -5,9 +5,10 @@
         async for message in ws:
             ...
 
-The floors, from below: compiled frames (`_frames`, `_batch`, `_backlog`, `_writer`, `_outlet`, `_inbox`, `_link`,
-`_fanout`), the sans-IO protocol (`trunkline.protocol`), client and server (`trunkline.net`), managed connections
-(`trunkline.manager`). What applications need of them is here.
+The floors, from below: the compiled core (`_frames`, `_link`, `_writer` and others), the sans-IO protocol
+(`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`). What
+applications need of them is here. Beside it stand `trunkline.observe` (logs, metrics, the dashboard) and
+`trunkline.testing`.
 """
 
 try:

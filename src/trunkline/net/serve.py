@@ -39,7 +39,11 @@ FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-A
 
 
 class Server:
-    """A listening server, made by `trunkline.serve`."""
+    """A listening server, made by `trunkline.serve`.
+
+    connections: the open ones, a set that changes as they come and go. turned_away: how many there was no room for.
+    settings: what its connections have.
+    """
 
     def __init__(
         self, handler: Handler | None, acceptance: Acceptance, settings: Settings, bounds: tuple[float, float]
