@@ -59,8 +59,10 @@ PLAIN = [
     build(CLOSE, b"\x03\xe8" + "schön".encode()),
 ]
 FRAGMENTS = [
-    build(BINARY, b"f" * 700, fin=False),
-    build(CONTINUATION, b"g" * 700, fin=False) * 3,
+    build(TEXT, "für alle".encode())
+    + build(BINARY, b"f" * 700, fin=False)
+    + build(CONTINUATION, b"f" * 700, fin=False),
+    build(CONTINUATION, b"g" * 700, fin=False) * 2,
     build(CONTINUATION, b"h" * 700) + build(TEXT, b"and", fin=False) + build(CONTINUATION, b" more" * 200, fin=False),
     build(CONTINUATION, b"?" * 300),
 ]
