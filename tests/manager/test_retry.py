@@ -63,7 +63,19 @@ def test_attempts_are_fruitless_dials() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"base": 0}, {"base": 2, "cap": 1}, {"probe": (3, 2)}, {"probe": (-1, 2)}, {"attempts": 0}]
+    "changes",
+    [
+        {"base": 0},
+        {"base": 2, "cap": 1},
+        {"probe": (3, 2)},
+        {"probe": (-1, 2)},
+        {"attempts": 0},
+        {"jitter": "some"},
+        {"deadline": -1},
+        {"reset_after": -1},
+        {"longest_retry_after": -1},
+        {"attempt_timeout": 0},
+    ],
 )
 def test_a_policy_that_makes_no_sense(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="wanted"):

@@ -98,6 +98,26 @@ def test_a_url_that_is_none(url: str) -> None:
         service(url)
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"hook_timeout": 0}, "hook_timeout of chat is 0 s"),
+        ({"idle_timeout": -1}, "idle_timeout of chat is -1 s"),
+        ({"max_size": -1}, "max_size is -1"),
+        ({"ping_interval": 0}, "ping_interval is 0"),
+        ({"compression": "gzip"}, "compression is 'gzip'"),
+    ],
+)
+def test_limits_and_timeouts_that_cannot_be(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        service(**options)
+
+
+def test_an_option_that_there_is_not() -> None:
+    with pytest.raises(TypeError, match="argument 'max_sise'"):
+        service(max_sise=1)
+
+
 def test_ids_are_equal_for_equal_parameters_only() -> None:
     pair = service("ws://h/{a}/{b}")
     assert pair.identify({"a": "1", "b": "2"}) == pair.identify({"b": "2", "a": "1"})

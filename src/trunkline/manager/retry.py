@@ -22,6 +22,8 @@ from trunkline.protocol.categories import ErrorCategory
 
 __all__ = ["AT_ONCE", "Pause", "Retries", "RetryPolicy"]
 
+JITTERS: Final = ("full", "decorrelated", "added")
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -40,6 +42,8 @@ class RetryPolicy:
     attempt_timeout: for one whole attempt, credentials and `open_timeout` included; None: no limit.
     first_at_once: the first dial after the loss of a link does not wait.
     hints: follow what the kind of failure asks for, and Retry-After.
+
+    Raises ValueError for what cannot be.
     """
 
     base: float = 0.5
@@ -62,6 +66,14 @@ class RetryPolicy:
             raise ValueError(f"attempts is {self.attempts}, wanted 1 or more, or None for no limit")
         if not 0 <= self.probe[0] <= self.probe[1]:
             raise ValueError(f"probe is {self.probe}; wanted two times, the shorter first")
+        if self.jitter not in JITTERS:
+            raise ValueError(f"jitter is {self.jitter!r}; wanted {', '.join(JITTERS)}")
+        for name in ("deadline", "reset_after", "longest_retry_after"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} is {value} s, wanted 0 or more")
+        if self.attempt_timeout is not None and not self.attempt_timeout > 0:
+            raise ValueError(f"attempt_timeout is {self.attempt_timeout} s, wanted more than 0, or None for no limit")
 
     @classmethod
     def seed(cls) -> RetryPolicy:

@@ -7,7 +7,7 @@ import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import urlencode
 
 from trunkline.manager.batching import BatchPolicy
@@ -18,6 +18,7 @@ from trunkline.manager.requests import Correlate, Correlation, field_getter
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule, RuleKey, Rules
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all
+from trunkline.net.settings import Limits, make_settings
 from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.errors import DecodeError, InvalidURI
 
@@ -85,8 +86,8 @@ class Service(Generic[Sends, Receives]):
     options: what else `trunkline.connect` takes.
 
     Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that the codec cannot
-    carry and for a batch in envelopes with a codec that has none, ValueError for a rule about a number that is neither
-    a close code nor a status.
+    carry, for a batch in envelopes with a codec that has none and for an option that there is not, ValueError for a
+    limit or a timeout that cannot be and for a rule about a number that is neither a close code nor a status.
     """
 
     def __init__(
@@ -192,6 +193,15 @@ class Service(Generic[Sends, Receives]):
 
     def _check_made(self) -> frozenset[str]:
         """The parameters that `connect` takes, if everything fits together."""
+        unknown = self.options.keys() - ConnectOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"Service() got an unexpected keyword argument {min(unknown)!r}")
+        # What no link could be made with is told now, and not by each attempt.
+        make_settings("Service", cast("Limits", {k: v for k, v in self.options.items() if k in Limits.__annotations__}))
+        for name in ("hook_timeout", "idle_timeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} of {self.name} is {value} s, wanted more than 0")
         named = parameters_of_all(self.urls)
         if not self.fresh.keys() <= named:
             raise InvalidURI(f"{self.url!r} has no parameter {', '.join(sorted(self.fresh.keys() - named))} (fresh)")
