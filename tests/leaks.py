@@ -6,7 +6,7 @@ scope hold is not counted, nor is a test that failed: its traceback holds what i
 
 What there was before a module's first test is frozen, so that a collection looks at what a test made, and no more.
 Objects that refer to nothing (batches, masking keys, histograms) are not seen by Python's collector: whoever owns one
-is, and tests/native/test_blocks.py and `benchmarks.soak` hold the number of allocated blocks flat.
+is, and tests/net/test_growth.py and `benchmarks.soak` hold the number of allocated blocks flat.
 """
 
 import asyncio
