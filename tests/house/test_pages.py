@@ -112,7 +112,8 @@ def test_headings_that_are_linked_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_files_that_are_named_exist(page: Path) -> None:
-    words = [word for code in re.findall(r"`([^`\n]+)`", page.read_text()) for word in re.split(r"[\s=\"]+|::\S*", code)]
+    codes = re.findall(r"`([^`\n]+)`", page.read_text())
+    words = [word for code in codes for word in re.split(r"[\s=\"]+|::\S*", code)]
     named = [word for word in words if re.match(r"(?:tests|src|native|scripts|benchmarks|docs|examples|\.ci)/", word)]
     assert [name for name in named if not (ROOT / name).exists()] == []
 
