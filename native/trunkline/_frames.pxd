@@ -113,6 +113,7 @@ cdef class Decoder:
 
     # Verbs
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1  # control frames in out
+    cdef object sole(self, const uint8_t *data, Py_ssize_t n)                           # None: n bytes for parse
     cdef Py_ssize_t room(self) noexcept                                                 # bytes, for lend and advance
     cdef Room lend(self)
     cdef int advance(self, Py_ssize_t n, list out) except -1

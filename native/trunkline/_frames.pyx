@@ -180,6 +180,24 @@ cdef class Decoder:
     cdef bint is_behind(self) noexcept:
         return self._rest is not None and self._step <= READ_PAYLOAD
 
+    cdef object sole(self, const uint8_t *data, Py_ssize_t n):
+        """The message, if these n bytes are one short message and nothing else; None if not, or if it has a fault:
+        they are for `parse` then.
+        """
+        cdef object message
+        cdef Py_ssize_t used = 2 if self.client else 6
+        if n < used or n - used != data[1] & 127 or self._step != READ_HEADER or self._rest is not None:
+            return None
+        if self._short(data, n) == 0:
+            return None
+        self._step = DEAD  # if there is no memory for it
+        message = self._whole(data + used, n - used)
+        if message is not None:
+            self._step = READ_HEADER
+            self.bytes_received += <uint64_t>n
+            self.messages_received += 1
+        return message
+
     cdef int _die(self) except -1:
         self._step = DEAD
         self._rest = None

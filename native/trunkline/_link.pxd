@@ -28,9 +28,11 @@ cdef class Link(Outlet):
     cdef int _hold(self) except -1
     cdef int _halt(self) except -1
     cdef int _go_on(self) except -1
+    cdef int _take(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _stall(self) except -1
     cdef int _fault(self, fault) except -1
     cdef int _deliver(self, list items, Py_ssize_t controls) except -1
+    cdef int _deliver_one(self, object message) except -1
     cdef int _deliver_batch(self, list items) except -1
     cdef int _store(self, list items, Py_ssize_t controls) except -1
     cdef int _handle(self, Control control) except -1

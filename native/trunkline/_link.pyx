@@ -168,8 +168,7 @@ cdef class Link(Outlet):
         that wait in the decoder.
         """
         cdef Decoder decoder = self._decoder
-        cdef list items
-        cdef Py_ssize_t controls = 0
+        cdef object message = None
         cdef uint64_t before
         if decoder is None:
             self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
@@ -178,19 +177,16 @@ cdef class Link(Outlet):
             if self._adapts and n >= WHOLE_READ:
                 self._hold()
             return 0  # a parser that has failed is dead; so is what comes after a close frame
-        items = []
         before = decoder.frames_received
         decoder._stop = before + MAX_FRAMES
         try:
-            if data == NULL:
-                if n == RESUMED:
-                    controls = decoder.resume(items)
-                else:
-                    decoder.advance(n, items)
+            if data != NULL:
+                message = decoder.sole(data, n)
+            if message is not None:
+                self._corked = True
+                self._deliver_one(message)
             else:
-                controls = decoder.parse(data, n, items)  # from here on nothing refers to data
-            self._corked = True
-            self._deliver(items, controls)
+                self._take(data, n)
             if self._pongs:
                 self._end_pongs()
             if decoder.fault is not None and not self._ended:
@@ -236,6 +232,19 @@ cdef class Link(Outlet):
             self.transport.resume_reading()
         return 0
 
+    cdef int _take(self, const uint8_t *data, Py_ssize_t n) except -1:
+        """Decodes and delivers all that was read, as `_read_chunk`."""
+        cdef list items = []
+        cdef Py_ssize_t controls = 0
+        if data != NULL:
+            controls = self._decoder.parse(data, n, items)  # from here on nothing refers to data
+        elif n == RESUMED:
+            controls = self._decoder.resume(items)
+        else:
+            self._decoder.advance(n, items)
+        self._corked = True
+        return self._deliver(items, controls)
+
     cdef int _stall(self) except -1:
         """A large compressed message: nothing is read until a thread has inflated what there is of it."""
         if self._inflating or self._ended:
@@ -275,6 +284,14 @@ cdef class Link(Outlet):
                     self.messages_discarded += 1
         else:
             self._store(items, controls)
+        return 0
+
+    cdef int _deliver_one(self, object message) except -1:
+        """Delivers the only message of a read."""
+        cdef object on_message = self._on_message
+        if on_message is None or self._on_batch is not None or self._wire_state != OPEN:
+            return self._deliver([message], 0)
+        on_message(self, message)
         return 0
 
     cdef int _deliver_batch(self, list items) except -1:
