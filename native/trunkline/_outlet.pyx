@@ -121,6 +121,8 @@ cdef class Outlet(Writer):
             self._overdue = not self._corked
             for before, message in large:
                 self._write_large(<Batch>before, message)
+        if self._frame is not None:
+            self._lend(0)
         if self._batch is None:
             self._batch = batch
         else:
@@ -286,13 +288,15 @@ cdef class Outlet(Writer):
         return 0
 
     cdef int _put_encoded(self, bytes frame) except -1:
-        """Sends a message that is already a frame (of a server: unmasked)."""
-        self._lend(0)
-        self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+        """Sends a message that is already a short frame (of a server: unmasked)."""
         self.messages_sent += 1
         self.frames_sent += 1
-        self._mark()
-        return 0
+        if self._batch is None and self._frame is None:
+            self._frame = frame
+            return self._list()
+        self._lend(0)
+        self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+        return self._mark()
 
     cdef int _put_pong(self, bytes payload) except -1:
         # 5.5.3: only the latest of several pings need be answered, so that a peer that does not read costs one pong,

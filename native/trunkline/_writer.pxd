@@ -47,6 +47,7 @@ cdef class Writer:
 
     # Output
     cdef Batch _batch                # borrowed while there is output; else None
+    cdef bytes _frame                # the output, if it is one frame that others send as well: there is no batch then
     cdef bint _corked                # a read is being processed: its output leaves at its end
     cdef bint _listed                # in the flusher's list
     cdef bint _handed                # the transport holds bytes of ours; under TLS it may
@@ -64,6 +65,7 @@ cdef class Writer:
     # Verbs
     cdef int _lend(self, Py_ssize_t size) except -1
     cdef int _mark(self) except -1
+    cdef int _list(self) except -1
     cdef Py_ssize_t _pending(self) except -1
     cdef int flush(self) except -1
     cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1

@@ -2,7 +2,8 @@
 
 Theory of operation. Whatever is sent while a read is processed (the writer is corked), and whatever a task sends in one
 turn of the loop, joins one `Batch`. It leaves when the read is done, or, with those of all other connections, when the
-loop's `Flusher` runs at the end of the turn.
+loop's `Flusher` runs at the end of the turn. A frame that many connections share, and that is all there is to send, is
+sent from where it lies.
 
 On plain TCP, and while the transport holds no bytes of ours, a write is one send(2) on the transport's socket. What the
 socket does not take waits in a `Backlog`, and only a small piece of it is handed to the transport, whose high-water mark
@@ -16,7 +17,7 @@ loop itself; so a closed loop is looked for first.
 
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._backlog cimport TL_SENDS_NOW, Backlog, iovec, tl_send_now
@@ -139,6 +140,7 @@ cdef class Writer:
         """The transport is gone: nothing is written any more."""
         self._drop_socket()
         self.transport = None
+        self._frame = None
         if self._batch is not None:
             self._flusher.give_back(self._batch)
             self._batch = None
@@ -186,9 +188,13 @@ cdef class Writer:
     # What the outlet asks
 
     cdef int _lend(self, Py_ssize_t size) except -1:
-        """Sees to it that there is a batch, for about so many bytes."""
+        """Sees to it that there is a batch, for about so many bytes, and that all that waits to leave is in it."""
+        cdef bytes frame
         if self._batch is None:
             self._batch = self._flusher.borrow(size)
+        if self._frame is not None:
+            frame, self._frame = self._frame, None
+            self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
         return 0
 
     cdef Py_ssize_t _pending(self) except -1:
@@ -201,6 +207,8 @@ cdef class Writer:
             pending += self._backlog.left
         if pending and self._batch is not None:
             pending += self._batch._used  # without others it leaves at the end of the turn
+        if pending and self._frame is not None:
+            pending += PyBytes_GET_SIZE(self._frame)
         return pending
 
     cdef int _mark(self) except -1:
@@ -208,14 +216,24 @@ cdef class Writer:
         if self._batch._used >= FLUSH_AT:
             self._overdue = not self._corked  # a task that only sends would never let the loop run
             self.flush()
-        elif not self._corked and not self._listed:
+            return 0
+        return self._list()
+
+    cdef int _list(self) except -1:
+        """Sees to it that what has been sent is written at the end of the read, or of the turn."""
+        if not self._corked and not self._listed:
             self._flusher.add(self)
             self._listed = True
         return 0
 
     cdef int flush(self) except -1:
         cdef Batch batch = self._batch
-        if batch is not None:
+        cdef bytes frame = self._frame
+        if frame is not None:
+            self._frame = None
+            batch = self._flusher.borrow(0)
+            self._write(batch, <const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), frame)
+        elif batch is not None:
             self._batch = None
             self._write(batch, NULL, 0, None)
         return 0
@@ -239,7 +257,7 @@ cdef class Writer:
                         and not self._handed and not self._draining):
                     parts[0].iov_base, parts[0].iov_len = batch._bytes, <size_t>used
                     parts[1].iov_base, parts[1].iov_len = <void *>payload, <size_t>n
-                    sent = tl_send_now(self._fd, parts, 2 if n else 1)
+                    sent = tl_send_now(self._fd, &parts[0 if used else 1], 2 if used and n else 1)
                 if sent < used + n:
                     return self._keep(batch, sent, n, owner)
         return self._flusher.give_back(batch)
