@@ -33,7 +33,7 @@ def count(marks: ctypes.CDLL, work: Work) -> None:
     marks.marks_end(work.name.encode())
 
 
-async def count_echo(marks: ctypes.CDLL, listener: type[EchoEach], name: str) -> Work:
+async def count_echo(marks: ctypes.CDLL, listener: type[EchoEach], name: str, a_read: int) -> Work:
     """Opens a real connection, and counts reads that the driver hands to it in the loop's place."""
     opened: list[trunkline.WebSocket] = []
     async with trunkline.serve(listener=lambda: listener(opened), host="127.0.0.1", port=0) as server:
@@ -45,7 +45,7 @@ async def count_echo(marks: ctypes.CDLL, listener: type[EchoEach], name: str) ->
         peer = writer.get_extra_info("socket").dup()
         writer.transport.pause_reading()  # the answers are for us
         peer.setblocking(True)
-        work = echoing(opened[0], peer, name, 64)
+        work = echoing(opened[0], peer, name, 64, a_read)
         count(marks, work)
         peer.close()
         opened[0].abort()
@@ -62,8 +62,9 @@ async def main(path: str) -> None:
     works = [*decoding(), *encoding(), *sans_io()]
     for work in works:
         count(marks, work)
-    works.append(await count_echo(marks, EchoEach, "on_message"))
-    works.append(await count_echo(marks, EchoBatch, "on_batch"))
+    works.append(await count_echo(marks, EchoEach, "on_message", 100))
+    works.append(await count_echo(marks, EchoEach, "on_message", 1))
+    works.append(await count_echo(marks, EchoBatch, "on_batch", 100))
     done = [[work.name, work.side, work.messages * TIMES] for work in works]
     print(json.dumps({"kernel": kernel, "works": done}), flush=True)
 

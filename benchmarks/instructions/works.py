@@ -122,15 +122,19 @@ class EchoBatch(EchoEach):
         ws.send_many(messages)
 
 
-def echoing(ws: trunkline.WebSocket, peer: socket.socket, name: str, size: int) -> Work:
-    """A read of a server's connection, from the loop's call to the answer on the socket, which `peer` takes off it."""
+def echoing(ws: trunkline.WebSocket, peer: socket.socket, name: str, size: int, a_read: int) -> Work:
+    """Reads of a server's connection with so many messages each, from the loop's call to the answer on the socket,
+    which `peer` takes off it.
+    """
     count = 100
-    chunk = Encoder(True).messages([binary(size)] * count)
-    answer = bytearray(len(Encoder(False).messages([binary(size)] * count)))
+    chunk = Encoder(True).messages([binary(size)] * a_read)
+    answer = bytearray(len(Encoder(False).messages([binary(size)] * a_read)))
 
     def run() -> None:
-        ws.data_received(chunk)
-        if peer.recv_into(answer, 0, socket.MSG_WAITALL) != len(answer):
-            raise AssertionError("an answer is missing")
+        for _ in range(count // a_read):
+            ws.data_received(chunk)
+            if peer.recv_into(answer, 0, socket.MSG_WAITALL) != len(answer):
+                raise AssertionError("an answer is missing")
 
-    return Work(f"echo by {name}, {size:,} bytes", "trunkline", count, run)
+    single = ", one a read" if a_read == 1 else ""
+    return Work(f"echo by {name}{single}, {size:,} bytes", "trunkline", count, run)

@@ -28,6 +28,7 @@ cdef class Outlet(Writer):
 
     # Verbs
     cdef int _put(self, object message) except -1
+    cdef bint _put_short(self, object message) except -1
     cdef int _put_deflated(self, object message, object compress) except -1
     cdef int _put_shared(self, object message, dict payloads) except -1
     cdef int _put_payload(self, unsigned opcode, bytes payload, Py_ssize_t n) except -1

@@ -7,21 +7,26 @@ connection is open, and while no more than `write_limit` bytes wait for the peer
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 
-from trunkline._frames cimport TL_BINARY, TL_CONTINUATION, TL_PING, TL_PONG, TL_TEXT
+from trunkline._frames cimport TL_BINARY, TL_CONTINUATION, TL_HEADER_MAX, TL_PING, TL_PONG, TL_TEXT, apply_mask
 from trunkline._writer cimport OPEN, Writer
 
 from trunkline._inbox import DONE as _DONE
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(object value) noexcept
+    bint PyUnicode_IS_ASCII(object text) noexcept
+    const void *PyUnicode_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
 
 cdef enum:
     FIN = 0x80
+    MASKED = 0x80
     RSV1 = 0x40                # RFC 7692 6: this message is compressed
     MAX_PONGS = 64             # that one read brings; of further pings the latest is answered
+    SHORT = 125                # bytes: the longest payload whose header has no further length (RFC 6455 5.2)
     UNCOPIED = 32 * 1024       # bytes (of text: characters): so large an unmasked message is not copied
 
 
@@ -236,7 +241,49 @@ cdef class Outlet(Writer):
         self._mark()
         return 0
 
+    cdef bint _put_short(self, object message) except -1:
+        """Sends a short message, if nothing stands against it; False if something does, or may."""
+        cdef const uint8_t *payload
+        cdef const uint8_t *key = NULL
+        cdef uint8_t *out
+        cdef unsigned first = FIN | TL_BINARY
+        cdef Py_ssize_t n
+        if PyBytes_CheckExact(message):
+            payload, n = <const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message)
+        elif PyUnicode_CheckExact(message) and PyUnicode_IS_ASCII(message):
+            payload, n = <const uint8_t *>PyUnicode_DATA(message), PyUnicode_GET_LENGTH(message)
+            first = FIN | TL_TEXT
+        else:
+            return False
+        if n > SHORT:
+            return False
+        if self._keys is not None:
+            key = self._keys.take()  # may run code that sends, so before anything is looked at
+        if self._wire_state != OPEN or self._unfinished or self._handed:
+            return False
+        if self._batch is None:
+            self._lend(0)
+        if self._batch._size - self._batch._used < n + TL_HEADER_MAX:
+            return False
+        out = self._batch._bytes + self._batch._used
+        out[0], out[1] = <uint8_t>first, <uint8_t>n
+        if key == NULL:
+            memcpy(out + 2, payload, n)
+            n += 2
+        else:
+            out[1] |= MASKED
+            memcpy(out + 2, key, 4)
+            apply_mask(out + 6, payload, n, key, 0)
+            n += 6
+        self._batch._used += n
+        self.messages_sent += 1
+        self.frames_sent += 1
+        self._mark()
+        return True
+
     cdef int _put(self, object message) except -1:
+        if self._put_short(message):
+            return 0
         if not PyBytes_CheckExact(message) and not PyUnicode_CheckExact(message):
             self.send_many((message,), compress=False)
             return 0

@@ -216,8 +216,9 @@ cdef class Writer:
         if self._batch._used >= FLUSH_AT:
             self._overdue = not self._corked  # a task that only sends would never let the loop run
             self.flush()
-            return 0
-        return self._list()
+        elif not self._corked and not self._listed:
+            self._list()
+        return 0
 
     cdef int _list(self) except -1:
         """Sees to it that what has been sent is written at the end of the read, or of the turn."""
