@@ -70,6 +70,7 @@ MESSAGES: dict[str, tuple[Any, Frame]] = {
     "a bytearray": (bytearray(b"ab"), Frame(BINARY, b"ab")),
     "a memoryview": (memoryview(b"abcd")[1:3], Frame(BINARY, b"bc")),
     "an array": (array.array("H", [1]), Frame(BINARY, array.array("H", [1]).tobytes())),
+    "text that the socket does not take at once": ("é" * 15_000, Frame(TEXT, "é".encode() * 15_000)),
     "large text": ("é" * 30_000, Frame(TEXT, "é".encode() * 30_000)),
 }
 
@@ -93,6 +94,30 @@ async def test_what_one_turn_broadcasts_leaves_in_one_write() -> None:
         assert await peers[0].frames(11) == [*wanted, Frame(TEXT, b"own")]
         assert await peers[1].frames(10) == wanted
         assert [ws.stats().writes for ws in there] == [1] * 3
+
+
+NEXT: dict[str, tuple[Callable[[trunkline.WebSocket], object], Frame]] = {
+    "a message": (lambda ws: ws.send_nowait("own"), Frame(TEXT, b"own")),
+    "several messages": (lambda ws: ws.send_many(["own"]), Frame(TEXT, b"own")),
+    "a large message": (lambda ws: ws.send_nowait(bytes(LARGE)), Frame(BINARY, bytes(LARGE))),
+    "a large broadcast": (lambda ws: trunkline.broadcast([ws], bytes(LARGE)), Frame(BINARY, bytes(LARGE))),
+    "the close frame": (lambda ws: ws.start_closing(1000), Frame(CLOSE, b"\x03\xe8")),
+}
+
+
+@pytest.mark.parametrize(("send", "frame"), NEXT.values(), ids=NEXT)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "after a message"])
+async def test_what_is_sent_after_a_broadcast_follows_it(
+    first: bool, send: Callable[[trunkline.WebSocket], object], frame: Frame
+) -> None:
+    async with audience(1) as (there, [peer]):
+        wanted = [Frame(TEXT, b"news"), frame]
+        if not first:
+            there[0].send_nowait("before")
+            wanted.insert(0, Frame(TEXT, b"before"))
+        trunkline.broadcast(there, "news")
+        send(there[0])
+        assert await peer.frames(len(wanted)) == wanted
 
 
 async def test_any_iterable_and_only_what_is_open() -> None:
