@@ -178,7 +178,6 @@ async def managed(total: int) -> Watch:
                     while await anext(line) != text:
                         pass
                 done += MANAGED
-                proxy.log.clear()  # it keeps all that ever was
                 while len(server.connections) > MANAGED or len(proxy.lines) > MANAGED:  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 if watch.is_due(done):

@@ -89,7 +89,7 @@ async def restart(seed):
         await proxy.accept()
         await asyncio.wait_for(all_back.wait(), 300)
         settled = now()
-        dials = [incident.at - down_at for incident in proxy.log[before:] if incident.what == "accepted"]
+        dials = [incident.at - down_at for incident in list(proxy.log)[before:] if incident.what == "accepted"]
         await asyncio.sleep(40)
         later = [one for one in proxy.log if one.at > settled and one.what == "accepted"]
         assert len(server.connections) == CLIENTS

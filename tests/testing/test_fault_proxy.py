@@ -69,6 +69,19 @@ async def test_without_a_fault_everything_passes_both_ways_and_so_does_each_end(
         assert [incident.what for incident in proxy.log] == ["accepted"]
 
 
+async def test_the_log_keeps_the_latest():
+    async with FaultProxy("127.0.0.1", 1, log_size=3) as proxy:
+        for _ in range(5):
+            async with dial(proxy) as (reader, _):
+                with contextlib.suppress(ConnectionResetError):
+                    await reader.read()  # nobody listens there
+        await until(lambda: not proxy.lines)
+        assert len(proxy.log) == 3
+        assert proxy.log[-1].line == 4
+    assert FaultProxy("127.0.0.1", 1).log.maxlen == 10_000
+    assert FaultProxy("127.0.0.1", 1, log_size=None).log.maxlen is None
+
+
 @pytest.mark.parametrize("kind", ["cut", "reset"])
 @pytest.mark.parametrize("offset", [0, 1, 99, 100, 101, 1023])
 async def test_a_cut_toward_the_client_comes_after_exactly_so_many_bytes(kind, offset):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable, Sequence
 from operator import methodcaller
 from types import TracebackType
@@ -25,6 +26,7 @@ from trunkline.testing.flow import Flow
 
 __all__ = ["FaultProxy", "Incident", "Line", "reset"]
 
+LOG_SIZE: Final = 10_000  # incidents that a proxy remembers
 LINGER: Final = 60.0  # seconds that a half-open line is kept for an end that sends nothing more
 
 Gone = Literal["server", "client", "both"]
@@ -47,8 +49,9 @@ class FaultProxy:
             async with trunkline.connect(f"ws://127.0.0.1:{proxy.port}/") as ws: ...
 
     plan: the faults of each connection by its number, or a sequence of faults that each of them meets. listen: the
-    address to listen on. At any time `cut`, `reset`, `stall`, `half_open` and their opposites act on every connection
-    there is, and on one alone when called on a member of `lines`. Leaving the block ends all.
+    address to listen on. log_size: incidents that `log` keeps, the latest; None for all. At any time `cut`, `reset`,
+    `stall`, `half_open` and their opposites act on every connection there is, and on one alone when called on a
+    member of `lines`. Leaving the block ends all.
     """
 
     def __init__(
@@ -59,11 +62,12 @@ class FaultProxy:
         plan: Plan | Sequence[Fault] = (),
         listen: str = "127.0.0.1",
         listen_port: int = 0,
+        log_size: int | None = LOG_SIZE,
     ) -> None:
         self.host = listen
         self.port = listen_port
         self.lines: list[Line] = []  # those that have not ended
-        self.log: list[Incident] = []
+        self.log: deque[Incident] = deque(maxlen=log_size)  # the latest
         self.accepted = 0  # connections so far
         self.is_blackhole = False  # whether new connections are accepted, and neither read nor answered
         self._target = (host, port)
