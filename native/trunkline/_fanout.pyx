@@ -19,13 +19,14 @@ cdef enum:
 def fan_out(list connections not None, Flusher flusher not None, bytes frame not None, message, *, bint drops):
     """Sends one message to every open connection: `frame`, its unmasked frame, or for a client the message itself.
 
-    Gives how many it was sent to; those that it was not since they are slow, more waiting to be sent than may; and
-    those that are in the middle of a fragmented message. drops: these lose the message, and count it.
+    Gives how many it was sent to; those that it was not since they are slow, more waiting to be sent than may; those
+    that are in the middle of a fragmented message; and those where it must wait behind a message that a thread
+    compresses. drops: the slow and the fragmented lose the message, and count it.
     Raises TypeError for what is no connection, ValueError for one of another loop than the flusher's: nothing is sent
     then.
     """
     cdef Outlet outlet
-    cdef list slow = [], busy = []
+    cdef list slow = [], busy = [], late = []
     cdef dict payloads = {}
     cdef Py_ssize_t sent = 0
     for connection in connections:
@@ -40,6 +41,9 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
             (busy if outlet._unfinished else slow).append(outlet)
             outlet.messages_dropped += drops
             continue
+        if outlet._queueing:
+            late.append(outlet)
+            continue
         if outlet._deflater is not None:
             outlet._put_shared(message, payloads)
         elif outlet._keys is not None:
@@ -49,7 +53,7 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
         else:
             send_large(outlet, frame)
         sent += 1
-    return sent, slow, busy
+    return sent, slow, busy, late
 
 
 cdef bint is_slow(Outlet outlet) except -1:

@@ -82,6 +82,10 @@ cdef class Outlet(Writer):
     def _set_queueing(self, bint queueing):
         self._queueing = queueing
 
+    def _count_dropped(self):
+        """A broadcast was left out."""
+        self.messages_dropped += 1
+
     def _send_payload(self, unsigned opcode, bytes payload not None, Py_ssize_t n):
         """Sends a message of n bytes that was compressed to `payload`."""
         self._check_open()

@@ -316,6 +316,67 @@ async def test_a_large_message_is_compressed_by_a_thread_and_later_ones_wait_for
         assert await server.recv() == "and on"
 
 
+@pytest.mark.parametrize("slow", ["close", "drop"])
+@pytest.mark.parametrize("settings", [{}, KEEPING], ids=["each by itself", "takeover"])
+async def test_a_broadcast_keeps_its_place_behind_what_a_thread_compresses(pair, gate, settings, slow):
+    sides = both(**settings)
+    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000, **settings)
+    async with pair(**sides) as (client, server):
+        gate.open.clear()
+        sending = [asyncio.ensure_future(client.send(LARGE))]
+        await until_in_thread(gate)
+        assert trunkline.broadcast([client], "first", slow=slow).sent == 1
+        sending.append(asyncio.ensure_future(client.send("second")))
+        await settle()
+        assert trunkline.broadcast([client], bytearray(b"third"), slow=slow).sent == 1
+        waiting = trunkline.broadcast([client], "fourth", slow="wait")
+        assert waiting.waiting == 1
+        sending.append(asyncio.ensure_future(waiting._finish()))
+        await settle()
+        gate.open.set()
+        assert [await server.recv() for _ in range(5)] == [LARGE, "first", "second", b"third", "fourth"]
+        await asyncio.gather(*sending)
+        assert trunkline.broadcast([client], "and on", slow=slow).sent == 1
+        assert await server.recv() == "and on"
+
+
+async def test_a_broadcast_goes_on_if_what_it_stands_behind_is_cancelled(pair, gate):
+    sides = both()
+    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000)
+    async with pair(**sides) as (client, server):
+        gate.open.clear()
+        sending = [asyncio.ensure_future(client.send(LARGE))]
+        await until_in_thread(gate)
+        sending.append(asyncio.ensure_future(client.send("cancelled")))
+        trunkline.broadcast([client], "first")
+        sending.append(asyncio.ensure_future(client.send("second")))
+        await settle()
+        sending[1].cancel()
+        await settle()
+        sending[0].cancel()
+        assert [await server.recv() for _ in range(2)] == ["first", "second"]
+        gate.open.set()
+        await asyncio.gather(*sending, return_exceptions=True)
+        assert [task.cancelled() for task in sending] == [True, True, False]
+
+
+async def test_broadcasts_that_wait_for_a_thread_are_bounded(pair, gate):
+    sides = both()
+    sides["client"] |= {"compression": Deflate(backend=gate, off_thread=10_000), "write_limit": 2000}
+    async with pair(**sides) as (client, _):
+        gate.open.clear()
+        sending = asyncio.ensure_future(client.send(LARGE))
+        await until_in_thread(gate)
+        assert trunkline.broadcast([client], "x" * 936, slow="drop").sent == 1
+        assert trunkline.broadcast([client], "y" * 936, slow="drop").sent == 1
+        assert trunkline.broadcast([client], "", slow="drop").dropped == 1
+        assert client.stats().messages_dropped == 1
+        assert trunkline.broadcast([client], "", slow="close").closed == 1
+        assert client.close_code == 1013
+        gate.open.set()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
 async def test_a_send_that_is_cancelled_in_the_thread_has_sent_nothing(pair, gate):
     sides = both(**KEEPING)
     sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000, **KEEPING)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trunkline._batch import Encoder
 from trunkline._fanout import fan_out
+from trunkline.net.large import READS_TOO_SLOWLY
 from trunkline.net.loops import shared_by
 from trunkline.protocol.errors import LocalProtocolError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Broadcast", "broadcast"]
 
 Slow = Literal["close", "drop", "wait"]
-SLOW_CLOSE: Final = (1013, "reads too slowly")
 
 
 @dataclass(slots=True)
@@ -58,7 +58,8 @@ def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slo
     slow: what to do with a connection that has more than 64 KiB waiting (its high-water mark). "close": close it with
     1013; "drop": leave this message out; "wait": send when it has room, once the result is awaited. What is left out is
     counted in the connection's stats as `messages_dropped`. A connection that is in the middle of a fragmented message
-    loses this one, unless slow is "wait".
+    loses this one, unless slow is "wait". Where a thread compresses a large message of `send`, this one is sent behind
+    it; a connection that has more than `write_limit` of such broadcasts waiting is slow too.
     Raises TypeError for a message that is neither str nor bytes-like and for what is no WebSocket, LocalProtocolError
     for text with lone surrogates, ValueError for another word in slow and for a connection of another event loop;
     nothing is sent then. RuntimeError if no event loop runs.
@@ -71,16 +72,21 @@ def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slo
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"text is not Unicode at index {error.start}: {error.reason} (RFC 6455 8.1)") from None
     result = Broadcast()
-    result.sent, behind, busy = fan_out(list(connections), flusher, frame, message, drops=slow != "wait")
+    result.sent, behind, busy, late = fan_out(list(connections), flusher, frame, message, drops=slow != "wait")
     if slow == "wait":
-        result._behind = behind + busy
+        result._behind = behind + busy + late
         result.waiting = len(result._behind)
-        if behind or busy:
+        if result._behind:
             result._message = message if isinstance(message, str) else bytes(message)
         return result
+    if late:
+        kept = message if isinstance(message, str) else bytes(message)
+        refused = [ws for ws in late if ws._turns is None or not ws._turns.put(kept, closes=slow == "close")]
+        result.sent += len(late) - len(refused)
+        behind += refused
     result.dropped = len(busy) + (len(behind) if slow == "drop" else 0)
     if slow == "close":
         result.closed = len(behind)
         for ws in behind:
-            ws.fail(*SLOW_CLOSE)
+            ws.fail(*READS_TOO_SLOWLY)
     return result

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsproto.connection import ConnectionState
 
 from trunkline._frames import OPCODE_BINARY, OPCODE_TEXT
+from trunkline.protocol.errors import SlowConsumer
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -23,38 +25,91 @@ if TYPE_CHECKING:
     from trunkline.net.websocket import WebSocket
     from trunkline.net.wire import Wire
 
-__all__ = ["Turns", "run_work", "send_large"]
+READS_TOO_SLOWLY: Final = (1013, "reads too slowly")
+
+__all__ = ["READS_TOO_SLOWLY", "Turns", "run_work", "send_large"]
 
 
 class Turns:
-    """The line in which `send` waits while a large message is compressed: first come, first served.
+    """The line in which `send` waits while a large message is compressed: first come, first served. A broadcast that
+    comes meanwhile stands in it as well.
 
-    As long as somebody stands in it, `send` queues up.
+    As long as somebody has the turn, `send` queues up.
     """
 
-    __slots__ = ("_count", "_lock", "_ws")
+    __slots__ = ("_bytes", "_is_taken", "_line", "_ws")
 
-    def __init__(self, ws: Wire) -> None:
+    def __init__(self, ws: WebSocket) -> None:
         self._ws = ws
-        self._lock = asyncio.Lock()
-        self._count = 0
+        self._is_taken = False
+        self._line: deque[asyncio.Future[None] | _Behind] = deque()
+        self._bytes = 0  # of the broadcasts in it
 
     async def __aenter__(self) -> None:
-        self._count += 1
-        self._ws._set_queueing(True)
+        if not self._is_taken:
+            self._is_taken = True
+            self._ws._set_queueing(True)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
         try:
-            await self._lock.acquire()
-        except BaseException:
-            self._leave()
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._pass_on()  # it was our turn already
             raise
 
     async def __aexit__(self, *error: object) -> None:
-        self._lock.release()
-        self._leave()
+        self._pass_on()
 
-    def _leave(self) -> None:
-        self._count -= 1
-        self._ws._set_queueing(self._count > 0)
+    def put(self, message: str | bytes, *, closes: bool) -> bool:
+        """Has a broadcast sent when those before it are; False if more than `write_limit` bytes of them would wait.
+
+        closes: what becomes of the connection if it is slow by then: closed, or it loses the message.
+        """
+        behind = _Behind(message, closes)
+        if self._bytes + behind.size > self._ws._settings.write_limit:
+            if not closes:
+                self._ws._count_dropped()
+            return False
+        self._line.append(behind)
+        self._bytes += behind.size
+        return True
+
+    def _pass_on(self) -> None:
+        while self._line:
+            first = self._line.popleft()
+            if isinstance(first, _Behind):
+                self._bytes -= first.size
+                self._send(first)
+            elif not first.done():  # else it was cancelled
+                first.set_result(None)
+                return
+        self._is_taken = False
+        self._ws._set_queueing(False)
+
+    def _send(self, behind: _Behind) -> None:
+        if self._ws.state is not ConnectionState.OPEN:
+            return
+        try:
+            self._ws.send_nowait(behind.message)
+        except SlowConsumer:
+            if behind.closes:
+                self._ws.fail(*READS_TOO_SLOWLY)
+            else:
+                self._ws._count_dropped()
+
+
+class _Behind(NamedTuple):
+    """A broadcast that waits behind a large message."""
+
+    message: str | bytes
+    closes: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes (of text: characters), and what it takes to keep it."""
+        return len(self.message) + 64
 
 
 async def send_large(ws: WebSocket, message: str | Buffer, compress: bool | None) -> bool:
