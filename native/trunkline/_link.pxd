@@ -20,11 +20,16 @@ cdef class Link(Outlet):
     cdef bint _ended                 # no message will follow
     cdef bint _inflating             # a thread inflates; reading is paused meanwhile
     cdef object _held                # handle of the loop that will call _read_on: nothing is read before; or None
+    cdef double _rate                # control frames a second that the peer may send; 0: no bound
+    cdef double _allowed             # how many it may send now; up to a second's worth
+    cdef double _metered             # when they were last counted anew, in the loop's time: when there were none left
     cdef readonly uint64_t messages_discarded  # received after we had closed
+    cdef readonly uint64_t throttles           # how often reading was put off for the rate of control frames
 
     # Verbs
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef bint _is_much(self, Py_ssize_t n, uint64_t frames) noexcept
+    cdef int _meter(self, Py_ssize_t controls) except -1
     cdef int _hold(self) except -1
     cdef int _halt(self) except -1
     cdef int _go_on(self) except -1

@@ -6,7 +6,9 @@ of which a good part is still to come is received straight into its final bytes.
 
 Many connections share the loop, so none gets more than its part of a turn: after MAX_FRAMES frames what else was read
 waits undecoded, and nothing more is read, until the others have had theirs. A loop that reads again and again from a
-socket that has more (uvloop, 32 times 256 KB) is stopped the same way.
+socket that has more (uvloop, 32 times 256 KB) is stopped the same way. Control frames cost the peer nothing and us
+time: they are drawn from a bucket, and when it is empty the connection is not read until it has filled up again. To
+pause is enough, and loses nothing: a peer that is only eager must wait, one that means harm harms itself.
 
 Nothing here decides: the opening handshake, the closing handshake, timers and errors are the subclass's
 (`trunkline.net.wire`).
@@ -37,9 +39,9 @@ cdef class Link(Outlet):
 
     # What the subclass tells
 
-    def _open(self, Decoder decoder not None, Inbox inbox, *, Py_ssize_t write_limit):
+    def _open(self, Decoder decoder not None, Inbox inbox, *, Py_ssize_t write_limit, Py_ssize_t control_rate):
         """The opening handshake is done: from now on reads are frames. `inbox`: None if a listener takes the
-        messages.
+        messages. control_rate: control frames a second, 0 for no bound.
         """
         self._decoder = decoder
         decoder._stop = MAX_FRAMES
@@ -47,6 +49,8 @@ cdef class Link(Outlet):
         self._inbox = inbox
         self._keys = self._flusher._keys if decoder.client else None
         self._write_limit = write_limit
+        self._rate = self._allowed = control_rate
+        self._metered = self._flusher.loop.time()
         self._wire_state = OPEN
         if self._fd < 0:
             self._handed = True  # the transport may hold the end of the handshake
@@ -94,7 +98,7 @@ cdef class Link(Outlet):
         return self._held is not None
 
     def _read_on(self):
-        """A turn has passed: the next part of what was read, or the next read."""
+        """A turn has passed, or as long as a throttle takes: the next part of what was read, or the next read."""
         self._held = None
         if self._inbox is not None and not self._inbox.paused and self._inbox.is_over():
             self._pause_reading()
@@ -210,6 +214,23 @@ cdef class Link(Outlet):
         """Whether a read of n bytes with so many frames is enough for this turn, and the loop may read again in it."""
         return frames >= MANY_FRAMES and self._adapts and (n >= WHOLE_READ or self._fd < 0)
 
+    cdef int _meter(self, Py_ssize_t controls) except -1:
+        """Takes so many out of the control frames that the peer may send; if that was too many, reads nothing until
+        they are made up for.
+        """
+        cdef double now
+        self._allowed -= controls
+        if self._allowed >= 0 or self._wire_state != OPEN or self.transport is None:
+            return 0
+        now = self._flusher.loop.time()
+        self._allowed = min(self._rate, self._allowed + controls + (now - self._metered) * self._rate) - controls
+        self._metered = now
+        if self._allowed < 0 and self._held is None:
+            self.throttles += 1
+            self._held = self._flusher.loop.call_later(-self._allowed / self._rate, self._read_on)
+            self._halt()
+        return 0
+
     cdef int _hold(self) except -1:
         """Reads nothing until the next turn."""
         if self._held is None and not self._reading_paused and self.transport is not None:
@@ -243,7 +264,10 @@ cdef class Link(Outlet):
         else:
             self._decoder.advance(n, items)
         self._corked = True
-        return self._deliver(items, controls)
+        self._deliver(items, controls)
+        if controls and self._rate:
+            self._meter(controls)
+        return 0
 
     cdef int _stall(self) except -1:
         """A large compressed message: nothing is read until a thread has inflated what there is of it."""

@@ -9,9 +9,9 @@ import pytest
 import trunkline
 from lines import connected_socket, listening_socket
 from rawpeer import BINARY, CONTINUATION, PING, PONG, TEXT, Frame, request
+from trunkline.testing import ScriptedServer, run_virtual
+from trunkline.testing.script import hang
 from turns import settle, until
-
-pytestmark = pytest.mark.anyio
 
 HIGH = 64 * 1024
 SMALL = 4096  # bytes of the kernel's buffers
@@ -48,6 +48,7 @@ def numbered(peer, count):
     return b"".join(peer.encode(TEXT, b"%d" % index) for index in range(count))
 
 
+@pytest.mark.anyio
 class TestTurns:
     """What one connection decodes in one turn of the loop, however much one read brings. Reads are handed to the
     connection in the loop's place, so that they are as large as they are meant to be.
@@ -68,7 +69,7 @@ class TestTurns:
     @pytest.mark.parametrize("opcode", [PING, PONG])
     @pytest.mark.parametrize("count", [CONTROLS, CONTROLS + 1, 2 * CONTROLS + 1])
     async def test_control_frames_count_as_eight(self, line, opcode, count):
-        async with line() as (ws, peer):
+        async with line(max_control_rate=None) as (ws, peer):
             ws._feed(peer.encode(opcode, b"x") * count)
             for turn in range(1, 4):
                 assert ws.stats().frames_received == min(count, turn * CONTROLS)
@@ -211,9 +212,103 @@ class TestTurns:
             assert not ws._reading_paused
 
 
+class TestRate:
+    """Control frames a second, on a clock that stands still unless it is told to move."""
+
+    @staticmethod
+    def run(check, **options):
+        async def accept(peer):
+            await peer.accept()
+            await hang()(peer)
+
+        async def main():
+            async with ScriptedServer([accept], host="server.sim.invalid") as server:
+                ws = await trunkline.connect(server.uri, **options)
+                await check(ws)
+                ws.abort()
+
+        run_virtual(main())
+
+    @pytest.mark.parametrize("ping", [b"\x89\x00", b"\x8a\x00"])
+    def test_up_to_a_second_of_them_at_once(self, ping):
+        async def check(ws):
+            ws._feed(ping * 100)
+            assert (ws._is_held, ws.stats().throttles) == (False, 0)
+            ws._feed(ping)
+            assert (ws._is_held, ws.stats().throttles) == (True, 1)
+            await asyncio.sleep(0.009)
+            assert ws._is_held
+            await asyncio.sleep(0.002)
+            assert not ws._is_held
+            await asyncio.sleep(10)  # the bucket fills, and does not run over
+            ws._feed(ping * 100)
+            assert not ws._is_held
+            ws._feed(ping)
+            assert ws._is_held
+
+        self.run(check, max_control_rate=100, ping_interval=None)
+
+    def test_more_are_read_at_the_rate(self):
+        async def check(ws):
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            ws._feed(b"\x89\x00" * 1124 + b"\x81\x01x")
+            assert ws.stats().pings_received == CONTROLS
+            assert await ws.recv() == "x"
+            assert loop.time() - began == pytest.approx(9.24, abs=0.01)  # two parts of 512, but for the 100
+            assert ws.stats().throttles == 3
+
+        self.run(check, max_control_rate=100, ping_interval=None)
+
+    def test_no_bound(self):
+        async def check(ws):
+            began = asyncio.get_running_loop().time()
+            ws._feed(b"\x89\x00" * 50_000 + b"\x81\x01x")
+            assert await ws.recv() == "x"
+            assert asyncio.get_running_loop().time() == began
+
+        self.run(check, max_control_rate=None)
+
+    @pytest.mark.parametrize(("count", "throttles"), [(10_000, 0), (10_001, 1)])
+    def test_the_default(self, count, throttles):
+        async def check(ws):
+            ws._feed(b"\x89\x00" * count)
+            await asyncio.sleep(0.0001)
+            assert ws.stats().pings_received == count
+            assert ws.stats().throttles == throttles
+
+        self.run(check)
+
+    def test_no_line_is_given_up_for_it(self):
+        async def check(ws):
+            ws._feed(b"\x89\x00" * 100)
+            await asyncio.sleep(90)
+            assert ws._is_held
+            assert ws.close_info is None
+
+        self.run(check, max_control_rate=1, ping_interval=1, ping_timeout=1)
+
+    @pytest.mark.anyio
+    async def test_nothing_is_lost_at_the_rate(self, line):
+        async with line(max_control_rate=50_000) as (ws, peer):
+            ws._feed((peer.encode(PING) * 1000 + peer.encode(TEXT, b"x")) * 55)
+            assert [await ws.recv() for _ in range(55)] == ["x"] * 55
+            assert ws.stats().pings_received == 55_000
+
+    @pytest.mark.anyio
+    async def test_nothing_is_lost_if_the_line_is(self, line):
+        async with line(max_control_rate=1) as (ws, peer):
+            ws._feed(peer.encode(PING) * 600 + numbered(peer, 10))
+            assert ws._is_held
+            ws.transport.abort()
+            await ws.wait_closed()
+            assert [await ws.recv() for _ in range(10)] == [str(index) for index in range(10)]
+
+
+@pytest.mark.anyio
 async def test_of_many_pings_in_one_read_a_few_are_answered_and_the_last(line):
     """64 a read, and the latest (RFC 6455 5.5.3); what was sent before them is answered in its place."""
-    async with line() as (ws, peer):
+    async with line(max_control_rate=None) as (ws, peer):
         count = 20_000
         peer.writer.write(b"".join(peer.encode(PING, b"%d" % index) for index in range(count)))
         await until(lambda: ws.stats().pings_received == count)
@@ -230,9 +325,10 @@ async def test_of_many_pings_in_one_read_a_few_are_answered_and_the_last(line):
         assert len(answers) == ws.stats().pongs_sent < count / 2
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("count", [63, 64, 65, 66, 128])
 async def test_up_to_the_bound_all_are_answered(line, count):
-    async with line() as (_, peer):
+    async with line(max_control_rate=None) as (_, peer):
         for _ in range(3):
             peer.writer.write(b"".join(peer.encode(PING, b"%d" % index) for index in range(count)))
             answers = [int((await peer.frame()).payload)]
@@ -241,6 +337,7 @@ async def test_up_to_the_bound_all_are_answered(line, count):
             assert answers == [*range(min(count - 1, 64)), count - 1] or len(answers) > 65  # it took more than one read
 
 
+@pytest.mark.anyio
 async def test_pings_with_a_callback_that_closes(line):
     """What waits to be answered is not sent behind our close frame."""
 
@@ -258,6 +355,7 @@ async def test_pings_with_a_callback_that_closes(line):
         assert await peer.rest() == b""
 
 
+@pytest.mark.anyio
 async def test_pings_over_tls_from_a_peer_that_does_not_read(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext):
     made = []
     async with (
@@ -266,6 +364,7 @@ async def test_pings_over_tls_from_a_peer_that_does_not_read(server_tls: ssl.SSL
             trunkline.WebSocket.wait_closed,
             sock=listening_socket(SMALL),
             ssl=server_tls,
+            max_control_rate=None,
             process_request=lambda ws, request: made.append(ws),
         ) as server,
     ):
@@ -285,8 +384,9 @@ async def test_pings_over_tls_from_a_peer_that_does_not_read(server_tls: ssl.SSL
         writer.transport.abort()
 
 
+@pytest.mark.anyio
 async def test_pongs_that_nobody_asked_for(line):
-    async with line() as (ws, peer):
+    async with line(max_control_rate=None) as (ws, peer):
         for _ in range(100):
             peer.writer.write(peer.encode(PONG, b"x" * 100) * 500)
             await peer.writer.drain()
@@ -296,6 +396,7 @@ async def test_pongs_that_nobody_asked_for(line):
         assert ws.stats().frames_sent == 0
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("fragmented", [False, True])
 async def test_empty_messages_without_end(line, fragmented):
     """They take no bytes of the inbox, but they are counted: reading pauses."""
@@ -323,6 +424,7 @@ def send_for_ever(ws):
         ws.send_nowait(b"x" * 1000)
 
 
+@pytest.mark.anyio
 async def test_a_peer_that_never_reads_is_sent_no_more_than_may_wait(line):
     async with line(buffers=SMALL, write_limit=200_000) as (ws, _):
         with pytest.raises(trunkline.SlowConsumer, match=r"limit 200000 \(write_limit\)"):

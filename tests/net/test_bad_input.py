@@ -203,6 +203,7 @@ async def test_the_server_goes_on_for_the_others(raw_client):
         {"ping_interval": 0},
         {"max_size": -1},
         {"max_fragments": 0},
+        {"max_control_rate": 0},
         {"max_queue": (1, 2)},
         {"write_limit": 0},
         {"compression": "gzip"},

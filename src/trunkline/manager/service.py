@@ -51,6 +51,7 @@ class ConnectOptions(TypedDict, total=False):
     max_size: int | None
     max_queue: int | tuple[int, int] | None
     max_fragments: int | None
+    max_control_rate: int | None
     write_limit: int
     compression: Deflate | Literal["deflate"] | None
     user_agent_header: str | None

@@ -28,6 +28,8 @@ class Settings:
     ping_timeout: seconds in which some byte must arrive after a ping; None to ping without a deadline.
     max_size: bytes of a received message; None for no limit.
     max_fragments: frames that a received message may come in; None for no limit.
+    max_control_rate: pings, pongs and such that a peer may send in a second, beyond a first second's worth; a peer that
+    sends more is not read for as long as they should have taken. None for no limit.
     max_queue: messages received and not yet taken at which reading pauses, or a pair (pause, resume); None for no
     limit.
     write_limit: bytes that may wait to be sent; `send_nowait` raises SlowConsumer past it.
@@ -44,6 +46,7 @@ class Settings:
     ping_timeout: float | None = 20
     max_size: int | None = 2**20
     max_fragments: int | None = 1024
+    max_control_rate: int | None = 10_000
     max_queue: int | tuple[int, int] | None = 16
     write_limit: int = 2**20
     compression: Compression = None
@@ -59,8 +62,7 @@ class Settings:
             raise ValueError("close_timeout is None, must be a number of seconds: a peer need never answer a close")
         if self.max_size is not None and self.max_size < 0:
             raise ValueError(f"max_size is {self.max_size}, must be 0 or more bytes, or None for no limit")
-        if self.max_fragments is not None and self.max_fragments < 1:
-            raise ValueError(f"max_fragments is {self.max_fragments}, must be 1 or more, or None for no limit")
+        self._check_counts()
         if self.write_limit < 1:
             raise ValueError(f"write_limit is {self.write_limit}, must be 1 or more bytes")
         if self.compression == "deflate":
@@ -72,6 +74,12 @@ class Settings:
             raise ValueError(
                 f"max_queue is {self.max_queue!r}, must be a number or a pair (pause, resume), pause >= resume >= 0"
             )
+
+    def _check_counts(self) -> None:
+        for name in ("max_fragments", "max_control_rate"):
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                raise ValueError(f"{name} is {most}, must be 1 or more, or None for no limit")
 
     @property
     def deflate(self) -> Deflate | None:
@@ -101,6 +109,7 @@ class Limits(TypedDict, total=False):
     ping_timeout: float | None
     max_size: int | None
     max_fragments: int | None
+    max_control_rate: int | None
     max_queue: int | tuple[int, int] | None
     write_limit: int
     compression: Compression

@@ -15,6 +15,7 @@ class Stats:
     writes: calls that handed bytes to the socket or the transport; messages_sent / writes is what batching gains.
     messages_dropped: broadcasts that were not sent, since the peer read too slowly.
     messages_discarded: messages received after we had sent our close frame.
+    throttles: how often reading was put off, since the peer had sent more control frames than `max_control_rate`.
     errors: 1 if the peer broke the protocol.
     deflated_bytes_received, deflated_bytes_sent: payload of compressed messages as it was on the wire;
     inflated_bytes_received, inflated_bytes_sent: what it was before it was compressed.
@@ -33,6 +34,7 @@ class Stats:
     pongs_received: int = 0
     pongs_sent: int = 0
     writes: int = 0
+    throttles: int = 0
     errors: int = 0
     deflated_bytes_received: int = 0
     inflated_bytes_received: int = 0

@@ -31,6 +31,7 @@ _SENT: Final = (
     "pings_sent",
     "pongs_sent",
     "writes",
+    "throttles",
 )
 
 

@@ -260,7 +260,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         if agreement is not None:
             self._deflate(agreement.deflater(shared.flusher))
         inbox = None if listener else Inbox(self, loop, *self._settings.queue_marks)
-        self._open(decoder, inbox, write_limit=self._settings.write_limit)
+        self._open(decoder, inbox, write_limit=limits.write_limit, control_rate=limits.max_control_rate or 0)
         self._move(Happening.ACCEPTED)
         self._keepalive = Keepalive(self, self._settings, shared.timers)
         self._keepalive.start()
