@@ -289,3 +289,25 @@ async def test_a_server_without_bounds_takes_connections() -> None:
         async with trunkline.connect(f"ws://127.0.0.1:{server.port}/") as ws:
             await ws.ping()
         assert server.turned_away == 0
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+async def test_no_end_waits_for_acknowledgements_before_it_sends(tls, server_tls, client_tls):
+    """TCP_NODELAY, also on sockets that were made without naming TCP, where asyncio does not see to it."""
+    delays = []
+
+    async def look(ws):
+        delays.append(ws.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        await ws.wait_closed()
+
+    bound, given = socket.socket(), socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    bound.listen()
+    given.connect(bound.getsockname())
+    uri = f"{'wss' if tls else 'ws'}://localhost:{bound.getsockname()[1]}/"
+    options = {"ssl": client_tls} if tls else {}
+    async with trunkline.serve(look, sock=bound, ssl=server_tls if tls else None):
+        for sock in (given, None):
+            async with trunkline.connect(uri, sock=sock, **options) as ws:
+                delays.append(ws.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert delays == [1] * 4

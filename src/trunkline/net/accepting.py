@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from trunkline.net.logs import log_fields
+from trunkline.net.loops import send_at_once
 
 __all__ = ["Listening", "steady"]
 
@@ -85,6 +86,7 @@ class Listening:
                     self._wait(error)
                 return
             self._pause = 0.0
+            send_at_once(connection)
             task = self._loop.create_task(self._begin(connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from trunkline.net.loops import send_at_once
 from trunkline.net.proxy import Proxy, Tunnel
 from trunkline.net.socks import open_way
 from trunkline.net.uri import URI
@@ -58,6 +59,7 @@ async def dial(route: Route, make: Callable[[], WebSocket], deadline: float | No
     elif route.sock is not None:
         sock = route.sock
         sock.setblocking(False)
+        send_at_once(sock)
     elif route.unix is not None:
         sock = await _connect_unix(route)
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from typing import Final, NamedTuple
 
 from trunkline._writer import Flusher
 from trunkline.net.timers import Timers
 
-__all__ = ["Shared", "shared_by"]
+__all__ = ["Shared", "send_at_once", "shared_by"]
 
 
 class Shared(NamedTuple):
@@ -53,3 +54,12 @@ def _adapts(loop: asyncio.AbstractEventLoop) -> bool:
     quarter.
     """
     return type(loop).__module__.partition(".")[0] == "uvloop"
+
+
+def send_at_once(sock: socket.socket) -> None:
+    """Have the kernel send a small segment without waiting for the last one's acknowledgement (TCP_NODELAY).
+
+    uvloop does so by itself; asyncio only where the socket was made with IPPROTO_TCP, and `socket.socket()` is not.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.proto != socket.IPPROTO_TCP:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
