@@ -149,7 +149,7 @@ async def managed(total: int) -> Watch:
     watch, done = Watch(total, RECONNECTS), 0
     async with (
         trunkline.serve(listener=Echo, host="127.0.0.1", port=0, ping_interval=PING) as server,
-        FaultProxy("127.0.0.1", server.port) as proxy,
+        FaultProxy("127.0.0.1", server.port, log_size=100) as proxy,
     ):
         service = trunkline.Service(
             "soak",
