@@ -68,7 +68,7 @@ class Line:
         self.link = self.transport.link = Link()
         self.link._join(Flusher(self.loop))
         self.link._attach(self.transport, ours.fileno(), (2**30, 0))
-        self.link._open(Decoder(client), None, write_limit=2**30)
+        self.link._open(Decoder(client), None, write_limit=2**30, control_rate=0)
         self._decoder = Decoder(not client, max_size=None)
         self._theirs = theirs
         self._items: list[object] = []

@@ -34,7 +34,7 @@ class Receiver(Link):
         self.fault: Fault | None = None
         self.waits: Inflater | None = None
         self._join(FLUSHER)
-        self._open(sides.decoder(stream, limited=True, off_thread=OFF_THREAD), None, write_limit=0)
+        self._open(sides.decoder(stream, limited=True, off_thread=OFF_THREAD), None, write_limit=0, control_rate=0)
         items = self.items  # no cycle
         if len(stream.data) & 1:
             self._listen(None, lambda link, messages: items.extend(messages))
