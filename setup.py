@@ -46,6 +46,7 @@ modules = cythonize(
         extension("_inflate", ["mask", "utf8"]),
         extension("_deflate", []),
         extension("_shelf", []),
+        extension("_control", ["utf8"]),
         extension("_frames", KERNELS),
         extension("_batch", ["header"]),
         extension("_inbox", []),

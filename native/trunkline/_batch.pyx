@@ -13,13 +13,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.string cimport memcpy
 
-from trunkline._frames cimport (
+from trunkline._frames cimport apply_mask
+from trunkline._header cimport (
     TL_BINARY,
     TL_CLOSE,
     TL_CONTROL_MAX,
     TL_HEADER_MAX,
     TL_TEXT,
-    apply_mask,
     tl_header_write,
 )
 

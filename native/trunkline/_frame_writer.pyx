@@ -14,7 +14,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from trunkline._batch cimport MaskingKeys
-from trunkline._frames cimport (
+from trunkline._frames cimport apply_mask
+from trunkline._header cimport (
     TL_BINARY,
     TL_CLOSE,
     TL_CONTINUATION,
@@ -23,7 +24,6 @@ from trunkline._frames cimport (
     TL_PING,
     TL_PONG,
     TL_TEXT,
-    apply_mask,
     tl_header_write,
 )
 

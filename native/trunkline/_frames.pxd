@@ -3,9 +3,10 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from trunkline._shelf cimport Room, Shelf
-
+from trunkline._control cimport Control, Fault
+from trunkline._header cimport TL_CONTROL_MAX, TL_HEADER_MAX, tl_header
 from trunkline._inflate cimport Inflater
+from trunkline._shelf cimport Room, Shelf
 
 
 cdef extern from "mask.h" nogil:
@@ -18,52 +19,7 @@ cdef extern from "utf8.h" nogil:
     size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
     size_t tl_ascii_span(const uint8_t *data, size_t n)
 
-cdef extern from "header.h" nogil:
-    enum: TL_HEADER_MAX
-    enum: TL_CONTROL_MAX
-    enum: TL_CONTINUATION
-    enum: TL_TEXT
-    enum: TL_BINARY
-    enum: TL_CLOSE
-    enum: TL_PING
-    enum: TL_PONG
-    enum: TL_RESERVED_BITS
-    enum: TL_RESERVED_OPCODE
-    enum: TL_FRAGMENTED_CONTROL
-    enum: TL_LONG_CONTROL
-    enum: TL_WRONG_MASK
-    enum: TL_LONG_FORM
-    enum: TL_HUGE_LENGTH
-    ctypedef struct tl_header:
-        uint64_t length
-        uint8_t key[4]
-        uint8_t opcode
-        uint8_t fin
-        uint8_t rsv
-        uint8_t masked
-    int tl_header_read(const uint8_t *data, size_t n, unsigned masked, unsigned rsv, tl_header *out)
-    size_t tl_header_write(uint8_t *out, unsigned first, uint64_t length, const uint8_t *key)
-
-
 cdef unsigned apply_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase) noexcept nogil
-cdef bint is_close_code(int code) noexcept                        # whether a peer may send it
-cdef str refusal(int why, tl_header *frame, bint client)          # the words for a refused header
-
-
-cdef class Control:
-    """A control frame as it was received."""
-
-    cdef readonly int opcode      # CLOSE, PING or PONG
-    cdef readonly bytes payload   # as it came, unmasked
-    cdef readonly int code        # close: the close code, 1005 if there was none; otherwise 0
-    cdef readonly str reason      # close: the close reason; otherwise ""
-
-
-cdef class Fault:
-    """Why a decoder failed the connection."""
-
-    cdef readonly int code   # the close code to send: 1002, 1007, 1008 or 1009
-    cdef readonly str text   # what was seen, the limit, its parameter, the section
 
 
 cdef class Decoder:
@@ -130,7 +86,7 @@ cdef class Decoder:
     cdef object _whole(self, const uint8_t *data, Py_ssize_t n)                         # one unfragmented message
     cdef object _text(self, const uint8_t *data, Py_ssize_t n)                          # None after a fault
     cdef int _end_message(self, list out) except -1
-    cdef Control _end_control(self)
+    cdef int _end_control(self, list out) except -1
     cdef Py_ssize_t resume(self, list out) except -1                                    # control frames in out
     cdef bint is_behind(self) noexcept                                                  # what is read waits for resume
     cdef object _look(self, object message)

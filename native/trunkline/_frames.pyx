@@ -15,11 +15,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.ref cimport Py_XDECREF
 from libc.string cimport memcpy
 
-from trunkline._shelf cimport SHELVED, Room
+from trunkline._control cimport new_control, new_fault, not_utf8, read_close, refusal
+from trunkline._header cimport TL_BINARY, TL_CLOSE, TL_CONTINUATION, TL_PING, TL_PONG, TL_TEXT, tl_header_read
+from trunkline._shelf cimport SHELVED, Room, grow_body
 
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
-    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t n) except NULL
     char *BODY "PyBytes_AS_STRING"(PyObject *string) noexcept
     Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
     object PyUnicode_New(Py_ssize_t n, Py_UCS4 maximum)
@@ -31,10 +32,6 @@ OPCODE_CONTINUATION, OPCODE_TEXT, OPCODE_BINARY = TL_CONTINUATION, TL_TEXT, TL_B
 OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG = TL_CLOSE, TL_PING, TL_PONG
 
 cdef enum:
-    FIN = 0x80
-    MASKED = 0x80
-
-cdef enum:
     READ_HEADER
     READ_PAYLOAD
     STALLED
@@ -42,7 +39,8 @@ cdef enum:
     DEAD
 
 cdef enum:
-    BODY_START = 4 * 1024 * 1024  # bytes: a body begins with what its frame announces, but with no more than this
+    FIN = 0x80
+    MASKED = 0x80
     RSV1 = 4
     CONTROL_WEIGHT = 8  # messages that a control frame counts as, on the way to _stop: it costs as much to handle
 
@@ -75,36 +73,6 @@ def mask(data, bytes key, unsigned phase=0):
     if n:
         tl_mask(<uint8_t *>PyBytes_AS_STRING(out), &view[0], n, <const uint8_t *>PyBytes_AS_STRING(key), phase & 3)
     return out
-
-
-def utf8_fault(data):
-    """The index of the first byte that cannot stand where it does in UTF-8; None if there is none.
-
-    A character cut off at the end is a fault too, at index len(data) (RFC 3629 4).
-    """
-    cdef const uint8_t[::1] view = data
-    cdef size_t n = view.shape[0]
-    cdef tl_utf8 state = 0
-    cdef size_t good = tl_utf8_feed(&state, &view[0], n) if n else 0
-    return good if good < n or state else None
-
-
-@cython.final
-cdef class Control:
-    def __repr__(self):
-        name = {TL_CLOSE: "close", TL_PING: "ping", TL_PONG: "pong"}[self.opcode]
-        return f"<{name} {self.code} {self.reason!r}>" if self.opcode == TL_CLOSE else f"<{name} {self.payload!r}>"
-
-
-@cython.final
-cdef class Fault:
-    def __repr__(self):
-        return f"<fault {self.code} {self.text!r}>"
-
-
-cdef bint is_close_code(int code) noexcept:
-    """Whether a peer may send this close code (RFC 6455 7.4, and the IANA registry up to 1014)."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 @cython.final
@@ -373,7 +341,6 @@ cdef class Decoder:
         cdef object ascii
         cdef uint8_t *plain
         cdef tl_utf8 state = 0
-        cdef size_t bad
         if n == 0:
             return ""
         if not self._frame.masked:
@@ -388,9 +355,7 @@ cdef class Decoder:
         try:
             return PyUnicode_DecodeUTF8(<const char *>plain, n, NULL)
         except UnicodeDecodeError:
-            bad = tl_utf8_feed(&state, plain, n)
-            self._fail(1007, f"text is not UTF-8 at byte {bad} (RFC 6455 8.1)" if bad < <size_t>n else
-                       f"text ends inside a character, after {n} bytes (RFC 6455 8.1)")
+            self._fail(1007, not_utf8(<Py_ssize_t>tl_utf8_feed(&state, plain, n), n))
             return None
 
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
@@ -418,7 +383,7 @@ cdef class Decoder:
         if self._opcode == TL_TEXT and self._frame.opcode < TL_CLOSE:
             good = tl_utf8_feed(&self._utf8, room, n)
             if good < <size_t>n:
-                self._fail(1007, f"text is not UTF-8 at byte {self._filled - n + <Py_ssize_t>good} (RFC 6455 8.1)")
+                self._fail(1007, not_utf8(self._filled - n + <Py_ssize_t>good, self._filled))
         return 0
 
     cdef Py_ssize_t room(self) noexcept:
@@ -451,26 +416,14 @@ cdef class Decoder:
         return 0
 
     cdef int _make_room(self, Py_ssize_t extra) except -1:
-        """Grows the body for extra bytes: to what the frame announces if that is little, else in step with what has
-        arrived. Where more frames are to follow it doubles, so that many small ones do not each have it copied.
-        """
+        """Grows the body for extra bytes of the frame."""
         cdef Py_ssize_t need = self._filled + extra  # <= max_size, checked in _begin
-        cdef Py_ssize_t size = BODY_SIZE(self._body) if self._body != NULL else 0
-        cdef Py_ssize_t most = self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX // 2
-        cdef Py_ssize_t doubled
-        if need <= size:
+        cdef Py_ssize_t most = 0
+        if self._body != NULL and need <= BODY_SIZE(self._body):
             return 0
-        doubled = 2 * size if size <= PY_SSIZE_T_MAX // 2 else PY_SSIZE_T_MAX
-        size = max(need, min(need + <Py_ssize_t>self._left, max(doubled, BODY_START)))
         if not self._frame.fin:
-            size = max(size, min(doubled, most))
-        if self._body == NULL and self._shelf is not None and size >= SHELVED:
-            self._body = self._shelf.take(size)
-        if self._body == NULL:
-            self._body = PyBytes_New(NULL, size)
-        elif BODY_SIZE(self._body) < size:
-            _PyBytes_Resize(&self._body, size)  # on failure it frees the body and sets it to NULL
-        return 0
+            most = self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX // 2
+        return grow_body(&self._body, need, <Py_ssize_t>self._left, most, self._shelf)
 
     cdef int _fit(self) except -1:
         """The last frame of a message begins: gives back what the body has over. Later it may be lent, and must stay
@@ -486,12 +439,9 @@ cdef class Decoder:
 
     cdef int _finish(self, list out) except -1:
         """The frame's payload is all here."""
-        cdef Control control
         self._step = READ_HEADER
         if self._frame.opcode >= TL_CLOSE:
-            control = self._end_control()
-            if control is not None:
-                out.append(control)
+            self._end_control(out)
         elif self._frame.fin:
             self._end_message(out)
         return 0
@@ -503,7 +453,7 @@ cdef class Decoder:
             if message is None:
                 return 0
         elif self._opcode == TL_TEXT and self._utf8:
-            return self._fail(1007, f"text ends inside a character, after {self._filled} bytes (RFC 6455 8.1)")
+            return self._fail(1007, not_utf8(self._filled, self._filled))
         elif self._body == NULL:
             message = "" if self._opcode == TL_TEXT else b""
         elif self._opcode == TL_TEXT:
@@ -518,33 +468,19 @@ cdef class Decoder:
         self._opcode = 0
         return 0
 
-    cdef Control _end_control(self):
-        """The control frame that has ended; None after a fault."""
-        cdef Control control = Control.__new__(Control)
-        cdef uint8_t *payload = self._control
-        cdef Py_ssize_t n = self._control_used
-        control.opcode = self._frame.opcode
-        control.payload = PyBytes_FromStringAndSize(<const char *>payload, n)
-        control.reason = ""
+    cdef int _end_control(self, list out) except -1:
+        cdef Control control = new_control(self._frame.opcode, self._control, self._control_used)
+        cdef Fault fault
         self.pings_received += control.opcode == TL_PING
         self.pongs_received += control.opcode == TL_PONG
-        if control.opcode != TL_CLOSE:
-            return control
-        if n == 1:
-            self._fail(1002, "close frame with 1 byte of payload, a close code takes 2 (RFC 6455 5.5.1)")
-            return None
-        control.code = (payload[0] << 8 | payload[1]) if n else 1005
-        if n and not is_close_code(control.code):
-            self._fail(1002, f"close code {control.code} may not be sent (RFC 6455 7.4)")
-            return None
-        try:
-            control.reason = PyUnicode_DecodeUTF8(<const char *>payload + 2, n - 2, NULL) if n > 2 else ""
-        except UnicodeDecodeError as error:
-            self._fail(1007, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
-            return None
-        self._step = CLOSED
-        self._drop_body()
-        return control
+        if control.opcode == TL_CLOSE:
+            fault = read_close(control)
+            if fault is not None:
+                return self._fail(fault.code, fault.text)
+            self._step = CLOSED
+            self._drop_body()
+        out.append(control)
+        return 0
 
     cdef int _drop_body(self) except -1:
         cdef PyObject *body = self._body
@@ -553,30 +489,11 @@ cdef class Decoder:
         return 0
 
     cdef int _fail(self, int code, str text) except -1:
-        self.fault = Fault.__new__(Fault)
-        self.fault.code = code
-        self.fault.text = text
+        self.fault = new_fault(code, text)
         self._step = DEAD
         self.errors += 1
         self._drop_body()
         return 0
-
-
-cdef str refusal(int why, tl_header *frame, bint client):
-    """The words for a header that tl_header_read refused."""
-    if why == TL_RESERVED_BITS:
-        return f"reserved bits {frame.rsv:03b} set, no extension was granted them (RFC 6455 5.2)"
-    if why == TL_RESERVED_OPCODE:
-        return f"opcode {frame.opcode} is reserved (RFC 6455 5.2)"
-    if why == TL_FRAGMENTED_CONTROL:
-        return f"control frame with opcode {frame.opcode} without FIN, which all of them have (RFC 6455 5.5)"
-    if why == TL_LONG_CONTROL:
-        return f"control frame with opcode {frame.opcode} over {TL_CONTROL_MAX} bytes (RFC 6455 5.5)"
-    if why == TL_WRONG_MASK:
-        return "masked frame from a server (RFC 6455 5.1)" if client else "unmasked frame from a client (RFC 6455 5.1)"
-    if why == TL_HUGE_LENGTH:
-        return f"frame length {frame.length} has its most significant bit set (RFC 6455 5.2)"
-    return f"frame length {frame.length} is not in its shortest form (RFC 6455 5.2)"
 
 
 tl_mask_choose(NULL)

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from trunkline._frames cimport Control, Decoder
+from trunkline._control cimport Control
+from trunkline._frames cimport Decoder
 from trunkline._inbox cimport Inbox
 from trunkline._outlet cimport Outlet
 

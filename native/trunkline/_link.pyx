@@ -20,7 +20,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
-from trunkline._frames cimport TL_PING, TL_PONG
+from trunkline._header cimport TL_PING, TL_PONG
 from trunkline._inbox cimport MESSAGE, NEXT_MESSAGE, Batches, Inbox
 from trunkline._outlet cimport Outlet
 from trunkline._writer cimport OPEN, READ_BUFFER

@@ -25,3 +25,7 @@ cdef class Room:
     cdef object _body      # the bytes object that the memory belongs to
     cdef uint8_t *_start   # in _body
     cdef Py_ssize_t _size  # bytes that may be written
+
+
+# NULL at first, owned by the caller; to need bytes or more, left: announced, most: to double up to; shelf may be None
+cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, Shelf shelf) except -1

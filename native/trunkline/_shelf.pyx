@@ -35,6 +35,10 @@ cdef extern from *:
     void tl_forget_hash(PyObject *body) noexcept
 
 cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
+    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t n) except NULL
+    Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
+    Py_ssize_t PY_SSIZE_T_MAX
     PyObject *PyList_GET_ITEM(object items, Py_ssize_t i) noexcept
     Py_ssize_t Py_REFCNT(PyObject *item) noexcept
     void Py_INCREF(PyObject *item) noexcept
@@ -43,6 +47,7 @@ cdef extern from "Python.h":
 cdef enum:
     KEPT_BYTES = 4 * 1024 * 1024  # bytes that a loop keeps
     KEPT_BODIES = 16              # objects: all of them are looked at
+    BODY_START = 4 * 1024 * 1024  # bytes: a body begins with what its frame announces, but with no more than this
 
 
 @cython.final
@@ -96,3 +101,20 @@ cdef class Room:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, self._start, self._size, 0, flags)
+
+
+cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, Shelf shelf) except -1:
+    """Grows the body of a message, NULL at first, to `need` bytes or more: to the `left` more that its frame announces
+    if that is little, else in step with what has arrived. Where more frames are to follow it doubles, up to `most`
+    bytes, so that many small ones do not each have it copied; after the last frame `most` is 0. `shelf` may be None.
+    """
+    cdef Py_ssize_t size = BODY_SIZE(body[0]) if body[0] != NULL else 0
+    cdef Py_ssize_t doubled = 2 * size if size <= PY_SSIZE_T_MAX // 2 else PY_SSIZE_T_MAX
+    size = max(need, min(need + left, max(doubled, BODY_START)), min(doubled, most))
+    if body[0] == NULL and shelf is not None and size >= SHELVED:
+        body[0] = shelf.take(size)
+    if body[0] == NULL:
+        body[0] = PyBytes_New(NULL, size)
+    elif BODY_SIZE(body[0]) < size:
+        _PyBytes_Resize(body, size)  # on failure it frees the body and sets it to NULL
+    return 0

@@ -15,6 +15,7 @@ try:
     from trunkline import (
         _backlog,
         _batch,
+        _control,
         _deflate,
         _fanout,
         _frames,
@@ -164,4 +165,4 @@ __all__ = [
     "serve",
 ]
 
-del _backlog, _batch, _deflate, _fanout, _frames, _inbox, _inflate, _link, _outlet, _shelf, _writer
+del _backlog, _batch, _control, _deflate, _fanout, _frames, _inbox, _inflate, _link, _outlet, _shelf, _writer

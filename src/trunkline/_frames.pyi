@@ -2,6 +2,7 @@ from typing import Final, final
 
 from typing_extensions import Buffer
 
+from trunkline._control import Control, Fault
 from trunkline._inflate import Inflater
 
 OPCODE_CONTINUATION: Final[int]
@@ -16,25 +17,6 @@ __pyx_capi__: Final[dict[str, object]]  # what the other compiled modules import
 def mask_variant() -> str: ...
 def use_mask_variant(name: str | None) -> None: ...
 def mask(data: Buffer, key: bytes, phase: int = 0) -> bytes: ...
-def utf8_fault(data: Buffer) -> int | None: ...
-
-@final
-class Control:
-    @property
-    def opcode(self) -> int: ...
-    @property
-    def payload(self) -> bytes: ...
-    @property
-    def code(self) -> int: ...
-    @property
-    def reason(self) -> str: ...
-
-@final
-class Fault:
-    @property
-    def code(self) -> int: ...
-    @property
-    def text(self) -> str: ...
 
 @final
 class Decoder:

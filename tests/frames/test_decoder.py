@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from rawframes import KEY, build, xor
-from trunkline._frames import Control, Decoder
+from trunkline._control import Control
+from trunkline._frames import Decoder
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 LENGTHS = [

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from rawframes import build
-from trunkline._frames import Control, Decoder
+from trunkline._control import Control
+from trunkline._frames import Decoder
 from trunkline._inflate import END, TAIL, Inflater, InflateStream
 from trunkline.protocol.backends import Backend, find_backend
 

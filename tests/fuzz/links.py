@@ -5,7 +5,7 @@ from typing import Any
 from fuzz import sides
 from fuzz.sides import Decoded
 from fuzz.streams import CLOSE, PONG, Stream
-from trunkline._frames import Fault
+from trunkline._control import Fault
 from trunkline._inflate import Inflater
 from trunkline._link import Link
 from trunkline._writer import Flusher

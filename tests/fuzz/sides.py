@@ -19,7 +19,8 @@ from wsproto.frame_protocol import CloseReason, Opcode, ParseFailed, RsvBits
 
 from fuzz.streams import BINARY, CLOSE, NO_TAKEOVER, PING, PONG, TAKEOVER, TEXT, Stream
 from trunkline import protocol
-from trunkline._frames import Control, Decoder
+from trunkline._control import Control
+from trunkline._frames import Decoder
 from trunkline._inflate import Inflater, InflateStream
 from trunkline.protocol import deflate
 from trunkline.protocol.frame_protocol import FrameProtocol

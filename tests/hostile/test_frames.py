@@ -8,7 +8,8 @@ import pytest
 from rawframes import build
 from rawpeer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
 from trunkline import MessageTooBig, RemoteProtocolError
-from trunkline._frames import Control, Decoder
+from trunkline._control import Control
+from trunkline._frames import Decoder
 from trunkline.protocol.deflate import Deflate, PerMessageDeflate, agreement_of
 from turns import until
 

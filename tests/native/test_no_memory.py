@@ -15,8 +15,9 @@ from rawframes import build
 from rawlink import Line
 from trunkline import protocol
 from trunkline._batch import Encoder
+from trunkline._control import Control
 from trunkline._deflate import Deflater
-from trunkline._frames import Control, Decoder
+from trunkline._frames import Decoder
 from trunkline._inflate import Inflater, InflateStream
 from trunkline.protocol.backends import find_backend
 

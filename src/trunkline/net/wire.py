@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from wsproto.connection import ConnectionState
 
-from trunkline._frames import OPCODE_CLOSE, OPCODE_PING, Decoder, Fault
+from trunkline._control import Fault
+from trunkline._frames import OPCODE_CLOSE, OPCODE_PING, Decoder
 from trunkline._inbox import Inbox
 from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive

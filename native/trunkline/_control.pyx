@@ -1,0 +1,115 @@
+"""What a decoder gives that is no message: control frames (RFC 6455 5.5), and faults with the words for them.
+
+Nothing here knows where the decoder stands: the payload of a control frame, the header or the place in a text says it
+all.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint32_t
+
+from trunkline._header cimport (
+    TL_CLOSE,
+    TL_CONTROL_MAX,
+    TL_FRAGMENTED_CONTROL,
+    TL_HUGE_LENGTH,
+    TL_LONG_CONTROL,
+    TL_PING,
+    TL_PONG,
+    TL_RESERVED_BITS,
+    TL_RESERVED_OPCODE,
+    TL_WRONG_MASK,
+)
+
+cdef extern from "utf8.h" nogil:
+    ctypedef uint32_t tl_utf8
+    size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
+
+cdef extern from "Python.h":
+    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
+
+
+@cython.final
+cdef class Control:
+    def __repr__(self):
+        name = {TL_CLOSE: "close", TL_PING: "ping", TL_PONG: "pong"}[self.opcode]
+        return f"<{name} {self.code} {self.reason!r}>" if self.opcode == TL_CLOSE else f"<{name} {self.payload!r}>"
+
+
+@cython.final
+cdef class Fault:
+    def __repr__(self):
+        return f"<fault {self.code} {self.text!r}>"
+
+
+cdef Control new_control(int opcode, const uint8_t *payload, Py_ssize_t n):
+    """A control frame with a copy of these n bytes; `read_close` reads what is in them if it is a close frame."""
+    cdef Control control = Control.__new__(Control)
+    control.opcode = opcode
+    control.payload = PyBytes_FromStringAndSize(<const char *>payload, n)
+    control.reason = ""
+    return control
+
+
+cdef Fault read_close(Control control):
+    """Sets code and reason of a close frame; the fault if a peer may not send them (5.5.1, 7.4)."""
+    cdef const uint8_t *payload = <const uint8_t *>PyBytes_AS_STRING(control.payload)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(control.payload)
+    if n == 1:
+        return new_fault(1002, "close frame with 1 byte of payload, a close code takes 2 (RFC 6455 5.5.1)")
+    control.code = (payload[0] << 8 | payload[1]) if n else 1005
+    if n and not is_close_code(control.code):
+        return new_fault(1002, f"close code {control.code} may not be sent (RFC 6455 7.4)")
+    try:
+        control.reason = PyUnicode_DecodeUTF8(<const char *>payload + 2, n - 2, NULL) if n > 2 else ""
+    except UnicodeDecodeError as error:
+        return new_fault(1007, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
+    return None
+
+
+cdef Fault new_fault(int code, str text):
+    cdef Fault fault = Fault.__new__(Fault)
+    fault.code = code
+    fault.text = text
+    return fault
+
+
+cdef bint is_close_code(int code) noexcept:
+    """Whether a peer may send this close code (RFC 6455 7.4, and the IANA registry up to 1014)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+cdef str refusal(int why, tl_header *frame, bint client):
+    """The words for a header that tl_header_read refused."""
+    if why == TL_RESERVED_BITS:
+        return f"reserved bits {frame.rsv:03b} set, no extension was granted them (RFC 6455 5.2)"
+    if why == TL_RESERVED_OPCODE:
+        return f"opcode {frame.opcode} is reserved (RFC 6455 5.2)"
+    if why == TL_FRAGMENTED_CONTROL:
+        return f"control frame with opcode {frame.opcode} without FIN, which all of them have (RFC 6455 5.5)"
+    if why == TL_LONG_CONTROL:
+        return f"control frame with opcode {frame.opcode} over {TL_CONTROL_MAX} bytes (RFC 6455 5.5)"
+    if why == TL_WRONG_MASK:
+        return "masked frame from a server (RFC 6455 5.1)" if client else "unmasked frame from a client (RFC 6455 5.1)"
+    if why == TL_HUGE_LENGTH:
+        return f"frame length {frame.length} has its most significant bit set (RFC 6455 5.2)"
+    return f"frame length {frame.length} is not in its shortest form (RFC 6455 5.2)"
+
+
+cdef str not_utf8(Py_ssize_t bad, Py_ssize_t n):
+    """The words for a text whose byte `bad` cannot stand where it does; bad == n: that ends there, inside a character."""
+    if bad < n:
+        return f"text is not UTF-8 at byte {bad} (RFC 6455 8.1)"
+    return f"text ends inside a character, after {n} bytes (RFC 6455 8.1)"
+
+
+def utf8_fault(data):
+    """The index of the first byte that cannot stand where it does in UTF-8; None if there is none.
+
+    A character cut off at the end is a fault too, at index len(data) (RFC 3629 4).
+    """
+    cdef const uint8_t[::1] view = data
+    cdef size_t n = view.shape[0]
+    cdef tl_utf8 state = 0
+    cdef size_t good = tl_utf8_feed(&state, &view[0], n) if n else 0
+    return good if good < n or state else None
