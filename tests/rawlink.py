@@ -18,6 +18,9 @@ class Loop:
     def call_soon(self, callback: Callable[[], object]) -> None:
         pass
 
+    def time(self) -> float:
+        return 0.0
+
     def is_closed(self) -> bool:
         self.on_is_closed()
         return False

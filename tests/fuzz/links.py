@@ -22,6 +22,9 @@ class Turn:
     def is_closed(self) -> bool:
         return False
 
+    def time(self) -> float:
+        return 0.0
+
 
 FLUSHER = Flusher(Turn())  # one, as on a loop: its buffer is that of all links
 
