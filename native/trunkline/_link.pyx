@@ -110,11 +110,11 @@ cdef class Link(Outlet):
 
     def _catch_up(self):
         """The transport is gone: what was read and not decoded is received now."""
-        if self._held is not None:
-            self._held.cancel()
-            self._held = None
         while self._decoder is not None and self._decoder.is_behind():
             self._read_chunk(NULL, RESUMED)
+        if self._held is not None:  # of a throttle it would be in force, and hold us, for as long as that takes
+            self._held.cancel()
+            self._held = None
 
     def _inflated(self):
         """A thread has inflated what the decoder waits for: goes on with what was read behind it."""

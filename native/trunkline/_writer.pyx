@@ -193,8 +193,9 @@ cdef class Writer:
         if self._batch is None:
             self._batch = self._flusher.borrow(size)
         if self._frame is not None:
-            frame, self._frame = self._frame, None
+            frame = self._frame
             self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
+            self._frame = None  # not before: without memory for it, it is still to be sent
         return 0
 
     cdef Py_ssize_t _pending(self) except -1:

@@ -246,6 +246,7 @@ class Gate:
         self.open = threading.Event()
         self.open.set()
         self.threads = set()
+        self.broken = False  # in the loop's thread
 
     def __eq__(self, other):
         return self is other
@@ -256,6 +257,8 @@ class Gate:
         if threading.current_thread() is not threading.main_thread():
             self.threads.add(threading.get_ident())
             assert self.open.wait(20)
+        elif self.broken:
+            raise MemoryError
 
     def compressor(self, level, bits, mem_level):
         stream = zlib.compressobj(level, zlib.DEFLATED, -bits, mem_level)
@@ -338,6 +341,27 @@ async def test_a_broadcast_keeps_its_place_behind_what_a_thread_compresses(pair,
         await asyncio.gather(*sending)
         assert trunkline.broadcast([client], "and on", slow=slow).sent == 1
         assert await server.recv() == "and on"
+
+
+async def test_a_broadcast_that_cannot_be_compressed_fails_its_connection_and_nobody_else(pair, gate):
+    sides = both(threshold=0)
+    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000, threshold=0)
+    async with pair(**sides) as (client, server):
+        gate.open.clear()
+        sending = [asyncio.ensure_future(client.send(LARGE))]
+        await until_in_thread(gate)
+        assert trunkline.broadcast([client], "first").sent == 1
+        sending.append(asyncio.ensure_future(client.send("second")))
+        await settle()
+        gate.broken = True
+        gate.open.set()
+        await sending[0]
+        with pytest.raises(trunkline.ConnectionClosed):
+            await sending[1]
+        assert await server.recv() == LARGE
+        with pytest.raises(trunkline.ConnectionClosedError) as caught:
+            await server.recv()
+        assert caught.value.code == 1011
 
 
 async def test_a_broadcast_goes_on_if_what_it_stands_behind_is_cancelled(pair, gate):

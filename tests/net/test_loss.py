@@ -1,7 +1,11 @@
 """Connections that end without a closing handshake: by the loss of the transport, or by a fault of the peer's."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
 import struct
+import threading
 from typing import Any
 
 import pytest
@@ -34,6 +38,58 @@ async def raised_by_recv(ws: Any) -> ConnectionClosed:
 
 
 # The transport is lost
+
+
+def send_and_leave(
+    port: int, tls: ssl.SSLContext, *, polite: bool, go_on: threading.Event, sent: threading.Event
+) -> None:
+    """Sends messages over TLS, more of them when it may go on, and ends TLS, or the line alone, without a close frame."""
+    message = build(BINARY, b"message", masked=True)
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        tls.wrap_socket(plain, server_hostname="localhost") as sock,
+    ):
+        sock.sendall(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += sock.recv(1)
+        sock.sendall(message * 3)
+        assert go_on.wait(20)
+        sock.sendall(message * 1000)
+        if not polite:
+            socket.socket.shutdown(sock, socket.SHUT_WR)
+        sent.set()
+        with contextlib.suppress(ssl.SSLError, OSError):
+            if polite:
+                sock.unwrap()
+            while sock.recv(4096):
+                pass
+
+
+@pytest.mark.parametrize("polite", [True, False], ids=["end of TLS", "end of file"])
+async def test_what_came_over_tls_before_the_end_is_all_received(server_tls, client_tls, polite):
+    there: asyncio.Future[trunkline.WebSocket] = asyncio.get_running_loop().create_future()
+    go_on, sent = threading.Event(), threading.Event()
+
+    async def handler(ws: trunkline.WebSocket) -> None:
+        there.set_result(ws)
+        await ws.wait_closed()
+
+    async with trunkline.serve(handler, "127.0.0.1", 0, ssl=server_tls, max_queue=1) as server:
+        leaving = asyncio.create_task(
+            asyncio.to_thread(send_and_leave, server.port, client_tls, polite=polite, go_on=go_on, sent=sent)
+        )
+        ws = await there
+        await until(lambda: ws._reading_paused)
+        go_on.set()
+        await until(sent.is_set)
+        await settle(500)  # on uvloop the connection has ended by now, most likely
+        assert [await ws.recv() for _ in range(1003)] == [b"message"] * 1003
+        assert (await raised_by_recv(ws)).code == 1006
+        await leaving
 
 
 @pytest.mark.parametrize("way", ["end of file", "reset"])

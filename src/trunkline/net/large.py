@@ -98,6 +98,8 @@ class Turns:
                 self._ws.fail(*READS_TOO_SLOWLY)
             else:
                 self._ws._count_dropped()
+        except Exception as error:  # the compressor raised: no matter of whoever passes the turn on, nor to keep it for
+            self._ws._on_broken(error)
 
 
 class _Behind(NamedTuple):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -52,6 +53,7 @@ FIXED_REASONS: Final = {
     1008: "too many fragments",
     1009: "message too big",
 }
+TLS_READ: Final = 64 * 1024  # bytes
 INTERNAL_ERROR: Final = "internal error"  # what a peer is told of a fault of the application
 
 
@@ -217,6 +219,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         """The transport is gone."""
         opening, self._opening = self._opening, None
         self._catch_up()
+        self._empty_tls()
         self._detach()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
@@ -232,6 +235,16 @@ class Wire(Standing, asyncio.BaseProtocol):
             self._forget(self._ws)
         if opened and self._listener is not None and self.close_info is not None:
             self._guard(self._listener.on_close, self.close_info)
+
+    def _empty_tls(self) -> None:
+        """Receives what came over TLS while reading was paused: uvloop drops it if the line ends meanwhile."""
+        tls = self.transport and self.transport.get_extra_info("ssl_object")
+        if tls is None:
+            return
+        with contextlib.suppress(ssl.SSLError):  # nothing more is there, or its end is
+            while self._decoder_view is not None and self.close_info is None and (data := tls.read(TLS_READ)):
+                self._feed(data)
+                self._catch_up()
 
     # What the opening handshake tells
 
