@@ -43,7 +43,7 @@ async def raised_by_recv(ws: Any) -> ConnectionClosed:
 def send_and_leave(
     port: int, tls: ssl.SSLContext, *, polite: bool, go_on: threading.Event, sent: threading.Event
 ) -> None:
-    """Sends messages over TLS, more of them when it may go on, and ends TLS, or the line alone, without a close frame."""
+    """Sends messages over TLS, more of them when it may go on, and ends TLS, or the line alone: no close frame."""
     message = build(BINARY, b"message", masked=True)
     with (
         socket.create_connection(("127.0.0.1", port)) as plain,

@@ -238,7 +238,7 @@ class Wire(Standing, asyncio.BaseProtocol):
 
     def _empty_tls(self) -> None:
         """Receives what came over TLS while reading was paused: uvloop drops it if the line ends meanwhile."""
-        tls = self.transport and self.transport.get_extra_info("ssl_object")
+        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
         if tls is None:
             return
         with contextlib.suppress(ssl.SSLError):  # nothing more is there, or its end is
