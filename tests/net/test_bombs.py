@@ -12,10 +12,13 @@ import pytest
 
 PROGRAM = """
 import asyncio, ctypes, json, os, sys, zlib
+
+asked = json.loads(sys.argv[1])
+beside = bytes(asked["beside"])
+
 import trunkline
 from trunkline.protocol.backends import find_backend
 
-asked = json.loads(sys.argv[1])
 limit = asked["limit"]
 WARM = 400_000
 
@@ -98,10 +101,18 @@ def test_a_bomb_costs_little_more_than_the_limit(backend: str, limit: int, left:
         "exact": [limit],
     }[left]
     # What glibc keeps back for later is no part of it either.
-    settled = {**os.environ, "MALLOC_ARENA_MAX": "1", "MALLOC_TOP_PAD_": "0", "MALLOC_TRIM_THRESHOLD_": "0"}
-    asked = json.dumps({"limit": limit, "backend": backend, "sizes": sizes})
+    settled = {
+        **os.environ,
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_TOP_PAD_": "0",
+        "MALLOC_TRIM_THRESHOLD_": "0",
+        "MALLOC_MMAP_THRESHOLD_": "16384",
+    }
     most = limit + 2**18
-    for _ in range(3):  # whatever else takes memory at that moment only adds to it
+    # Whatever else takes memory at that moment only adds to it, and so do pages that are shared with what lies beside
+    # it in the heap, which is another matter with each size of what lies there.
+    for beside in (0, 5_000, 30_000, 83_000, 205_000):
+        asked = json.dumps({"limit": limit, "backend": backend, "sizes": sizes, "beside": beside})
         told = subprocess.run(
             [sys.executable, "-c", PROGRAM, asked], capture_output=True, text=True, check=True, timeout=30, env=settled
         )
