@@ -45,7 +45,7 @@ lint: $(DONE)/core $(DONE)/lint  ## check style, formatting, types and the stubs
 bench: $(DONE)/core $(DONE)/bench $(BENCH_PROGRAMS)  ## measure trunkline and its peers side by side; write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DONE)/core $(DONE)/bench  ## hold memory and descriptors flat over a million messages, 10,000 reconnects, crowds and floods, 15 min
+soak: $(DONE)/core $(DONE)/bench  ## hold memory and descriptors flat over a million messages, 10,000 reconnects, crowds and floods, 8 min
 	@for loop in asyncio uvloop; do $(BIN)/python -m benchmarks.soak --loop $$loop $(ARGS); done
 
 instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## count the core's instructions a message; fail if they have grown by 3 %
