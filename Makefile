@@ -79,7 +79,7 @@ replay: $(DONE)/core $(DONE)/test build/fuzz/decoder  ## feed the decoders, comp
 sanitize: build/sanitize/done $(DONE)/test  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
 	@scripts/sanitize $(if $(ARGS),python -m pytest -p no:cacheprovider $(ARGS),scripts/sanitized-tests)
 
-valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, under valgrind's memcheck: half an hour
+valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, under valgrind's memcheck: 8 min
 	@scripts/system $(BIN)/python counts
 	@scripts/memcheck $(ARGS)
 
