@@ -1,6 +1,5 @@
 """Tunnels through a real HTTP proxy on loopback: it reads CONNECT, connects, and moves bytes."""
 
-import asyncio
 import base64
 import contextlib
 import socket
@@ -10,18 +9,17 @@ import pytest
 
 import trunkline
 from trunkline import ErrorCategory as Category
+from tunnels import Tunnels, echo, running, works
 
 pytestmark = pytest.mark.anyio
 
 
 @dataclass
-class Proxy:
+class Proxy(Tunnels):
     """What a proxy was asked for, and how it answers."""
 
     answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
     asked: list[bytes] = field(default_factory=list)
-    port: int = 0
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @property
     def url(self):
@@ -36,50 +34,17 @@ class Proxy:
             writer.close()
             return
         host, _, port = head.split()[1].decode().rpartition(":")
-        there, here = await asyncio.open_connection(host, int(port))
-        self.writers.append(here)
-        writer.write(self.answer)
-        await asyncio.gather(self.move(reader, here), self.move(there, writer))
-
-    async def move(self, reader, writer):
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+        await self.join(reader, writer, host, int(port), self.answer)
 
 
-@contextlib.asynccontextmanager
-async def proxied(tls=None, **options):
-    proxy = Proxy(**options)
-    server = await asyncio.start_server(proxy.talk, "127.0.0.1", 0, ssl=tls)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
-        async with asyncio.timeout(20):
-            yield proxy
-    finally:
-        server.close()
-        for writer in proxy.writers:
-            writer.transport.abort()
-        await asyncio.gather(*(writer.wait_closed() for writer in proxy.writers), return_exceptions=True)
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
+def proxied(tls=None, **options):
+    return running(Proxy(**options), tls)
 
 
 @contextlib.asynccontextmanager
 async def echoing(**options):
     async with trunkline.serve(echo, "127.0.0.1", 0, **options) as server:
         yield server.port
-
-
-async def works(uri, **options):
-    async with trunkline.connect(uri, **options) as ws:
-        for message in ("through", b"x" * 300_000):
-            await ws.send(message)
-            assert await ws.recv() == message
 
 
 async def test_ws_through_a_proxy():

@@ -5,7 +5,6 @@ import contextlib
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,13 +12,14 @@ import pytest
 
 import trunkline
 from trunkline import ErrorCategory as Category
+from tunnels import Tunnels, echo, running, works
 from turns import open_files, until
 
 pytestmark = pytest.mark.anyio
 
 
 @dataclass
-class Socks:
+class Socks(Tunnels):
     """What a proxy was asked for, and how it answers: `method`, `login`, `reply` in SOCKS 5, `granted` in SOCKS 4."""
 
     method: bytes = b"\5\0"
@@ -29,8 +29,6 @@ class Socks:
     resets: bool = False
     asked: list[tuple[str, int]] = field(default_factory=list)
     credentials: list[bytes] = field(default_factory=list)
-    port: int = 0
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -50,10 +48,7 @@ class Socks:
             writer.write(answer)
             writer.close()
             return
-        there, here = await asyncio.open_connection(host, port)
-        self.writers.append(here)
-        writer.write(answer)
-        await asyncio.gather(self.move(reader, here), self.move(there, writer))
+        await self.join(reader, writer, host, port, answer)
 
     async def five(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int, bytes]:
         offered = await reader.readexactly((await reader.readexactly(1))[0])
@@ -81,39 +76,9 @@ class Socks:
             host = (await reader.readuntil(b"\0"))[:-1].decode()
         return host, port, self.granted
 
-    async def move(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
-
-@contextlib.asynccontextmanager
-async def proxied(**options: Any) -> AsyncIterator[Socks]:
-    proxy = Socks(**options)
-    server = await asyncio.start_server(proxy.talk, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
-        async with asyncio.timeout(20):
-            yield proxy
-    finally:
-        server.close()
-        for writer in proxy.writers:
-            writer.transport.abort()
-        await asyncio.gather(*(writer.wait_closed() for writer in proxy.writers), return_exceptions=True)
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
-
-
-async def works(uri: str, **options: Any) -> None:
-    async with trunkline.connect(uri, **options) as ws:
-        for message in ("through", b"x" * 300_000):
-            await ws.send(message)
-            assert await ws.recv() == message
+def proxied(**options: Any) -> contextlib.AbstractAsyncContextManager[Socks]:
+    return running(Socks(**options))
 
 
 FIRST: Final[str] = socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)[0][4][0]
