@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from wsproto.events import Request as RequestEvent
 
+from trunkline.net.client_opening import ClientOpening
 from trunkline.net.dial import Route, dial
 from trunkline.net.http import HeadersLike
-from trunkline.net.opening import ClientOpening
 from trunkline.net.plan import MAX_REDIRECTS, REDIRECTS, Plan
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.uri import parse_uri

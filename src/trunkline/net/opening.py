@@ -1,4 +1,4 @@
-"""The opening handshake of both sides, between a transport and `trunkline.protocol.Handshake`."""
+"""The server's side of the opening handshake, between a transport and `trunkline.protocol.Handshake`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from wsproto.connection import ConnectionState, ConnectionType
-from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData
+from wsproto.events import AcceptConnection, RejectConnection, RejectData
 from wsproto.events import Request as RequestEvent
 from wsproto.extensions import Extension
 from wsproto.utilities import RemoteProtocolError
@@ -21,7 +21,7 @@ from wsproto.utilities import RemoteProtocolError
 from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, from_fields, header_pairs
 from trunkline.net.logs import log_fields
 from trunkline.protocol.deflate import PerMessageDeflate, agreement_of
-from trunkline.protocol.errors import HandshakeError, LocalProtocolError, printable
+from trunkline.protocol.errors import LocalProtocolError, printable
 from trunkline.protocol.handshake import MAX_HEAD, Handshake
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trunkline.net.listener import Listener
     from trunkline.net.websocket import WebSocket
 
-__all__ = ["Acceptance", "ClientOpening", "ServerOpening"]
+__all__ = ["Acceptance", "ServerOpening"]
 
 # What a refused client is told (with 400 for any other status): fixed texts, that hold nothing of what it sent.
 FIXED_TEXTS: Final = {
@@ -43,92 +43,7 @@ FIXED_TEXTS: Final = {
 }
 # RFC 6454 7: no user, no path. And no backslash: to a browser it ends the host, to urllib what is before it is a user.
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@/\\?#]+", re.IGNORECASE)
-MAX_QUOTED: Final = 64  # bytes of an answer that is no HTTP, for HandshakeError
-MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept for HandshakeError
 ProcessRequest = Callable[["WebSocket", Request], Response | Awaitable[Response | None] | None]
-
-
-class ClientOpening:
-    """Sends the request; `opened` is done when the answer is judged: the listener's turn comes first, then
-    connect's.
-    """
-
-    def __init__(self, event: RequestEvent, listener: Listener | None, loop: asyncio.AbstractEventLoop) -> None:
-        """Raises LocalProtocolError, before anything is dialled, if a field of the request cannot stand in HTTP."""
-        self._event = event
-        self._listener = listener
-        self._handshake = Handshake(ConnectionType.CLIENT)
-        self._request = self._handshake.send(event)
-        self._refusal: RejectConnection | None = None
-        self._body = bytearray()
-        self._beginning = b""  # of the answer
-        self.opened: asyncio.Future[None] = loop.create_future()
-
-    def begin(self, ws: WebSocket) -> None:
-        """Sends the request."""
-        assert ws.transport is not None
-        ws.transport.write(self._request)
-
-    def receive(self, ws: WebSocket, data: bytes) -> None:
-        """Takes a piece of the response."""
-        fault: HandshakeError | None = None
-        if len(self._beginning) < MAX_QUOTED:
-            self._beginning += data[: MAX_QUOTED - len(self._beginning)]
-        try:
-            self._handshake.receive_data(data)
-        except RemoteProtocolError as error:
-            fault = HandshakeError(101 if self._handshake.has_switched else None, detail=str(error))
-        for event in self._handshake.events():
-            self._handle(ws, event)
-        if fault is not None:
-            # The body of a refusal may be malformed; what the refusal says is not.
-            self._fail(ws, self.refusal or fault)
-
-    def lose(self, ws: WebSocket, error: Exception | None) -> None:
-        """The transport ended: what there is of an answer is the answer."""
-        silent = ConnectionResetError("the server ended the connection without an answer")
-        self._fail(ws, self.refusal or error or silent)
-
-    def _handle(self, ws: WebSocket, event: Event) -> None:
-        if isinstance(event, AcceptConnection):
-            headers = from_fields(event.extra_headers)
-            request = Request(self._event.target, from_fields(self._event.extra_headers))
-            if self.opened.done():
-                return  # the caller has gone away
-            ws.open(
-                client=True,
-                request=request,
-                response=Response(101, headers),
-                subprotocol=event.subprotocol,
-                agreement=agreement_of(event.extensions),
-                listener=self._listener,
-            )
-            self.opened.set_result(None)
-            if self._handshake.trailing_data:
-                ws._feed(self._handshake.trailing_data)
-        elif isinstance(event, RejectConnection) and event.has_body:  # without: 1xx, the answer follows (RFC 9110 15.2)
-            self._refusal = event
-        elif isinstance(event, RejectData):
-            self._body += event.data
-            if event.body_finished or len(self._body) > MAX_BODY:
-                assert self.refusal is not None  # h11 gives no body without a head
-                self._fail(ws, self.refusal)
-
-    @property
-    def refusal(self) -> HandshakeError | None:
-        """What is known of an answer that is no 101, whether or not it is complete."""
-        if self._refusal is None:
-            seen = self._beginning
-            if seen[:5] == b"HTTP/"[: len(seen)]:
-                return None
-            return HandshakeError(None, detail=f"it begins with {seen!r}, must be HTTP/1.1")
-        headers = list(from_fields(self._refusal.headers))
-        return HandshakeError(self._refusal.status_code, headers, bytes(self._body[:MAX_BODY]))
-
-    def _fail(self, ws: WebSocket, error: Exception) -> None:
-        if not self.opened.done():
-            self.opened.set_exception(error)
-        ws.abort()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # its fields may be cookies
