@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from wsproto.connection import ConnectionState
 
 from trunkline.manager.clock import Signal
 from trunkline.manager.context import Context
-from trunkline.manager.deadline import Deadline
-from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
+from trunkline.manager.dialer import Dialer
 from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import PAUSED, StateChange
 from trunkline.manager.greeting import Greeting
@@ -26,13 +25,13 @@ from trunkline.manager.retry import AT_ONCE, Pause, Retries
 from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, UNDER_WAY, ConnectionStatus, Event, move
-from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
+from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.manager.traffic import Traffic
 from trunkline.manager.wake import is_alive
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
-from trunkline.protocol.errors import OpenTimeout, TrunklineError
+from trunkline.protocol.errors import TrunklineError
 
 __all__ = ["Line"]
 
@@ -67,12 +66,10 @@ class Line:
         self._service = service
         self._context = context
         self._clock = context.clock
-        names = [endpoint_name(url, service.options.get("unix")) for url in urls]
-        self._way = Way(urls, context.endpoints, names, context.clock)
+        self._dialer = Dialer(service, urls, context, self._begin_dial)
         self._traffic = traffic
         self._meter = meter
         self._forget = forget
-        self._is_plain = False  # a peer would have none of our extensions
         self._task: asyncio.Task[None] | None = None
         self._retries = self._make_retries()
         self._moved = Signal(context.clock)
@@ -230,7 +227,7 @@ class Line:
     async def _attempt(self, cost: float) -> Judgement:
         """Dial, and read until the link is gone: how it ended. cost: what the dial takes from the budget."""
         try:
-            link = await self._dial(cost)
+            link = await self._dialer.dial(cost)
         except Exception as error:
             return self._note(error)
         self._held = link
@@ -251,52 +248,9 @@ class Line:
                 self._drop(link)
                 await self._traffic.wait_stopped()
 
-    async def _dial(self, cost: float) -> WebSocket:
-        """A link, once the budget, the breaker and the gate allow it."""
-        if cost:
-            await self._context.budget.pay(self._clock, cost)
-        while True:
-            with await self._way.wait_permit() as permit:
-                async with permit.endpoint.gate.slot():
-                    if permit.is_stale():
-                        continue
-                    if self.status is not ConnectionStatus.CONNECTING:
-                        self._apply(Event.DIAL)
-                    return await self._shake_hands(permit)
-
-    async def _shake_hands(self, permit: Permit) -> WebSocket:
-        limit = self._service.retry.attempt_timeout
-        try:
-            try:
-                async with Deadline(self._clock, limit):
-                    headers, url = await self._ask_credentials(permit.url)
-                    await permit.endpoint.gate.wait_moment()
-                    link = await self._context.dial(url, additional_headers=headers, **self._options())
-            except TimeoutError as error:
-                if isinstance(error, TrunklineError):
-                    raise
-                raise OpenTimeout(f"{permit.endpoint.name} was not open after {limit} s (attempt_timeout)") from error
-        except Exception as error:
-            cooldown = min(permit.endpoint.breaker.policy.cooldown, self._service.retry.cap)
-            cooldown *= self._context.rng.uniform(0.5, 1.0)
-            permit.fail(self._service.rules.judge(error).issue, self._clock.time(), cooldown)
-            raise
-        permit.succeed()
-        self._way.note_success()
-        self._context.budget.succeed()
-        return link
-
-    async def _ask_credentials(self, url: str) -> tuple[Mapping[str, str], str]:
-        """The headers and the URL for this attempt."""
-        try:
-            return await self._service.ask_headers(), await self._service.ask_url(url)
-        except Exception as error:
-            text = f"the headers of service {self._service.name} could not be had: {error!r}"
-            raise CredentialsError(text, recoverable=categorize(error).recoverable) from error
-
-    def _options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {**self._service.options}
-        return options | {"compression": None} if self._is_plain else options
+    def _begin_dial(self) -> None:
+        if self.status is not ConnectionStatus.CONNECTING:
+            self._apply(Event.DIAL)
 
     def _prepare(self, link: WebSocket) -> Greeting | None:
         """Open the link for all, or for its greeting first."""
@@ -334,7 +288,7 @@ class Line:
             self._meter.count_error()
         if self._order is None:  # what the program ended has not failed
             self.last_error, self.cause = judgement.issue, error
-        self._is_plain = self._is_plain or judgement.hint.plain
+        self._dialer.is_plain = self._dialer.is_plain or judgement.hint.plain
         if judgement.hint.set_aside and judgement.issue.initiator == "remote":
             self._traffic.set_aside(judgement.issue)
         return judgement
@@ -342,9 +296,8 @@ class Line:
     def _decide(self, judgement: Judgement) -> Pause | None:
         """Move on from how an attempt ended."""
         issue, now = judgement.issue, self._clock.time()
-        avoidance = AVOIDANCE if judgement.hint.elsewhere else 0.0
-        self._way.note_failure(now, issue.retry_after or avoidance)
-        pause = self._retries.after(issue, now, judgement.hint, elsewhere=self._way.has_other(now))
+        has_other = self._dialer.note_failure(judgement, now)
+        pause = self._retries.after(issue, now, judgement.hint, elsewhere=has_other)
         if pause is not None:
             self._apply(Event.SUSPEND if pause.suspended else Event.DEFER, issue, pause)
         elif issue.category is ErrorCategory.NORMAL_CLOSURE:

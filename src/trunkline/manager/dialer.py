@@ -1,0 +1,93 @@
+"""Dialling for one line: which server, when it may be dialled, with which credentials, and what its answer means.
+
+The budget, the breaker and the gate are the manager's. The way round the service's endpoints is the line's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trunkline.manager.context import Context
+from trunkline.manager.deadline import Deadline
+from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
+from trunkline.manager.rules import Judgement
+from trunkline.manager.service import Service
+from trunkline.manager.taxonomy import CredentialsError, categorize
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.errors import OpenTimeout, TrunklineError
+
+__all__ = ["Dialer"]
+
+
+class Dialer:
+    """What dials for one line. `begins` is called when an attempt really begins: everything allows it.
+
+    is_plain: whether to offer no extensions, as a peer would have none of them.
+    """
+
+    def __init__(
+        self, service: Service[Any, Any], urls: Sequence[str], context: Context, begins: Callable[[], None]
+    ) -> None:
+        self.is_plain = False
+        self._service = service
+        self._context = context
+        self._clock = context.clock
+        self._begins = begins
+        names = [endpoint_name(url, service.options.get("unix")) for url in urls]
+        self._way = Way(urls, context.endpoints, names, context.clock)
+
+    async def dial(self, cost: float) -> WebSocket:
+        """Return a link, once the budget, the breaker and the gate allow it. cost: what the budget is charged.
+
+        Raises whatever kept the link from coming up.
+        """
+        if cost:
+            await self._context.budget.pay(self._clock, cost)
+        while True:
+            with await self._way.wait_permit() as permit:
+                async with permit.endpoint.gate.slot():
+                    if permit.is_stale():
+                        continue
+                    self._begins()
+                    return await self._shake_hands(permit)
+
+    def note_failure(self, judgement: Judgement, now: float) -> bool:
+        """Go on to the next endpoint after a failure; whether there is another one that may be dialled."""
+        avoidance = AVOIDANCE if judgement.hint.elsewhere else 0.0
+        self._way.note_failure(now, judgement.issue.retry_after or avoidance)
+        return self._way.has_other(now)
+
+    async def _shake_hands(self, permit: Permit) -> WebSocket:
+        limit = self._service.retry.attempt_timeout
+        try:
+            try:
+                async with Deadline(self._clock, limit):
+                    headers, url = await self._ask_credentials(permit.url)
+                    await permit.endpoint.gate.wait_moment()
+                    link = await self._context.dial(url, additional_headers=headers, **self._options())
+            except TimeoutError as error:
+                if isinstance(error, TrunklineError):
+                    raise
+                raise OpenTimeout(f"{permit.endpoint.name} was not open after {limit} s (attempt_timeout)") from error
+        except Exception as error:
+            cooldown = min(permit.endpoint.breaker.policy.cooldown, self._service.retry.cap)
+            cooldown *= self._context.rng.uniform(0.5, 1.0)
+            permit.fail(self._service.rules.judge(error).issue, self._clock.time(), cooldown)
+            raise
+        permit.succeed()
+        self._way.note_success()
+        self._context.budget.succeed()
+        return link
+
+    async def _ask_credentials(self, url: str) -> tuple[Mapping[str, str], str]:
+        """The headers and the URL for this attempt."""
+        try:
+            return await self._service.ask_headers(), await self._service.ask_url(url)
+        except Exception as error:
+            text = f"the headers of service {self._service.name} could not be had: {error!r}"
+            raise CredentialsError(text, recoverable=categorize(error).recoverable) from error
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {**self._service.options}
+        return options | {"compression": None} if self.is_plain else options
