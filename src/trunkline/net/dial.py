@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from trunkline.net.adopting import adopt
 from trunkline.net.loops import send_at_once
 from trunkline.net.proxy import Proxy, Tunnel
 from trunkline.net.socks import open_way
@@ -112,16 +113,10 @@ async def _connect(sock: socket.socket, address: object, where: str) -> None:
 
 async def _start(sock: socket.socket, make: Callable[[], P], tls: ssl.SSLContext | None, name: str, where: str) -> P:
     """A protocol on the socket, over TLS if there is a context for it."""
-    loop = asyncio.get_running_loop()
     try:
-        _, protocol = await loop.create_connection(make, sock=sock, ssl=tls, server_hostname=name if tls else None)
+        return await adopt(sock, make, ssl=tls, server_hostname=name if tls else None)
     except OSError as error:
-        sock.close()
         raise ConnectError.wrap(error, "tls" if tls else "tcp", where) from error
-    except BaseException:
-        sock.close()
-        raise
-    return protocol
 
 
 async def _dial_through(route: Route, proxy: Proxy, make: Callable[[], WebSocket], deadline: float | None) -> WebSocket:
