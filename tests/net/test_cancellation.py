@@ -344,7 +344,7 @@ async def test_a_handler_that_will_not_end_is_cancelled():
 
 
 async def test_a_cancelled_handler_closes_its_connection(raw_client):
-    """asyncio.CancelledError is not an error of the handler's: its end closes with 1000."""
+    """Whoever cancels a handler has not finished what it was for: its end closes with 1011."""
     tasks = []
 
     async def handle(ws: Any) -> None:
@@ -354,6 +354,6 @@ async def test_a_cancelled_handler_closes_its_connection(raw_client):
     async with nothing_left(), trunkline.serve(handle, "127.0.0.1", 0) as server, raw_client(server) as peer:
         await until(lambda: tasks)
         tasks[0].cancel()
-        assert (await peer.frame()).close == (1000, "")
-        peer.send_close(1000)
+        assert (await peer.frame()).close == (1011, "internal error")
+        peer.send_close(1011)
         assert await peer.rest() == b""

@@ -17,7 +17,7 @@ EVENTS: Final[dict[str, str]] = {
     "accept.failed": "a connection ended before its opening handshake, mostly within TLS",
     "callback.failed": "a listener's callback raised; the connection is failed with 1011",
     "handshake.refused": "a server refused an opening handshake, and why",
-    "handler.failed": "a connection's handler raised; the connection is failed with 1011",
+    "handler.failed": "a connection's handler raised, and not the end of its connection; that is failed with 1011",
     "listener.failed": "a listener could not be made; the connection is aborted",
     "request.failed": "process_request raised or gave no answer that can be sent",
     "connection.connecting": "an attempt begins",

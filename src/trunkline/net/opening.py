@@ -166,7 +166,9 @@ class ServerOpening:
             self._break(ws, TypeError(f"process_request gave {type(response).__name__}, must give None or a Response"))
 
     def _break(self, ws: WebSocket, error: Exception) -> None:
-        ws.logger.error("process_request failed", exc_info=error, extra=log_fields("request.failed"))
+        ws.logger.error(
+            "process_request failed", exc_info=error, extra=log_fields("request.failed", remote=ws.remote_address)
+        )
         self._reject(ws, ws.respond(500, FIXED_TEXTS[500] + "\n"))
 
     def _is_welcome(self, origin: str | None, fields: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -193,7 +195,8 @@ class ServerOpening:
         try:
             listener = make() if make is not None else None
         except Exception as error:
-            ws.logger.error("the listener could not be made", exc_info=error, extra=log_fields("listener.failed"))
+            extra = log_fields("listener.failed", remote=ws.remote_address)
+            ws.logger.error("the listener could not be made", exc_info=error, extra=extra)
             ws.abort()
             return
         response = self._acceptance.response
@@ -221,7 +224,7 @@ class ServerOpening:
             data = self._handshake.send(RejectConnection(response.status, fields, has_body=True))
             data += self._handshake.send(RejectData(response.body))
         except (LocalProtocolError, UnicodeError) as error:
-            extra = log_fields("request.failed", code=response.status)
+            extra = log_fields("request.failed", code=response.status, remote=ws.remote_address)
             ws.logger.error("the answer %r cannot be sent", response.status, exc_info=error, extra=extra)
             ws.abort()
             return

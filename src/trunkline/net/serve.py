@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from trunkline.net.accepting import Listening, steady
+from trunkline.net.handling import Handler, run_handler
 from trunkline.net.health import ServerHealth, Tally
 from trunkline.net.http import HeadersLike
-from trunkline.net.logs import log_fields
 from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
+from trunkline.net.register import Connections
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.timers import SLACK
 from trunkline.net.websocket import WebSocket, websocket_class
-from trunkline.net.wire import INTERNAL_ERROR, check_close
-from trunkline.protocol.errors import ConnectionClosed
+from trunkline.net.wire import check_close
 
 if TYPE_CHECKING:
     import os
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "Serving", "serve"]
 
-Handler = Callable[[WebSocket], Awaitable[object]]
-
 MAX_REFUSED: Final = 64  # connections that may wait for their refusal to be read; further ones are just dropped
 
 # Sent before anything is read, so it is not the handshake's business (RFC 9110 15.6.4).
@@ -41,7 +39,8 @@ FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-A
 class Server:
     """A listening server, made by `trunkline.serve`.
 
-    connections: the open ones, a set that changes as they come and go. turned_away: how many there was no room for.
+    connections: the open ones, a set that changes as they come and go; an iteration goes over those that were open when
+    it began, and may await. turned_away: how many there was no room for.
     settings: what its connections have.
     """
 
@@ -61,7 +60,7 @@ class Server:
         self._listening: asyncio.Server | Listening | None = None
         self._closing: asyncio.Task[None] | None = None
         self._serving: asyncio.Future[None] | None = None
-        self.connections: set[WebSocket] = set()  # the open ones
+        self.connections: set[WebSocket] = Connections()  # the open ones
         self._tally = Tally()
         self._name = "closed"
         self.turned_away = 0  # connections refused since max_connections or max_pending_handshakes was reached
@@ -108,6 +107,11 @@ class Server:
                 self._name = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
             break
         return self._name
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` has been called."""
+        return self._closing is not None
 
     async def serve_forever(self) -> None:
         """Waits until the server is closed. If it is cancelled, the server is closed first."""
@@ -197,25 +201,13 @@ class Server:
         if self._closing is not None:
             ws.start_closing(1001)
         elif self._handler is not None:
-            task = self._loop.create_task(self._run(self._handler, ws))
+            task = self._loop.create_task(run_handler(self._handler, ws, self))
             self._handlers.add(task)
             task.add_done_callback(self._handlers.discard)
 
     def _forget(self, ws: WebSocket) -> None:
         self.connections.discard(ws)
         self._tally.add(ws)
-
-    async def _run(self, handler: Handler, ws: WebSocket) -> None:
-        """Runs the handler; its end closes the connection: 1000 if it returned, 1011 if it raised."""
-        try:
-            await handler(ws)
-        except ConnectionClosed:
-            pass  # the handler need not catch what ends every connection
-        except Exception as error:
-            ws.logger.error("the handler of %r failed", ws, exc_info=error, extra=log_fields("handler.failed"))
-            ws.fail(1011, f"the handler raised {type(error).__name__}", told=INTERNAL_ERROR)
-        finally:
-            ws.start_closing()
 
 
 class _Refusal:
@@ -299,8 +291,9 @@ def serve(
 ) -> Serving:
     """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
 
-    handler: a coroutine function, called with each connection; its end closes it, with 1011 if it raised. listener: in
-    its place a Listener class, or a callable that makes one a connection.
+    handler: a coroutine function, called with each connection. Its end closes the connection: with 1000 if it returned,
+    or raised the ConnectionClosed of this connection; with 1011, and a line in the log, if it raised anything else.
+    listener: in its place a Listener class, or a callable that makes one a connection.
     host, port: where to listen (0 takes a free port); or unix, a path; or sock, one that is bound. ssl: a context, for
     TLS. backlog: connections that the kernel holds for us. reuse_port: other processes may listen there, too.
     process_request: called with the WebSocket and its Request before it is accepted, and for a GET that asks for no

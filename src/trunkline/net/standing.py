@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from wsproto.connection import ConnectionState
 
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Standing"]
 
+KEPT_EXTRA: Final = ("peername", "sockname", "peercert", "cipher")  # told when the transport is gone
+
 
 class Standing(Link):
     """How a connection stands, and the errors for what it cannot do."""
 
-    __slots__ = ("_decoder_view", "_listener", "_make_error", "_settings", "_state", "_writers")
+    __slots__ = ("_decoder_view", "_kept", "_listener", "_make_error", "_settings", "_state", "_writers")
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -43,12 +45,33 @@ class Standing(Link):
         self._listener: Listener | None = None
         self._decoder_view: Decoder | None = None
         self._make_error: Callable[[], ConnectionClosed] | None = None  # for whoever uses it when it has ended
+        self._kept: tuple[Any, ...] | None = None  # what of the transport's extra information outlives it
         self._writers: deque[asyncio.Future[None]] | None = None
 
     @property
     def state(self) -> ConnectionState:
         """Where the connection stands: wsproto's ConnectionState."""
         return self._state
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what asyncio's `get_extra_info` has of the transport, `default` if there is no such thing.
+
+        "peername", "sockname", "peercert" and "cipher" are kept when the transport is gone.
+        """
+        if self.transport is not None:
+            return self.transport.get_extra_info(name, default)
+        known = None if self._kept is None or name not in KEPT_EXTRA else self._kept[KEPT_EXTRA.index(name)]
+        return default if known is None else known
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's socket address, also when the connection has ended; None before the transport is there."""
+        return self.get_extra_info("peername")
+
+    @property
+    def local_address(self) -> Any:
+        """Our socket address, also when the connection has ended; None before the transport is there."""
+        return self.get_extra_info("sockname")
 
     @property
     def is_client(self) -> bool:
@@ -101,6 +124,10 @@ class Standing(Link):
         """Whether more than the high-water mark (64 KiB) waits to be sent: `send` would wait."""
         return self._writing_paused
 
+    def _keep_extra(self) -> None:
+        if self._kept is None and self.transport is not None:
+            self._kept = tuple(self.transport.get_extra_info(name) for name in KEPT_EXTRA)
+
     # What the link asks
 
     def _on_writable(self) -> None:
@@ -111,7 +138,7 @@ class Standing(Link):
 
     def _refusal(self) -> Exception:
         if self._make_error is not None:
-            return self._make_error()
+            return self._make_error().of(self)
         if self._is_unfinished:
             return LocalProtocolError(
                 "a fragmented message is being sent: another must wait for its end (RFC 6455 5.4)"

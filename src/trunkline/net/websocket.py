@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from wsproto.connection import ConnectionState
 
@@ -67,16 +67,6 @@ class WebSocket(Wire):
     def latency(self) -> float | None:
         """Seconds of the last round trip of a ping; None before the first."""
         return self._keepalive.latency if self._keepalive else None
-
-    @property
-    def remote_address(self) -> Any:
-        """The peer's socket address; None once the transport is gone."""
-        return self.transport.get_extra_info("peername") if self.transport else None
-
-    @property
-    def local_address(self) -> Any:
-        """Our socket address; None once the transport is gone."""
-        return self.transport.get_extra_info("sockname") if self.transport else None
 
     def moved(self) -> tuple[int, int]:
         """Bytes received and bytes sent since it opened, as `stats` has them, without making a snapshot."""

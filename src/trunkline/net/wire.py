@@ -173,7 +173,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         self.close_info = close
         self._make_error = error or functools.partial(connection_closed, close.code, close.reason, close.initiator)
         if self._keepalive is not None:
-            self._keepalive.stop(self._make_error)
+            self._keepalive.stop(self._refusal)
         self._end()
         self._on_writable()
 
@@ -206,6 +206,8 @@ class Wire(Standing, asyncio.BaseProtocol):
         sock = transport.get_extra_info("socket")
         direct = self._plain and sock is not None and transport.get_extra_info("sslcontext") is None
         self._attach(transport, sock.fileno() if direct else -1, self._settings.write_marks)  # type: ignore[arg-type]
+        if not direct:
+            self._keep_extra()  # TLS no longer tells the addresses when it says connection_lost
         if self._opening is not None:
             self._opening.begin(self._ws)
 
@@ -220,6 +222,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         opening, self._opening = self._opening, None
         self._catch_up()
         self._empty_tls()
+        self._keep_extra()
         self._detach()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
@@ -363,7 +366,8 @@ class Wire(Standing, asyncio.BaseProtocol):
         self.fail(fault.code, fault.text, error, told=FIXED_REASONS[fault.code])
 
     def _on_broken(self, error: BaseException) -> None:
-        self.logger.error("a callback of %r failed", self, exc_info=error, extra=log_fields("callback.failed"))
+        extra = log_fields("callback.failed", remote=self.remote_address)
+        self.logger.error("a callback of %r failed", self, exc_info=error, extra=extra)
         self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)
 
 

@@ -26,8 +26,9 @@ import http.client
 import os
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import wsproto.utilities
 
@@ -128,6 +129,8 @@ class ConnectionClosed(TrunklineError):
     initiator: "local" or "remote", whoever sent the first close frame; None when no close frame was seen.
     """
 
+    __slots__ = ("_ended",)  # weak reference to the connection; a copy, or one from another process, has none
+
     def __init__(self, code: int, reason: str = "", initiator: Initiator | None = None) -> None:
         # By name: wsproto's RemoteProtocolError stands between some of us and Exception, and takes other arguments.
         Exception.__init__(self, code, reason, initiator)
@@ -135,6 +138,16 @@ class ConnectionClosed(TrunklineError):
         self.reason = reason
         self.initiator = initiator
         self._verdict = judge_close(code, initiator)
+
+    def of(self, connection: object) -> Self:
+        """Note which connection ended; it is not kept alive."""
+        self._ended = weakref.ref(connection)
+        return self
+
+    def is_end_of(self, connection: object) -> bool:
+        """Whether it was this connection that ended."""
+        ended: Callable[[], object] | None = getattr(self, "_ended", None)
+        return ended is not None and ended() is connection
 
     def __str__(self) -> str:
         verb = {"local": "sent ", "remote": "received "}.get(self.initiator or "", "")
