@@ -11,7 +11,7 @@ import pytest
 
 import trunkline
 from rawpeer import BINARY, CONTINUATION, PONG
-from trunkline.net import keepalive, opening, serve, settings
+from trunkline.net import http, keepalive, serve, settings
 from trunkline.protocol import ConnectionState, handshake
 from trunkline.testing import ScriptedServer, run_virtual
 from trunkline.testing.script import hang
@@ -39,7 +39,8 @@ def of_the_code():
     fields = {name: getattr(own, name) for name in settings.Limits.__annotations__ if name != "logger"}
     constants = {name: getattr(handshake, name) for name in ("MAX_LINE", "MAX_HEAD", "MAX_FIELDS")}
     return fields | constants | {
-        "MAX_BODY": opening.MAX_BODY,
+        "MAX_BODY": http.MAX_BODY,
+        "BODY_WAIT": http.BODY_WAIT,
         "MAX_PENDING": keepalive.MAX_PENDING,
         "MAX_PONGS": native("MAX_PONGS", "_outlet"),
         "MAX_FRAMES": native("MAX_FRAMES", "_link"),

@@ -25,22 +25,49 @@ class Bad(NamedTuple):
 
 
 BAD = {
-    "somebody else's accept key": Bad(answer({"Sec-WebSocket-Accept": b"A" * 27 + b"="}), "Bad accept token"),
-    "no accept key": Bad(answer({"Sec-WebSocket-Accept": None}), "Bad accept token"),
-    "two accept keys": Bad(answer({"Sec-WebSocket-Accept": [ACCEPT, ACCEPT]}), "accept stands twice"),
-    "no Upgrade": Bad(answer({"Upgrade": None}), "Missing header, 'Upgrade: websocket'"),
-    "another Upgrade": Bad(answer({"Upgrade": b"h2c"}), "Missing header, 'Upgrade: websocket'"),
-    "no Connection": Bad(answer({"Connection": b"close"}), "Missing header, 'Connection: Upgrade'"),
-    "HTTP/1.0": Bad(answer(line=b"HTTP/1.0 101 Switching Protocols"), "HTTP/1.0, must be 1.1"),
-    "a subprotocol that was not offered": Bad(answer({"Sec-WebSocket-Protocol": b"mqtt"}), "subprotocol mqtt"),
-    "a subprotocol in another case": Bad(answer({"Sec-WebSocket-Protocol": b"CHAT"}), "subprotocol CHAT"),
-    "two subprotocols": Bad(answer({"Sec-WebSocket-Protocol": b"chat, soap"}), "subprotocol chat, soap"),
-    "two subprotocol fields": Bad(answer({"Sec-WebSocket-Protocol": [b"chat", b"soap"]}), "protocol stands twice"),
-    "a subprotocol beyond ASCII": Bad(answer({"Sec-WebSocket-Protocol": b"caf\xe9"}), "cannot be read"),
-    "an extension that was not offered": Bad(
-        answer({"Sec-WebSocket-Extensions": b"permessage-deflate"}), "unrecognized extension permessage-deflate"
+    "somebody else's accept key": Bad(
+        answer({"Sec-WebSocket-Accept": b"A" * 27 + b"="}),
+        r"Sec-WebSocket-Accept is 'A{27}=', must be '[+/0-9A-Za-z]{27}=' for our key \(RFC 6455 4\.1\)",
     ),
-    "an extension beyond ASCII": Bad(answer({"Sec-WebSocket-Extensions": b"caf\xe9"}), "cannot be read"),
+    "no accept key": Bad(answer({"Sec-WebSocket-Accept": None}), "Sec-WebSocket-Accept is missing, must be"),
+    "two accept keys": Bad(answer({"Sec-WebSocket-Accept": [ACCEPT, ACCEPT]}), "accept stands twice"),
+    "no Upgrade": Bad(answer({"Upgrade": None}), r"Upgrade is missing, must be 'websocket' \(RFC 6455 4\.1\)"),
+    "another Upgrade": Bad(answer({"Upgrade": b"h2c"}), "Upgrade is 'h2c', must be 'websocket'"),
+    "no Connection": Bad(
+        answer({"Connection": b"close"}), r"Connection is 'close', must have 'Upgrade' in it \(RFC 6455 4\.1\)"
+    ),
+    "no Connection at all": Bad(answer({"Connection": None}), "Connection is missing, must have 'Upgrade' in it"),
+    "two Connections": Bad(
+        answer({"Connection": [b"keep-alive", b"close"]}),
+        "Connection is 'keep-alive, close', must have 'Upgrade' in it",
+    ),
+    "two Upgrades": Bad(answer({"Upgrade": [b"websocket", b"websocket"]}), "upgrade stands twice"),
+    "a long Upgrade": Bad(answer({"Upgrade": b"h" * 5000}), f"Upgrade is '{'h' * 100}', must be"),
+    "two extension fields": Bad(
+        answer({"Sec-WebSocket-Extensions": [b"permessage-deflate", b"x"]}), "extensions stands twice"
+    ),
+    "a field with a space before its colon": Bad(answer(more=b"X : y\r\n"), r"illegal header line \(RFC 9112\)$", None),
+    "HTTP/1.0": Bad(answer(line=b"HTTP/1.0 101 Switching Protocols"), "HTTP/1.0, must be 1.1"),
+    "a subprotocol that was not offered": Bad(
+        answer({"Sec-WebSocket-Protocol": b"mqtt"}), "it chose, of 4 characters, was not offered"
+    ),
+    "a subprotocol in another case": Bad(
+        answer({"Sec-WebSocket-Protocol": b"CHAT"}), "it chose, of 4 characters, was not offered"
+    ),
+    "two subprotocols": Bad(
+        answer({"Sec-WebSocket-Protocol": b"chat, soap"}), "it chose, of 10 characters, was not offered"
+    ),
+    "two subprotocol fields": Bad(answer({"Sec-WebSocket-Protocol": [b"chat", b"soap"]}), "protocol stands twice"),
+    "a subprotocol beyond ASCII": Bad(
+        answer({"Sec-WebSocket-Protocol": b"caf\xe9"}), "of 4 characters, was not offered"
+    ),
+    "an extension that was not offered": Bad(
+        answer({"Sec-WebSocket-Extensions": b"permessage-deflate"}),
+        r"extension 'permessage-deflate' was not offered \(RFC 6455 4\.1\)",
+    ),
+    "an extension beyond ASCII": Bad(
+        answer({"Sec-WebSocket-Extensions": b"caf\xe9"}), "extension 'café' was not offered"
+    ),
     "a field of 9,000 bytes": Bad(answer({"X": b"x" * 9000}), "header field of 9003 bytes, limit 8192"),
     "2,000 fields": Bad(answer({"X": [b"y"] * 2000}), "2003 header fields, limit 100"),
     "a head of 1 MB": Bad(answer({"X": b"x" * 1_000_000}), "no HTTP head ends within 32768 bytes", None),
@@ -50,20 +77,27 @@ BAD = {
     "a status of two digits": Bad(head(b"HTTP/1.1 99 Low", {}), "is not HTTP", None),
     "404": Bad(
         head(b"HTTP/1.1 404 Not Found", {"Content-Length": b"0"}),
-        r"^the server answered 404 Not Found, wanted 101 \(RFC 6455 4\.1\)$", 404, Category.NOT_FOUND,
+        r"^the server answered 404 Not Found, wanted 101 \(RFC 6455 4\.1\)$",
+        404,
+        Category.NOT_FOUND,
     ),
     "a status that nobody knows": Bad(
         head(b"HTTP/1.1 599 Whatever", {"Content-Length": b"0"}), "answered 599", 599, Category.SERVICE_UNAVAILABLE
     ),
     "a body that does not end with its chunks": Bad(
         head(b"HTTP/1.1 404 Not Found", {"Transfer-Encoding": b"chunked"}) + b"nonsense\r\n",
-        "answered 404", 404, Category.NOT_FOUND,
+        "answered 404",
+        404,
+        Category.NOT_FOUND,
     ),
     "a body cut short": Bad(
         head(b"HTTP/1.1 403 Forbidden", {"Content-Length": b"1000"}) + b"half",
-        "answered 403", 403, Category.FORBIDDEN, False,
+        "answered 403",
+        403,
+        Category.FORBIDDEN,
+        False,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -79,6 +113,9 @@ async def test_an_answer_that_is_no_good_101(name: str) -> None:
 GOOD = {
     "the least": (answer(), None),
     "other cases": (answer({"Upgrade": b"WebSocket", "Connection": b"keep-alive, UPGRADE"}), None),
+    "two Connections, the first with Upgrade": (answer({"Connection": [b"Upgrade", b"keep-alive"]}), None),
+    "two Connections, the last with Upgrade": (answer({"Connection": [b"keep-alive", b"a, upgrade"]}), None),
+    "Connections far apart": (answer({"Connection": b"Upgrade", "X": b"y", "connection": b"keep-alive"}), None),
     "a subprotocol": (answer({"Sec-WebSocket-Protocol": b"soap"}), "soap"),
     "interim answers before it": (
         head(b"HTTP/1.1 100 Continue", {}) + head(b"HTTP/1.1 103 Early Hints", {"Link": b"</x>"}) + answer(),
@@ -174,6 +211,16 @@ async def test_a_refusal_whose_body_never_ends_is_still_a_refusal() -> None:
     async with answering(data, then_closes=False) as uri:
         with pytest.raises(trunkline.HandshakeError) as caught:
             await trunkline.connect(uri, open_timeout=1)
+    assert (caught.value.status, caught.value.body) == (403, b"because")
+
+
+@pytest.mark.parametrize("fields", [{}, {"Content-Length": b"100"}, {"Transfer-Encoding": b"chunked"}])
+async def test_a_refusal_without_an_end_does_not_wait_for_one(fields: dict[str, bytes]) -> None:
+    """Not even where nothing bounds the opening: its status is known."""
+    data = head(b"HTTP/1.1 403 Forbidden", fields) + (b"7\r\nbecause" if "Transfer-Encoding" in fields else b"because")
+    async with answering(data, then_closes=False) as uri:
+        with pytest.raises(trunkline.HandshakeError) as caught:
+            await trunkline.connect(uri, open_timeout=None)
     assert (caught.value.status, caught.value.body) == (403, b"because")
 
 

@@ -10,7 +10,7 @@ from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData
 from wsproto.events import Request as RequestEvent
 from wsproto.utilities import RemoteProtocolError
 
-from trunkline.net.http import Request, Response, from_fields
+from trunkline.net.http import BODY_WAIT, MAX_BODY, Request, Response, from_fields
 from trunkline.protocol.deflate import agreement_of
 from trunkline.protocol.errors import HandshakeError
 from trunkline.protocol.handshake import Handshake
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["ClientOpening"]
 
 MAX_QUOTED: Final = 64  # bytes of an answer that is no HTTP, for HandshakeError
-MAX_BODY: Final = 64 * 1024  # bytes of a refusal's body that are kept for HandshakeError
 
 
 class ClientOpening:
@@ -38,6 +37,8 @@ class ClientOpening:
         self._request = self._handshake.send(event)
         self._refusal: RejectConnection | None = None
         self._body = bytearray()
+        self._loop = loop
+        self._patience: asyncio.TimerHandle | None = None  # runs out on the body of a refusal
         self._beginning = b""  # of the answer
         self.opened: asyncio.Future[None] = loop.create_future()
 
@@ -54,7 +55,8 @@ class ClientOpening:
         try:
             self._handshake.receive_data(data)
         except RemoteProtocolError as error:
-            fault = HandshakeError(101 if self._handshake.has_switched else None, detail=str(error))
+            status = 101 if self._handshake.has_switched else None
+            fault = HandshakeError(status, detail=self._handshake.fault or str(error))
         for event in self._handshake.events():
             self._handle(ws, event)
         if fault is not None:
@@ -85,11 +87,16 @@ class ClientOpening:
                 ws._feed(self._handshake.trailing_data)
         elif isinstance(event, RejectConnection) and event.has_body:  # without: 1xx, the answer follows (RFC 9110 15.2)
             self._refusal = event
+            self._patience = self._loop.call_later(BODY_WAIT, self._refuse, ws)
         elif isinstance(event, RejectData):
             self._body += event.data
             if event.body_finished or len(self._body) > MAX_BODY:
-                assert self.refusal is not None  # h11 gives no body without a head
-                self._fail(ws, self.refusal)
+                self._refuse(ws)
+
+    def _refuse(self, ws: WebSocket) -> None:
+        """What there is of a refusal is the refusal."""
+        assert self.refusal is not None  # h11 gives no body without a head
+        self._fail(ws, self.refusal)
 
     @property
     def refusal(self) -> HandshakeError | None:
@@ -103,6 +110,8 @@ class ClientOpening:
         return HandshakeError(self._refusal.status_code, headers, bytes(self._body[:MAX_BODY]))
 
     def _fail(self, ws: WebSocket, error: Exception) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         if not self.opened.done():
             self.opened.set_exception(error)
         ws.abort()

@@ -10,6 +10,8 @@ from typing import Final, overload
 from trunkline.protocol.errors import LocalProtocolError
 
 __all__ = [
+    "BODY_WAIT",
+    "MAX_BODY",
     "Headers",
     "HeadersLike",
     "Request",
@@ -22,6 +24,10 @@ __all__ = [
 
 TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 VALUE: Final = re.compile(r"([^\0\s]([^\0\r\n\v\f]*[^\0\s])?)?", re.ASCII)  # RFC 9110 5.5
+
+# Of a refusal, whose status is known before its body: that is a courtesy, and may not end, or have no end.
+MAX_BODY: Final = 64 * 1024  # bytes that are kept
+BODY_WAIT: Final = 1.0  # seconds behind the head in which it must have come
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 

@@ -26,6 +26,7 @@ from wsproto.handshake import (
 from wsproto.utilities import RemoteProtocolError as WsprotoRemoteProtocolError
 from wsproto.utilities import generate_accept_token
 
+from trunkline.protocol.answers import check_answer, join_fields, without_quotes
 from trunkline.protocol.connection import Connection
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
 
@@ -76,6 +77,8 @@ class H11Handshake(wsproto.handshake.H11Handshake):
         self.plain_request: tuple[str, Sequence[tuple[bytes, bytes]]] | None = None
 
     has_switched = False  # a client's: whether the server has answered 101, be it a valid one or not
+    # A client's: what is wrong with the answer, more exactly than wsproto's words say, which its errors keep.
+    fault: str | None = None
 
     @property
     def connection(self) -> Connection | None:  # type: ignore[override]  # ours has wsproto's surface
@@ -134,6 +137,8 @@ class H11Handshake(wsproto.handshake.H11Handshake):
         except WsprotoRemoteProtocolError as error:
             if isinstance(error.__context__, h11.RemoteProtocolError) and error.__context__.error_status_hint == 431:
                 raise refused(f"no HTTP head ends within {MAX_HEAD} bytes (RFC 6585 5)", 431) from None
+            if self.client and isinstance(error.__context__, h11.RemoteProtocolError):
+                self.fault = f"{without_quotes(error.__context__)} (RFC 9112)"
             raise
         except (UnicodeError, ValueError, AssertionError) as error:
             # wsproto decodes the fields of a handshake as ASCII, and the host as IDNA.
@@ -183,7 +188,14 @@ class H11Handshake(wsproto.handshake.H11Handshake):
         fields = list(event.headers)
         _check_bounds(len(event.reason) + 13, fields)
         _check_single(fields, _SINGLE_ANSWERS)
-        accepted = super()._establish_client_connection(event)
+        fields = join_fields(fields, b"connection")
+        asked = self._initiating_request
+        assert asked is not None  # there is no answer before a request
+        assert self._nonce is not None
+        accept = generate_accept_token(self._nonce)
+        self.fault = check_answer(fields, accept, asked.subprotocols, asked.extensions)  # type: ignore[arg-type]
+        # It reads no more of the event than this.
+        accepted = super()._establish_client_connection(_Head(b"", b"", fields))  # type: ignore[arg-type]
         self._agreed = list(accepted.extensions)
         self._connection = None  # wsproto's, which nobody asked for
         return accepted
