@@ -3,9 +3,11 @@
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 import trunkline
 from trunkline import ErrorCategory, HandshakeError, Request, Response
@@ -50,16 +52,71 @@ async def test_a_redirect_is_followed(status: int) -> None:
 
 async def test_by_default_none_is_followed() -> None:
     async with redirecting(from_old) as (server, asked):
-        with pytest.raises(HandshakeError, match="answered 302 Found, wanted 101") as caught:
+        where = f"ws://127.0.0.1:{server.port}/new?..."
+        with pytest.raises(HandshakeError) as caught:
             await trunkline.connect(f"ws://127.0.0.1:{server.port}/old", proxy=None)
+    text = f"answered 302 Found: it redirects to {where}, and no redirects are followed (max_redirects)"
+    assert str(caught.value) == f"the server {text}"
     assert (caught.value.category, len(asked)) == (ErrorCategory.REDIRECT, 1)
 
 
 async def test_a_loop_ends_at_the_limit() -> None:
     async with redirecting(lambda _: "/again") as (server, asked):
-        with pytest.raises(HandshakeError, match="302"):
+        with pytest.raises(HandshakeError, match=r"/again, and 5 redirects are followed \(max_redirects\)"):
             await trunkline.connect(f"ws://127.0.0.1:{server.port}/", max_redirects=5, proxy=None)
     assert len(asked) == 6
+
+
+async def test_where_to_is_told_without_what_may_be_secret() -> None:
+    secret = "wss://them:hunter2@elsewhere.test/room?token=hunter2#hunter2"
+    async with redirecting(lambda _: secret) as (server, _):
+        with pytest.raises(HandshakeError, match=r"to wss://elsewhere\.test/room\?\.\.\., and no") as caught:
+            await trunkline.connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_redirect_to_nowhere_that_is_not_followed() -> None:
+    for location in ("", "ftp://127.0.0.1/"):
+        answer = Response(302, [("Location", location)] if location else [])
+        async with trunkline.serve(
+            trunkline.WebSocket.wait_closed, "127.0.0.1", 0, process_request=lambda *_, answer=answer: answer
+        ) as server:
+            with pytest.raises(HandshakeError, match="answered 302 Found, wanted 101"):
+                await trunkline.connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a context that nobody made trusts is the test's authority."""
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_to_tls_on_the_same_host_it_keeps_credentials(server_tls: ssl.SSLContext) -> None:
+    async with (
+        redirecting(lambda _: None, ssl=server_tls) as (there, asked),
+        redirecting(lambda _: f"https://localhost:{there.port}/x") as (server, first),
+    ):
+        uri = f"ws://user:hunter2@localhost:{server.port}/"
+        options: dict[str, Any] = {"additional_headers": {"Cookie": "a=b"}, "host": "127.0.0.1", "port": server.port}
+        async with trunkline.connect(uri, max_redirects=1, proxy=None, **options):
+            pass
+    assert asked[0].headers["authorization"] == first[0].headers["authorization"]
+    assert asked[0].headers["cookie"] == "a=b"
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_to_tls_on_another_host_it_does_not(server_tls: ssl.SSLContext) -> None:
+    async with (
+        redirecting(lambda _: None, ssl=server_tls) as (there, asked),
+        redirecting(lambda _: f"https://localhost:{there.port}/x") as (server, _),
+    ):
+        uri = f"ws://user:hunter2@127.0.0.1:{server.port}/"
+        async with trunkline.connect(uri, max_redirects=1, additional_headers={"Cookie": "a=b"}, proxy=None):
+            pass
+    assert {"authorization", "cookie"} & {name for name, _ in asked[0].headers} == set()
 
 
 @pytest.mark.parametrize("scheme", ["http", "ws"])

@@ -18,7 +18,7 @@ from trunkline.cli.options import Commands, add_command, add_json
 
 __all__ = ["add", "gather", "show_info"]
 
-REQUIRED: Final = ("wsproto", "h11", "msgspec")
+REQUIRED: Final = ("wsproto", "h11", "msgspec", "aiohappyeyeballs")
 OPTIONAL: Final = ("uvloop", "isal", "rich", "prometheus-client", "opentelemetry-api", "python-socks")
 
 

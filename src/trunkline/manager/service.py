@@ -18,6 +18,7 @@ from trunkline.manager.requests import Correlate, Correlation, field_getter
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule, RuleKey, Rules
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all
+from trunkline.net.http import HeadersLike
 from trunkline.net.settings import Limits, make_settings
 from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.errors import DecodeError, InvalidURI
@@ -43,6 +44,12 @@ class ConnectOptions(TypedDict, total=False):
     subprotocols: Sequence[str]
     origin: str | None
     proxy: str | bool | None
+    proxy_ssl: ssl_module.SSLContext | None
+    proxy_headers: HeadersLike
+    host: str | None
+    port: int | None
+    family: int
+    local_addr: tuple[str, int] | None
     unix: str | os.PathLike[str] | None
     open_timeout: float | None
     close_timeout: float

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 import ssl as ssl_module
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack
 
 from wsproto.events import Request as RequestEvent
 
 from trunkline.net.client_opening import ClientOpening
-from trunkline.net.dial import Route, dial
+from trunkline.net.dial import dial
 from trunkline.net.http import HeadersLike
 from trunkline.net.plan import MAX_REDIRECTS, REDIRECTS, Plan
+from trunkline.net.route import Progress, Route
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.uri import parse_uri
 from trunkline.net.websocket import WebSocket, websocket_class
@@ -23,7 +25,6 @@ from trunkline.protocol.errors import ConnectError, HandshakeError, OpenTimeout
 
 if TYPE_CHECKING:
     import os
-    import socket
     from types import TracebackType
 
     from trunkline.net.listener import Listener
@@ -42,28 +43,51 @@ def connect(
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | None = None,
     proxy: str | bool | None = True,
+    proxy_ssl: ssl_module.SSLContext | None = None,
+    proxy_headers: HeadersLike = (),
+    host: str | None = None,
+    port: int | None = None,
+    family: int = socket.AF_UNSPEC,
+    local_addr: tuple[str, int] | None = None,
     unix: str | os.PathLike[str] | None = None,
     sock: socket.socket | None = None,
     max_redirects: int = 0,
     **limits: Unpack[Limits],
 ) -> Connecting:
-    """Connects to a WebSocket server: `async with connect(uri) as ws:` or `ws = await connect(uri)`.
+    """Connect to a WebSocket server: `async with connect(uri) as ws:` or `ws = await connect(uri)`.
 
-    uri: ws:// or wss://; a user and password in it go as Basic authorization.
-    listener: takes the messages, in place of `ws.recv()` and iteration.
-    additional_headers: fields of the request, a mapping or pairs. subprotocols: those to offer, best first;
-    `ws.subprotocol` is the chosen one. origin: what Origin says, None for no such field. user_agent_header: the same
-    for User-Agent.
-    ssl: a context, for wss:// in place of the default one. server_hostname: the name that the certificate must have.
-    proxy: a URL, True for the environment's, None for none. unix: path of a unix socket. sock: one that is connected.
-    max_redirects: how many redirects to follow, 5 at most and none by default. None leads from wss:// to ws://, and
-    another origin gets neither the URL's user and password nor `additional_headers`.
-    limits: limits and timeouts, as `trunkline.Settings` describes them.
+    All addresses of the server's name, or of the proxy's, take part in a race (RFC 8305): the next one is tried 0.25 s
+    after the last, or as soon as that has failed, and the first to connect is taken.
 
-    Raises, when called, InvalidURI, LocalProtocolError for fields that cannot stand in HTTP, and ValueError for limits
-    that cannot be or do not fit the URL; when awaited, ConnectError, with ProxyError and OpenTimeout under it, if no
-    link comes up, and HandshakeError if the server answers anything but a valid 101. If it is cancelled, nothing is
-    left open.
+    Args:
+        uri: ws:// or wss://; a user and password in it go as Basic authorization.
+        listener: takes the messages, in place of `ws.recv()` and iteration.
+        additional_headers: fields of the request, a mapping or pairs. A `Host` among them takes the place of the URI's.
+        subprotocols: those to offer, best first; `ws.subprotocol` is the chosen one.
+        origin: what Origin says, None for no such field.
+        user_agent_header: what User-Agent says, also to an HTTP proxy; None for no such field.
+        ssl: a context, for wss:// in place of the default one.
+        server_hostname: the name that the certificate must have, in place of the URI's.
+        proxy: a URL, True for the environment's, None for none.
+        proxy_ssl: a context for TLS with an https:// proxy, in place of the default one.
+        proxy_headers: fields of the request to an HTTP proxy (CONNECT), a mapping or pairs.
+        host, port: where to dial in place of the URI's host and port, which the request and the certificate keep.
+        family: `socket.AF_INET` or `socket.AF_INET6` for addresses of that family alone.
+        local_addr: host and port to connect from, port 0 for any.
+        unix: path of a unix socket. sock: one that is connected. Neither goes with host, port or local_addr.
+        max_redirects: how many redirects to follow, 5 at most and none by default. None leads from wss:// to ws://.
+            Another origin gets neither the URL's user and password nor `additional_headers`; the same host gets them
+            also where it leads from ws:// to wss://.
+        limits: limits and timeouts, as `trunkline.Settings` describes them.
+
+    Raises:
+        InvalidURI, LocalProtocolError, ValueError: when called. The URI or a proxy's URL is none; a field cannot stand
+            in HTTP; a limit cannot be, or parameters do not fit each other.
+        ConnectError: when awaited, with ProxyError and OpenTimeout under it. No link came up; `phase` says how far the
+            attempt got.
+        HandshakeError: when awaited. The server answered anything but a valid 101.
+
+    Cancelled, it leaves nothing open.
     """
     settings = make_settings("connect", limits)
     if not 0 <= max_redirects <= MAX_REDIRECTS:
@@ -79,13 +103,20 @@ def connect(
         ssl=ssl,
         server_hostname=server_hostname,
         proxy=proxy,
+        proxy_ssl=proxy_ssl,
+        proxy_headers=proxy_headers,
+        host=host,
+        port=port,
+        family=family,
+        local_addr=local_addr,
         unix=unix,
         sock=sock,
     )
     return Connecting(plan, plan.route(), plan.request(), listener, settings, max_redirects)
 
 
-@dataclass(slots=True, repr=False)  # the request may hold credentials
+# Without eq it can be hashed, as `asyncio.gather` and `as_completed` do; the request may hold credentials.
+@dataclass(slots=True, repr=False, eq=False)
 class Connecting:
     """What `connect` gives: awaitable, and an asynchronous context manager that closes the connection with 1000 at its
     end.
@@ -119,30 +150,30 @@ class Connecting:
         attempt = _Attempt()
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._follow(attempt, deadline)
+                return await self._follow(attempt)
         except TimeoutError as error:
             if isinstance(error, ConnectError):
                 raise
-            raise attempt.refusal or OpenTimeout(
-                f"{attempt.where} was not open after {timeout} s, in phase {attempt.phase} (open_timeout)"
-            ) from error
+            raise attempt.refusal or attempt.time_out(timeout) from error
 
-    async def _follow(self, attempt: _Attempt, deadline: float | None) -> WebSocket:
+    async def _follow(self, attempt: _Attempt) -> WebSocket:
         """Connects, by way of redirects where they are allowed."""
         plan, route, event, left = self._plan, self._route, self._event, self._redirects
         while True:
             try:
-                return await self._attempt(route, event, attempt, deadline)
+                return await self._attempt(route, event, attempt)
             except HandshakeError as error:
-                if left == 0 or error.status not in REDIRECTS:
+                if error.status not in REDIRECTS:
                     raise
+                if left == 0:
+                    raise plan.refused(error, self._redirects) from None
                 plan = plan.redirected(error)
             left -= 1
             route, event = plan.route(), plan.request()
 
-    async def _attempt(self, route: Route, event: RequestEvent, attempt: _Attempt, deadline: float | None) -> WebSocket:
+    async def _attempt(self, route: Route, event: RequestEvent, attempt: _Attempt) -> WebSocket:
         loop = asyncio.get_running_loop()
-        attempt.where, attempt.phase = route.where, "connection"
+        attempt.where = route.where
         if self._settings.deflate is not None:
             event = dataclasses.replace(event, extensions=[PerMessageDeflate(self._settings.deflate)])
         opening = ClientOpening(event, self._listener, loop)
@@ -153,8 +184,8 @@ class Connecting:
             return made[-1]
 
         try:
-            ws = await dial(route, make, deadline)
-            attempt.phase = "handshake"
+            ws = await dial(route, make, attempt.progress)
+            attempt.progress.begin("handshake", "no answer to the request")
             await opening.opened
         except BaseException as error:
             attempt.refusal = opening.refusal
@@ -173,5 +204,11 @@ class _Attempt:
     """How far it has come, for the error that says so. refusal: an answer that had begun and did not end."""
 
     where: str = ""
-    phase: str = "connection"
+    progress: Progress = field(default_factory=Progress)
     refusal: HandshakeError | None = None
+
+    def time_out(self, timeout: float | None) -> OpenTimeout:
+        """The error for an attempt that took longer than `timeout` seconds."""
+        phase, doing = self.progress.phase, self.progress.doing
+        text = f"{self.where} was not open after {timeout} s, in phase {phase}: {doing} (open_timeout)"
+        return OpenTimeout(text, phase=phase)

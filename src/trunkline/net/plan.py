@@ -2,13 +2,15 @@
 
 A redirect is taken only if it was allowed, and gives nothing away (RFC 9110 15.4): from TLS it does not lead out of
 TLS, and another origin gets neither the URL's user and password nor any field that the program added, since any of
-them may be a credential.
+them may be a credential. The same host over TLS, where it was plain before, gets them all.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import re
+import socket
 import ssl as ssl_module
 import urllib.parse
 from collections.abc import Sequence
@@ -17,26 +19,25 @@ from typing import TYPE_CHECKING, Final
 
 from wsproto.events import Request as RequestEvent
 
-from trunkline.net.dial import Route
 from trunkline.net.http import Headers, HeadersLike, as_fields, check_subprotocols
-from trunkline.net.proxy import find_proxy
-from trunkline.net.uri import URI, parse_uri, split_url
+from trunkline.net.proxy import Proxy, find_proxy
+from trunkline.net.route import Route
+from trunkline.net.uri import URI, ascii_host, parse_uri, split_url
 from trunkline.protocol.errors import HandshakeError, InvalidURI, LocalProtocolError
 
 if TYPE_CHECKING:
     import os
-    import socket
 
-__all__ = ["MAX_REDIRECTS", "REDIRECTS", "Plan"]
+__all__ = ["MAX_REDIRECTS", "REDIRECTS", "Plan", "check_dialling"]
 
 MAX_REDIRECTS: Final = 5
+FAMILIES: Final = (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6)
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 15.4
 
 # Set by the handshake itself: a second one would be another handshake (RFC 6455 4.1).
 OWN_FIELDS: Final = frozenset(
     {
         "connection",
-        "host",
         "sec-websocket-extensions",
         "sec-websocket-key",
         "sec-websocket-protocol",
@@ -44,6 +45,10 @@ OWN_FIELDS: Final = frozenset(
         "upgrade",
     }
 )
+# A request for a tunnel has no body (RFC 9110 9.3.6), and its target is its host.
+OWN_PROXY_FIELDS: Final = frozenset({"content-length", "host", "transfer-encoding"})
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[-A-Za-z0-9._~%!$&'()*+,;=]+)(:[0-9]{1,5})?")  # RFC 3986 3.2.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # it may hold credentials
@@ -58,25 +63,58 @@ class Plan:
     ssl: ssl_module.SSLContext | bool | None = None
     server_hostname: str | None = None
     proxy: str | bool | None = True
+    proxy_ssl: ssl_module.SSLContext | None = None
+    proxy_headers: HeadersLike = ()
     unix: str | os.PathLike[str] | None = None
     sock: socket.socket | None = None
+    host: str | None = None
+    port: int | None = None
+    family: int = socket.AF_UNSPEC
+    local_addr: tuple[str, int] | None = None
 
     def route(self) -> Route:
-        """The way to the server; ValueError for TLS settings that do not fit the URL."""
-        through = None if self.unix is not None or self.sock is not None else find_proxy(self.uri, self.proxy)
+        """The way to the server. Raises ValueError for what does not fit together, InvalidURI for a proxy's URL that is
+        none, LocalProtocolError for fields that cannot stand in HTTP.
+        """
+        check_dialling(self)
+        place = dataclasses.replace(
+            self.uri,
+            host=self.uri.host if self.host is None else ascii_host(self.host),
+            port=self.port or self.uri.port,
+        )
         return Route(
-            uri=self.uri,
+            uri=place,
             tls=_tls_context(self.uri, self.ssl),
-            server_hostname=self.server_hostname,
-            proxy=through,
+            server_hostname=self.server_hostname or self.uri.host,
+            proxy=self._through(place),
             unix=self.unix,
             sock=self.sock,
+            family=self.family,
+            local_addr=self.local_addr,
         )
+
+    def _through(self, place: URI) -> Proxy | None:
+        if self.unix is not None or self.sock is not None:
+            return None
+        fields = Headers(self.proxy_headers)
+        if self.user_agent is not None and fields.get("user-agent") is None:
+            fields = Headers([("User-Agent", self.user_agent), *fields])
+        proxy = find_proxy(place, self.proxy)
+        made = as_fields(fields, OWN_PROXY_FIELDS)
+        return None if proxy is None else dataclasses.replace(proxy, tls=self.proxy_ssl, fields=made)
 
     def request(self) -> RequestEvent:
         """The request; LocalProtocolError for what cannot stand in HTTP."""
         offered = check_subprotocols(self.subprotocols)
-        return RequestEvent(self.uri.authority, self.uri.target, extra_headers=self._fields(), subprotocols=offered)
+        fields = self._fields()
+        hosts = [value.decode("latin-1") for name, value in fields if name.lower() == b"host"]
+        if len(hosts) > 1:
+            raise LocalProtocolError("Host stands twice in additional_headers (RFC 9110 7.2)")
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            raise LocalProtocolError("Host in additional_headers is no host with or without a port (RFC 9110 7.2)")
+        others = [(name, value) for name, value in fields if name.lower() != b"host"]
+        host = hosts[0] if hosts else self.uri.authority
+        return RequestEvent(host, self.uri.target, extra_headers=others, subprotocols=offered)
 
     def _fields(self) -> list[tuple[bytes, bytes]]:
         if self.origin is not None and not self.origin.isascii():
@@ -91,18 +129,51 @@ class Plan:
 
     def redirected(self, answer: HandshakeError) -> Plan:
         """The plan that a redirect asks for; HandshakeError, with the reason, for one that is not followed."""
-        location = Headers(answer.headers).get("location")
         try:
-            uri = _resolve(self.uri, location)
+            uri = _resolve(self.uri, Headers(answer.headers).get("location"))
         except InvalidURI as error:
             raise _unfollowed(answer, f"its Location is no WebSocket URL: {error}") from None
         if self.uri.secure and not uri.secure:
             raise _unfollowed(answer, f"from {self.uri.origin} to {uri.origin} it leads out of TLS")
-        if uri.origin == self.uri.origin:
-            same = dataclasses.replace(uri, user=self.uri.user, password=self.uri.password)
-            return dataclasses.replace(self, uri=same)
         ssl = self.ssl if self.uri.secure else None
-        return dataclasses.replace(self, uri=uri, additional_headers=(), ssl=ssl, server_hostname=None)
+        is_raised = uri.secure and not self.uri.secure
+        if uri.host == self.uri.host and (is_raised or uri.origin == self.uri.origin):
+            # The same host, and if not by the same way then now by TLS: what it was told over plain TCP it may be told.
+            port = None if is_raised else self.port
+            same = dataclasses.replace(uri, user=self.uri.user, password=self.uri.password)
+            return dataclasses.replace(self, uri=same, ssl=ssl, port=port)
+        return dataclasses.replace(
+            self, uri=uri, additional_headers=(), ssl=ssl, server_hostname=None, host=None, port=None
+        )
+
+    def refused(self, answer: HandshakeError, most: int) -> HandshakeError:
+        """The error for a redirect after `most` of them, which says where to."""
+        try:
+            uri = _resolve(self.uri, Headers(answer.headers).get("location"))
+        except InvalidURI:
+            return answer
+        path, query, _ = uri.target.partition("?")
+        # What a query holds may be a secret.
+        where = uri.origin + path + ("?..." if query else "")
+        text = f"it redirects to {where}, and {most or 'no'} redirect{'s are' if most != 1 else ' is'} followed"
+        return HandshakeError(answer.status, answer.headers, answer.body, f"{text} (max_redirects)")
+
+
+def check_dialling(plan: Plan) -> None:
+    """Raises ValueError, which names the parameter, for what cannot be dialled."""
+    if plan.unix is not None or plan.sock is not None:
+        way = "unix" if plan.unix is not None else "sock"
+        for name in ("host", "port", "local_addr"):
+            if getattr(plan, name) is not None:
+                raise ValueError(f"{name} is set, but with {way} nothing is dialled ({name})")
+    if plan.port is not None and not 1 <= plan.port <= 65535:
+        raise ValueError(f"port is {plan.port}, must be 1 to 65535 (port)")
+    if plan.family not in FAMILIES:
+        raise ValueError(f"family is {plan.family!r}, must be AF_INET, AF_INET6 or AF_UNSPEC of socket (family)")
+    if plan.local_addr is not None and (len(plan.local_addr) != 2 or not 0 <= plan.local_addr[1] <= 65535):
+        raise ValueError(f"local_addr is {plan.local_addr!r}, must be a pair of host and port, 0 for any (local_addr)")
+    if plan.proxy_ssl is not None and isinstance(plan.proxy, str) and not plan.proxy.lower().startswith("https://"):
+        raise ValueError("proxy_ssl is set, but the proxy's URL is not https:// (proxy_ssl)")
 
 
 def _tls_context(uri: URI, ssl: ssl_module.SSLContext | bool | None) -> ssl_module.SSLContext | None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import os
+import ssl
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import h11
+from trunkline.net.bypass import is_bypassed
+from trunkline.net.uri import URI, ascii_host, split_url
+from trunkline.protocol.errors import InvalidURI
 
-from trunkline.net.uri import URI, split_url
-from trunkline.protocol.errors import InvalidURI, ProxyError
-
-__all__ = ["Proxy", "Tunnel", "find_proxy"]
+__all__ = ["Proxy", "find_proxy"]
 
 
 SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
@@ -27,13 +28,16 @@ class Proxy:
     """A proxy to connect through.
 
     scheme: "https" for TLS to an HTTP proxy itself; "socks4a" and "socks5h" have the proxy look the name up, "socks4"
-    and "socks5" have it looked up here. credentials: name and password.
+    and "socks5" have it looked up here. credentials: name and password. tls: of "https", None for the default one.
+    fields: of CONNECT, besides Host and what the credentials say.
     """
 
     scheme: str
     host: str
     port: int
     credentials: tuple[str, str] | None = field(repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    fields: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
 
     @property
     def secure(self) -> bool:
@@ -44,6 +48,11 @@ class Proxy:
     def is_socks(self) -> bool:
         """Whether it speaks SOCKS, not HTTP."""
         return self.scheme.startswith("socks")
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether a SOCKS proxy is told names, and not addresses that were looked up here."""
+        return self.scheme in ("socks4a", "socks5h")
 
     @property
     def where(self) -> str:
@@ -60,93 +69,47 @@ class Proxy:
 
 def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
     """The proxy for `uri`: the one given, with True the environment's (https_proxy or http_proxy, all_proxy, no_proxy),
-    with None none.
+    with None none. Raises InvalidURI, which names the parameter or the variable.
     """
     if proxy is True:
+        return _find_in_environment(uri)
+    return _parse(proxy, "proxy") if proxy else None
+
+
+def _find_in_environment(uri: URI) -> Proxy | None:
+    scheme = "https" if uri.secure else "http"
+    known = urllib.request.getproxies_environment()
+    if known:
+        excluded = is_bypassed(uri.host, uri.port, known.get("no", ""))
+    else:  # what macOS and Windows have in their settings
         known = urllib.request.getproxies()
-        found = known.get("https" if uri.secure else "http") or known.get("all")
-        if not found or urllib.request.proxy_bypass(f"{uri.host}:{uri.port}"):
-            return None
-        proxy = found
-    return _parse(proxy) if proxy else None
+        excluded = bool(known) and urllib.request.proxy_bypass(f"{uri.host}:{uri.port}")
+    name = scheme if known.get(scheme) else "all"
+    if excluded or not known.get(name):
+        return None
+    return _parse(known[name], _variable(f"{name}_proxy"))
 
 
-def _parse(text: str) -> Proxy:
-    parts, port = split_url(text if "//" in text else f"http://{text}", "proxy")
+def _variable(name: str) -> str:
+    """A variable of the environment as it is written there: the lower case goes first, as for getproxies."""
+    written = [one for one in os.environ if one.lower() == name]
+    return name if name in written or not written else written[0]
+
+
+def _parse(text: str, source: str) -> Proxy:
+    """source: the parameter or the variable that the text is from."""
+    parts, port = split_url(text if "//" in text else f"http://{text}", f"proxy ({source})")
     if parts.scheme not in SCHEMES or not parts.hostname:
-        raise InvalidURI(f"proxy scheme is {parts.scheme!r}, must be {', '.join(SCHEMES)}, with a host (proxy)")
+        hint = ": socks5h has the proxy look names up, socks5 does not" if parts.scheme == "socks" else ""
+        text = f"proxy scheme is {parts.scheme!r}, must be {', '.join(SCHEMES)}, with a host ({source}){hint}"
+        raise InvalidURI(text)
     credentials = None
     if parts.username is not None:
         credentials = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or "")
         if parts.scheme.startswith("socks") and not all(_is_short(part) for part in credentials):
-            raise InvalidURI("a SOCKS proxy takes a name and a password of at most 255 ASCII characters (proxy)")
-    return Proxy(parts.scheme, parts.hostname, port or PORTS[parts.scheme], credentials)
+            raise InvalidURI(f"a SOCKS proxy takes a name and a password of at most 255 ASCII characters ({source})")
+    return Proxy(parts.scheme, ascii_host(parts.hostname), port or PORTS[parts.scheme], credentials)
 
 
 def _is_short(text: str) -> bool:
     return text.isascii() and len(text) <= MOST_OCTETS
-
-
-class Tunnel(asyncio.Protocol):
-    """Asks the proxy for a way to `uri`; `ready` is done when there is one. Reading is then paused, and nothing read is
-    lost.
-    """
-
-    def __init__(self, proxy: Proxy, uri: URI, loop: asyncio.AbstractEventLoop) -> None:
-        self._proxy = proxy
-        self._uri = uri
-        self._http = h11.Connection(h11.CLIENT)
-        self.ready: asyncio.Future[None] = loop.create_future()
-        self.transport: asyncio.Transport
-
-    @property
-    def trailing_data(self) -> bytes:
-        """What came behind the proxy's answer."""
-        return bytes(self._http.trailing_data[0])
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Sends the request."""
-        self.transport = transport  # type: ignore[assignment]  # a stream's transport is one
-        host = f"[{self._uri.host}]" if ":" in self._uri.host else self._uri.host
-        target = f"{host}:{self._uri.port}".encode()
-        headers = [(b"Host", target)]
-        if self._proxy.authorization is not None:
-            headers.append((b"Proxy-Authorization", self._proxy.authorization))
-        request = h11.Request(method=b"CONNECT", target=target, headers=headers)
-        self.transport.write((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
-
-    def data_received(self, data: bytes) -> None:
-        """Takes a piece of the answer."""
-        try:
-            self._http.receive_data(data)
-            event = self._http.next_event()
-            while isinstance(event, h11.InformationalResponse):
-                event = self._http.next_event()
-        except h11.RemoteProtocolError as error:
-            self._end(ProxyError(f"proxy {self._proxy.where} answered no HTTP: {error}"))
-            return
-        if isinstance(event, h11.Response):
-            if 200 <= event.status_code < 300:
-                self.transport.pause_reading()
-                self._end(None)
-            else:
-                self._end(self._refused(event.status_code))
-
-    def _refused(self, status: int) -> ProxyError:
-        return ProxyError(
-            f"proxy {self._proxy.where} answered {status} to CONNECT {self._uri.host}:{self._uri.port}", status
-        )
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The proxy went away."""
-        self._end(ProxyError(f"proxy {self._proxy.where} ended the connection without an answer"))
-
-    def _end(self, error: Exception | None) -> None:
-        if self.ready.done():
-            return
-        if error is None:
-            self.ready.set_result(None)
-        else:
-            self.ready.set_exception(error)
-            self.ready.exception()  # seen: whoever waited may have been cancelled
-            self.transport.abort()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from trunkline.net.addresses import AddressInfo, Runners, connect_tcp, look_up, race
 from trunkline.net.proxy import Proxy
-from trunkline.net.uri import URI
+from trunkline.net.route import Progress, Route
 from trunkline.protocol.errors import ConnectError, ProxyError
 
 __all__ = ["open_way"]
@@ -16,46 +18,103 @@ __all__ = ["open_way"]
 LONG: Final = 1_000_000.0  # seconds: open_timeout ends it, and python-socks wants a figure
 
 
-async def open_way(proxy: Proxy, uri: URI, connect: Callable[[], Awaitable[socket.socket]]) -> socket.socket:
-    """A socket that leads to the host and port of `uri`, through the proxy to which `connect` opens a socket.
+async def open_way(proxy: Proxy, route: Route, progress: Progress) -> socket.socket:
+    """A socket that leads to the host and port of `route`, through the proxy.
 
-    Raises ProxyError, ConnectError, what `connect` raises, and ImportError if python-socks is missing. Cancelled, it
-    closes what it opened.
+    Where the name is looked up here and has several addresses, they take part in a race, as without a proxy. Raises
+    ProxyError, ConnectError, and ImportError if python-socks is missing. Cancelled, it closes what it opened.
     """
     library = _import()
+    host, port = route.uri.host, route.uri.port
+    found = [] if proxy.looks_up or _is_address(host) else await _look_up_here(proxy, route, progress)
+    sock = await connect_tcp(proxy.host, proxy.port, route, progress, role="proxy ")
+    progress.begin("proxy", f"no answer from proxy {proxy.where} about {route.where}")
+    try:
+        if len(found) > 1:
+            return await race(found, _Tunnels(library, proxy, route, sock), route.where)
+        await _ask(library, proxy, sock, (str(found[0][4][0]) if found else host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _look_up_here(proxy: Proxy, route: Route, progress: Progress) -> list[AddressInfo]:
+    progress.begin("dns", f"looking up {route.uri.host}")
+    family = socket.AF_INET if proxy.scheme == "socks4" else 0  # its requests have room for no other
+    return list(await look_up(route.uri.host, route.uri.port, route.where, family))
+
+
+class _Tunnels(Runners):
+    """Asks the proxy for one address of the server after another, each on a connection of its own."""
+
+    def __init__(self, library: Any, proxy: Proxy, route: Route, first: socket.socket) -> None:
+        """first: connected to the proxy, for the first address."""
+        super().__init__()
+        self._library = library
+        self._proxy = proxy
+        self._first = first
+        self._is_begun = False
+        self._kind = first.family, first.type, first.proto
+        self._there = first.getpeername()
+        self._local = None if route.local_addr is None else (first.getsockname()[0], 0)
+
+    def make_socket(self, info: AddressInfo) -> socket.socket:
+        if self._is_begun:
+            return socket.socket(*self._kind)
+        self._is_begun = True
+        return self._first
+
+    async def connect(self, sock: socket.socket, address: Any) -> None:
+        if sock is not self._first:
+            if self._local is not None:
+                sock.bind(self._local)
+            try:
+                await asyncio.get_running_loop().sock_connect(sock, self._there)
+            except OSError as error:
+                raise ConnectError.wrap(error, "tcp", f"proxy {self._proxy.where}") from error
+        await _ask(self._library, self._proxy, sock, address)
+
+
+async def _ask(library: Any, proxy: Proxy, sock: socket.socket, place: tuple[Any, ...]) -> None:
+    """Has the proxy connect `sock` to host and port; ProxyError if it will not."""
     way = library.async_.asyncio.Proxy(
         library.ProxyType.SOCKS4 if proxy.scheme in ("socks4", "socks4a") else library.ProxyType.SOCKS5,
         proxy.host,
         proxy.port,
         *(proxy.credentials or (None, None)),
-        rdns=proxy.scheme in ("socks4a", "socks5h"),
-        forward=_Dialler(connect),
+        rdns=proxy.looks_up,
+        forward=_Ready(sock),
     )
+    host, port, *_ = place
     try:
-        sock: socket.socket = await way.connect(uri.host, uri.port, timeout=LONG)
+        await way.connect(host, port, timeout=LONG)
     except library.ProxyError as error:
-        text = f"proxy {proxy.where} would not connect to {uri.host}:{uri.port}: {error}"
+        text = f"proxy {proxy.where} would not connect to {host}:{port}: {error}"
         # It has no code of its own for credentials that are refused or missing.
         raise ProxyError(text, error.error_code, refuses_us="authentication" in str(error)) from error
-    except ConnectError:
-        raise
-    except socket.gaierror as error:
-        raise ConnectError.wrap(error, "dns", f"{uri.host}:{uri.port}") from error
     except OSError as error:
         raise ConnectError.wrap(error, "proxy", proxy.where) from error
     except ValueError as error:  # an address in the answer that is none
         raise ProxyError(f"proxy {proxy.where} answered no SOCKS: {error}") from error
-    return sock
 
 
-class _Dialler:
+class _Ready:
     """Stands where python-socks takes another proxy to go through first: the way to the first one is ours."""
 
-    def __init__(self, connect: Callable[[], Awaitable[socket.socket]]) -> None:
-        self._connect = connect
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
 
     async def connect(self, **_: object) -> socket.socket:
-        return await self._connect()
+        return self._sock
 
 
 def _import() -> Any:

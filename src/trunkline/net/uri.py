@@ -9,7 +9,7 @@ from typing import Final
 
 from trunkline.protocol.errors import InvalidURI
 
-__all__ = ["URI", "parse_uri", "split_url"]
+__all__ = ["URI", "ascii_host", "parse_uri", "split_url"]
 
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 
@@ -57,7 +57,7 @@ def parse_uri(text: str) -> URI:
         target += "?" + parts.query
     return URI(
         secure=parts.scheme == "wss",
-        host=_ascii_host(parts.hostname),
+        host=ascii_host(parts.hostname),
         port=port or DEFAULT_PORTS[parts.scheme],
         target=urllib.parse.quote(target, safe="!#$%&'()*+,/:;=?@[]~"),
         user=None if parts.username is None else urllib.parse.unquote(parts.username),
@@ -80,8 +80,10 @@ def split_url(text: str, kind: str) -> tuple[urllib.parse.SplitResult, int | Non
     raise InvalidURI(f"no {kind} URL: {fault}")
 
 
-def _ascii_host(host: str) -> str:
-    """The host as DNS and HTTP want it (RFC 3490)."""
+def ascii_host(host: str) -> str:
+    """The host as DNS and HTTP want it (RFC 3490); InvalidURI for none."""
+    if any(ord(char) <= 32 or char in "/@?#[]\\" for char in host):
+        raise InvalidURI(f"host {host!r} is no host name (RFC 3986 3.2.2)")
     try:
         if ":" in host:
             ipaddress.IPv6Address(host)

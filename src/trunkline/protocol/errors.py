@@ -11,7 +11,7 @@ data is on attributes.
      │     └ MessageTooBig        the peer's message is over max_size, we failed the connection: 1009
      ├ ConnectError               no link came up: an OSError too, .errno .phase
      │  ├ OpenTimeout             open_timeout passed: a TimeoutError too
-     │  └ ProxyError              the proxy would not: .status
+     │  └ ProxyError              the proxy would not: .status .reason .headers .body
      ├ HandshakeError             another answer than a valid 101: .status .headers .body .retry_after
      ├ InvalidURI                 no WebSocket URL: a ValueError too
      ├ LocalProtocolError         we were asked to break RFC 6455: wsproto's error too
@@ -61,6 +61,7 @@ __all__ = [
     "SlowConsumer",
     "TrunklineError",
     "connection_closed",
+    "describe_os_error",
     "printable",
 ]
 
@@ -214,7 +215,7 @@ class ConnectError(TrunklineError, OSError):
     def wrap(cls, cause: OSError, phase: Phase, where: str) -> ConnectError:
         """The error for `cause`, which is its `__cause__` as well; `where` is the address as people read it."""
         error = cls(
-            f"{_PHASE_TEXTS.get(phase, 'cannot connect to')} {where}: {_describe_os_error(cause)}",
+            f"{_PHASE_TEXTS.get(phase, 'cannot connect to')} {where}: {describe_os_error(cause)}",
             errno=cause.errno,
             phase=phase,
             verdict=judge_os_error(cause, phase),
@@ -237,7 +238,8 @@ _PHASE_TEXTS: Final[dict[Phase, str]] = {
 }
 
 
-def _describe_os_error(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
+    """What the system says, without addresses."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, (ssl.SSLError, socket.gaierror)) or error.errno is None:
@@ -256,15 +258,32 @@ class OpenTimeout(ConnectError, TimeoutError):
 class ProxyError(ConnectError):
     """The proxy would not make the tunnel.
 
-    status: its answer to CONNECT (RFC 9110 9.3.6) or its SOCKS reply (RFC 1928 6); None if it gave none. refuses_us: it
-    wants other credentials, as 407 always means.
+    Args:
+        message: what the error says.
+        status: the proxy's answer to CONNECT (RFC 9110 9.3.6) or its SOCKS reply (RFC 1928 6); None if it gave none.
+        refuses_us: it wants other credentials, as 407 always means.
+        reason: the reason phrase of the answer to CONNECT.
+        headers: name and value pairs of that answer, `Proxy-Authenticate` among them.
+        body: as much of its body as was read, 64 KiB at most.
     """
 
-    def __init__(self, message: str, status: int | None = None, *, refuses_us: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        *,
+        refuses_us: bool = False,
+        reason: str = "",
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> None:
         refused = refuses_us or status == 407
         category = ErrorCategory.PROXY_AUTHENTICATION if refused else ErrorCategory.PROXY_FAILED
         super().__init__(message, phase="proxy", verdict=Verdict(category, not refused))
         self.status = status
+        self.reason = reason
+        self.headers: Sequence[tuple[str, str]] = headers if isinstance(headers, Sequence) else list(headers)
+        self.body = body
 
 
 class HandshakeError(TrunklineError):

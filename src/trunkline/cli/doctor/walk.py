@@ -14,8 +14,8 @@ from typing import Any, Final
 import trunkline
 from trunkline.cli.doctor.extensions import offer_extensions
 from trunkline.cli.doctor.findings import Finding, Outcome, Step, fault
-from trunkline.net.dial import Route
 from trunkline.net.proxy import Proxy, find_proxy
+from trunkline.net.route import Route
 from trunkline.net.uri import URI, parse_uri
 from trunkline.protocol.errors import ConnectError, HandshakeError, OpenTimeout, ProxyError, printable
 

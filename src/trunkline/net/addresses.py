@@ -1,0 +1,152 @@
+"""From a name to a connected TCP socket.
+
+Every address of the name takes part in a race (RFC 8305): the next one is tried as soon as one has failed, or after
+STAGGER seconds, and the first to connect wins. aiohappyeyeballs runs the race.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+from aiohappyeyeballs import start_connection
+
+from trunkline.net.route import Progress, Route
+from trunkline.protocol.categories import ErrorCategory, judge_os_error
+from trunkline.protocol.errors import ConnectError, describe_os_error
+
+__all__ = ["STAGGER", "AddressInfo", "Runners", "connect_tcp", "look_up", "race"]
+
+# What getaddrinfo gives: family, type, protocol, canonical name, address.
+AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
+
+STAGGER: Final = 0.25  # seconds from one address to the next (RFC 8305 5 recommends 250 ms)
+
+
+async def connect_tcp(host: str, port: int, route: Route, progress: Progress, *, role: str = "") -> socket.socket:
+    """Connect a socket to the first address of `host` that answers, of the family and from the address of `route`.
+
+    role: goes before host and port in messages, such as "proxy ". Raises ConnectError, of phase "dns" or "tcp".
+    """
+    where = f"{role}{host}:{port}"
+    progress.begin("dns", f"looking up {role}{host}")
+    found = await look_up(host, port, where, route.family)
+    local: Sequence[AddressInfo] = ()
+    if route.local_addr is not None:
+        name = "local_addr {}:{}".format(*route.local_addr)
+        local = await look_up(*route.local_addr, name, route.family)
+        families = {one[0] for one in local}
+        found = [one for one in found if one[0] in families] or found
+    progress.begin("tcp", f"connecting to {where}")
+    return await race(found, _Runners(local), where)
+
+
+async def look_up(host: str, port: int, where: str, family: int = 0) -> Sequence[AddressInfo]:
+    """The addresses of a name; ConnectError, of phase "dns", if it has none."""
+    try:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConnectError.wrap(error, "dns", where) from error
+
+
+async def race(found: Sequence[AddressInfo], runners: Runners, where: str) -> socket.socket:
+    """The first socket that `runners` connects to one of the addresses; ConnectError if all of them have failed."""
+    try:
+        return await start_connection(
+            found,
+            happy_eyeballs_delay=STAGGER,
+            loop=runners,  # type: ignore[arg-type]  # it calls `sock_connect` and nothing else
+            socket_factory=runners.make_socket,
+        )
+    except OSError as error:
+        told = runners.explain(where) or ConnectError.wrap(error, "tcp", where)
+    raise told
+
+
+class Runners:
+    """Stands where aiohappyeyeballs takes a loop, and remembers what failed at which address: of different errors, it
+    would keep the texts and not the numbers.
+    """
+
+    def __init__(self) -> None:
+        self._failures: list[tuple[str, OSError]] = []
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect, as the loop's method does."""
+        try:
+            await self.connect(sock, address)
+        except OSError as error:
+            self._failures.append((str(address[0]), error))
+            raise
+        except RuntimeError as error:  # uvloop's, for a descriptor that it believes to be in use
+            raise OSError(str(error)) from error
+
+    def make_socket(self, info: AddressInfo) -> socket.socket:
+        """The socket for one address."""
+        return socket.socket(*info[:3])
+
+    async def connect(self, sock: socket.socket, address: Any) -> None:
+        """What a subclass does for one address."""
+        raise NotImplementedError
+
+    def explain(self, where: str) -> ConnectError | None:
+        """The error for what failed; None if nothing has."""
+        failures, self._failures = self._failures, []  # their tracebacks hold us
+        if not failures:
+            return None
+        told = max((error for _, error in failures), key=_worth)
+        if isinstance(told, ConnectError):
+            return told
+        texts = {address: _describe(error) for address, error in failures}
+        if len(set(texts.values())) == 1:
+            return ConnectError.wrap(told, "tcp", where)
+        text = ", ".join(f"{text} at {address}" for address, text in texts.items())
+        verdict = judge_os_error(told)
+        made = ConnectError(f"cannot connect to {where}: {text}", errno=told.errno, phase="tcp", verdict=verdict)
+        made.__cause__ = told
+        return made
+
+
+class _Runners(Runners):
+    """Connects from an address of `local`, if there are any."""
+
+    def __init__(self, local: Sequence[AddressInfo]) -> None:
+        super().__init__()
+        self._local = local
+
+    async def connect(self, sock: socket.socket, address: Any) -> None:
+        if self._local:
+            self._bind(sock)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+
+    def _bind(self, sock: socket.socket) -> None:
+        failure: OSError | None = None
+        for family, _, _, _, address in self._local:
+            if family == sock.family:
+                try:
+                    sock.bind(address)
+                    return
+                except OSError as error:
+                    failure = error
+        if failure is None:
+            raise ConnectError(f"no address of {sock.family.name} to connect from (local_addr)", phase="tcp")
+        raise ConnectError(
+            f"cannot connect from {address[0]}:{address[1]}: {describe_os_error(failure)} (local_addr)",
+            errno=failure.errno,
+            phase="tcp",
+        ) from failure
+
+
+def _describe(error: OSError) -> str:
+    return str(error) if isinstance(error, ConnectError) else describe_os_error(error)
+
+
+def _worth(error: OSError) -> tuple[bool, bool, bool]:
+    """How much the error of one address says about the name: it is not ours, another attempt can help, somebody has
+    answered.
+    """
+    category, recoverable = error._verdict if isinstance(error, ConnectError) else judge_os_error(error)
+    return not isinstance(error, ConnectError), recoverable, category is not ErrorCategory.UNREACHABLE
