@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from trunkline.manager.clock import Clock, wait_future
 from trunkline.manager.delivery import Delivery
@@ -14,6 +15,10 @@ from trunkline.manager.delivery import Delivery
 __all__ = ["Outbox", "OutboxPolicy"]
 
 Sends = TypeVar("Sends")
+
+ADMITTED: Final = (
+    16  # senders that are woken at once; each that comes in wakes as many, so more would only look in vain
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class Outbox(Generic[Sends]):
     """The messages that wait, in the order in which they were sent, and the senders that wait for room.
 
     waiting: the messages, for whoever only asks whether there are any. size: the sum of their sizes.
+    senders: those that wait for room, in their order. Nothing goes past them.
     """
 
     def __init__(self, policy: OutboxPolicy, clock: Clock) -> None:
@@ -67,7 +73,7 @@ class Outbox(Generic[Sends]):
         self._clock = clock
         self.waiting: OrderedDict[Delivery[Sends], None] = OrderedDict()
         self._by_key: dict[Hashable, Delivery[Sends]] = {}
-        self._senders: deque[asyncio.Future[bool]] = deque()
+        self.senders: deque[_Turn] = deque()
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -79,11 +85,6 @@ class Outbox(Generic[Sends]):
     def oldest(self) -> Delivery[Sends] | None:
         """What has waited longest."""
         return next(iter(self.waiting), None)
-
-    @property
-    def has_senders(self) -> bool:
-        """Whether somebody waits for room."""
-        return bool(self._senders)
 
     def has_room(self, size: int) -> bool:
         """Whether a message of `size` may wait here; the first one always may."""
@@ -120,53 +121,66 @@ class Outbox(Generic[Sends]):
             size += delivery.size
             if taken and size > max_bytes:
                 break
-            self.remove(delivery)
+            self._take_out(delivery)
             taken.append(delivery)
+        self.admit()
         return taken
 
     def remove(self, delivery: Delivery[Sends]) -> bool:
         """Take out one message; False if it does not wait here."""
         if delivery not in self.waiting:
             return False
+        self._take_out(delivery)
+        self.admit()
+        return True
+
+    def _take_out(self, delivery: Delivery[Sends]) -> None:
         del self.waiting[delivery]
         self.size -= delivery.size
         if delivery.key is not None and self._by_key.get(delivery.key) is delivery:
             del self._by_key[delivery.key]
-        self.admit()
-        return True
 
-    async def wait_turn(self, until: float | None, *, first: bool = False) -> bool:
-        """Wait for room, behind those who came before; False if the clock reached `until` first.
+    async def wait_turn(self, size: int, until: float | None, check: Callable[[], None]) -> bool:
+        """Wait for room for a message of `size`, behind those who came before; False if the clock reached `until`.
 
-        Whoever has waited looks at the room again: if there is none, it waits once more, as the first; otherwise it
-        calls `admit` when it is done, so that the next one's turn comes.
+        When it returns True the message is to be put here in the same step: the next sender's turn comes by that. What
+        `check` raises, which is called whenever something has changed, ends the wait.
         """
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if first:
-            self._senders.appendleft(turn)
-        else:
-            self._senders.append(turn)
+        turn = _Turn()
+        self.senders.append(turn)
         try:
-            return await wait_future(self._clock, turn, until)
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.admit()
-            raise
+            while self.senders[0] is not turn or not self.has_room(size):
+                if not await turn.wait(self._clock, until):
+                    return False
+                check()
+            return True
         finally:
-            if turn in self._senders:
-                self._senders.remove(turn)
+            self.senders.remove(turn)
+            self.admit()
 
     def admit(self) -> None:
-        """Let the first sender that waits come in, if there is room for a small message."""
-        while self._senders and self.has_room(1):
-            turn = self._senders.popleft()
-            if not turn.done():
-                turn.set_result(True)
-                return
+        """Let the first senders that wait look, if there is room. Each keeps its place until it is in."""
+        if self.senders and self.has_room(1):
+            room = self.policy.max_messages - len(self.waiting)
+            for turn in itertools.islice(self.senders, max(1, min(room, ADMITTED))):
+                turn.wake()
 
     def release(self) -> None:
-        """Wake all senders: there is nothing to wait for any more."""
-        senders, self._senders = self._senders, deque()
-        for turn in senders:
-            if not turn.done():
-                turn.set_result(True)
+        """Wake all senders: something has changed for each of them."""
+        for turn in self.senders:
+            turn.wake()
+
+
+class _Turn:
+    """One sender that waits for room."""
+
+    def __init__(self) -> None:
+        self._woken: asyncio.Future[bool] | None = None
+
+    def wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(True)
+
+    async def wait(self, clock: Clock, until: float | None) -> bool:
+        self._woken = asyncio.get_running_loop().create_future()
+        return await wait_future(clock, self._woken, until)

@@ -6,13 +6,14 @@ in exactly one outcome, and those that were not delivered are reported.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from trunkline.manager.clock import Signal, Timer
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
-from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, PeerLimitExceeded, WaitTimeout
+from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, WaitTimeout
 from trunkline.manager.health import Meter
 from trunkline.manager.limits import PeerLimit
 from trunkline.manager.logs import redact
@@ -102,7 +103,6 @@ class Sender(Generic[Sends]):
         until = None if timeout is None else self._clock.time() + timeout
         if self.outbox.policy.when_full == "block":
             await self._wait_room(delivery, until, timeout)
-            self._check_size(delivery)
         else:
             self._make_room(delivery)
         self._enqueue(delivery)
@@ -169,13 +169,6 @@ class Sender(Generic[Sends]):
 
     # Into the outbox
 
-    def _check_size(self, delivery: Delivery[Sends]) -> None:
-        try:
-            self._limit.check(self._id, delivery.payload)
-        except PeerLimitExceeded:  # the limit was learned while it waited for room
-            self.outbox.admit()
-            raise
-
     def _check_open(self) -> None:
         status, issue, cause = self._standing()
         if status in ENDED:
@@ -188,7 +181,7 @@ class Sender(Generic[Sends]):
         if (older := outbox.find(delivery.key)) is not None:
             outbox.remove(older)
             self._give_back(older, _O.CONFLATED)
-        if outbox.has_room(delivery.size) and not outbox.has_senders:
+        if outbox.has_room(delivery.size) and not outbox.senders:
             return
         if outbox.policy.when_full in ("block", "reject"):
             limits = outbox.policy.max_messages, outbox.policy.max_bytes
@@ -198,15 +191,19 @@ class Sender(Generic[Sends]):
                 self._give_back(oldest, _O.DROPPED)
 
     async def _wait_room(self, delivery: Delivery[Sends], until: float | None, timeout: float | None) -> None:
-        outbox, is_first = self.outbox, False
-        while not outbox.has_room(delivery.size) or (outbox.has_senders and not is_first):
-            if not await outbox.wait_turn(until, first=is_first):
-                delivery.settle(_O.CANCELLED)
-                raise self._timed_out(timeout) from self._standing().cause
-            is_first = True
-            status, issue, cause = self._standing()
-            if status in ENDED:
-                raise NotConnected(self._id, status, issue) from cause
+        outbox = self.outbox
+        if outbox.has_room(delivery.size) and not outbox.senders:
+            return
+        if not await outbox.wait_turn(delivery.size, until, functools.partial(self._check_sendable, delivery)):
+            delivery.settle(_O.CANCELLED)
+            raise self._timed_out(timeout) from self._standing().cause
+
+    def _check_sendable(self, delivery: Delivery[Sends]) -> None:
+        """Whether it still makes sense to wait for room: raises why not."""
+        status, issue, cause = self._standing()
+        if status in ENDED:
+            raise NotConnected(self._id, status, issue) from cause
+        self._limit.check(self._id, delivery.payload)  # the limit may have been learned since
 
     def _enqueue(self, delivery: Delivery[Sends]) -> None:
         self.outbox.put(delivery)
@@ -263,7 +260,7 @@ class Sender(Generic[Sends]):
     def _is_busy(self) -> bool:
         if self._standing().status in ENDED:
             return False
-        return bool(self.outbox) or self.outbox.has_senders or self.writer.unconfirmed > 0
+        return bool(self.outbox) or bool(self.outbox.senders) or self.writer.unconfirmed > 0
 
     def _note_progress(self) -> None:
         if self._is_draining:

@@ -54,7 +54,7 @@ class Writer(Generic[Sends]):
     ) -> None:
         self.is_hurried = False  # gather no batches any more
         self._outbox = outbox
-        self._waiting = outbox.waiting
+        self._waiting, self._senders = outbox.waiting, outbox.senders
         self._codec = service.codec
         self._batch = service.batch if service.batch is not None else PLAIN
         self._holds = self._batch.holds
@@ -122,7 +122,7 @@ class Writer(Generic[Sends]):
     def write_directly(self, delivery: Delivery[Sends]) -> bool:
         """Write a message now, if nothing waits in front of it and the link takes it; False if not."""
         link, receipts = self._link, self._receipts
-        if link is None or receipts is None or receipts.is_full or self._waiting or self._holds:
+        if link is None or receipts is None or receipts.is_full or self._waiting or self._senders or self._holds:
             return False
         if not link.is_writable:
             return False
