@@ -211,7 +211,9 @@ async def test_closing_the_manager(late: bool, drain: float) -> None:
             await it.manager.close(drain=drain)
 
         async def after() -> None:
-            await made.pop().manager.close()
+            it = made.pop()
+            if not it.manager._closed:  # it was cancelled before it came to close
+                await it.manager.close()
             await until(lambda: not server.connections)
 
         assert await cancel_everywhere(act, late=late, after=after) >= 2

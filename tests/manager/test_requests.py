@@ -121,6 +121,18 @@ async def test_an_idempotent_request_is_sent_once_more(asking: Asking) -> None:
     assert (await task).text == "yes"
 
 
+async def test_an_idempotent_request_is_sent_once_more_and_no_more(asking: Asking) -> None:
+    """It may be what the link dies of."""
+    connection = await asking.start()
+    task = await ask(asking, connection, idempotent=True)
+    for _ in range(5):
+        asking.net.link.lose()
+        await asking.clock.advance(1)
+    with pytest.raises(SendInterrupted):
+        await task
+    assert [link.sent for link in asking.net.links] == [['{"text":"?","id":1}']] * 2 + [[]] * 4
+
+
 async def test_a_request_that_the_peer_chokes_on_is_not_sent_again(asking: Asking) -> None:
     connection = await asking.start()
     task = await ask(asking, connection, idempotent=True)

@@ -255,8 +255,10 @@ class Connection(Generic[Sends, Receives]):
         received before stays to be taken. Cancelled, it drops the link without waiting for the peer.
         """
         self._leases.cancel()
-        self._exchange.sender.hurry()
-        await self._line.close(code, reason)
+        try:
+            self._exchange.sender.hurry()
+        finally:
+            await self._line.close(code, reason)
 
     def reconnect(self) -> None:
         """Close the link and dial anew, at once; without a link, dial now rather than when it was said.
@@ -283,6 +285,11 @@ class Connection(Generic[Sends, Receives]):
     def hurry(self) -> None:
         """Dial now, if it waits to; ask the link for a sign of life, if there is one."""
         self._line.hurry()
+
+    def abort(self) -> None:
+        """Close for good now, waiting for nobody."""
+        self._leases.cancel()
+        self._line.abort()
 
     def start(self) -> None:
         """Begin to dial, unless that is done already; a failed connection starts over."""

@@ -212,12 +212,12 @@ class Meter:
     def mark_up(self) -> float | None:
         """A link came up; the seconds there was none before it, None if it is the first."""
         self.links += 1
-        self._moved = 0, 0
         self._suspicion.forget()
         return self.times.mark_up()
 
     def mark_down(self) -> None:
-        """The link is gone."""
+        """The link is gone, whether it was up for all or only greeted."""
+        self._moved = 0, 0
         self.times.mark_down()
 
     # What they are told

@@ -7,6 +7,7 @@ A line has one task, which does just that. Whoever sends looks at the link of th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -95,6 +96,7 @@ class Line:
             self._retries = self._make_retries()
             self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
             self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {self._id}")
+            self._task.add_done_callback(self._ended)
 
     async def wait_link(self, timeout: float | None) -> None:
         """Until there is an open link, or was one meanwhile. Raises NotConnected if there will be none, WaitTimeout."""
@@ -129,7 +131,18 @@ class Line:
                 self._traffic.call_last()
                 await asyncio.wait([self._task])
         finally:
-            await self._end_task()
+            await self._end_tasks()
+
+    def abort(self) -> None:
+        """End it for good now, waiting for nobody: the link is dropped, and the tasks end in the next turns."""
+        if self.status is ConnectionStatus.CLOSED:
+            return
+        if self.status is not ConnectionStatus.CLOSING:
+            self._apply(Event.CLOSE)
+        if self._held is not None:
+            self._held.abort()
+        if not self._cancel_tasks():
+            self._finish_closing()
 
     def reconnect(self, note: str) -> None:
         """Take a new link in the place of the present one, or dial now. `note` says why."""
@@ -231,8 +244,13 @@ class Line:
         except Exception as error:
             return self._note(error)
         self._held = link
-        greeting = self._prepare(link)
+        greeting = None
         try:
+            if self.status is ConnectionStatus.CLOSING:
+                link.abort()  # the credentials callable would not be cancelled
+            elif self._order is not None:
+                link.start_closing(1000)
+            greeting = self._prepare(link)
             async for batch in link.batches():
                 self._traffic.receive(batch)
                 await self._traffic.wait_room()
@@ -262,7 +280,7 @@ class Line:
         return Greeting(link, self._traffic.greet, opened, self._clock, self._traffic.greeting_timeout)
 
     def _open(self, link: WebSocket) -> None:
-        if self.status is not ConnectionStatus.CONNECTING:
+        if self.status is not ConnectionStatus.CONNECTING or self._order is not None:
             return  # it was closed while it was greeted
         self.link = link
         self._retries.opened(self._clock.time())
@@ -271,13 +289,14 @@ class Line:
         self._traffic.begin(link)
 
     def _drop(self, link: WebSocket) -> None:
-        self._meter.count_bytes(*link.moved())
-        self._meter.mark_down()
         self.link = self._held = None
-        if self._inquiry is not None:
-            self._inquiry.cancel()
-        link.abort()  # nothing, if the closing handshake is done
-        self._traffic.stop(link)
+        with contextlib.ExitStack() as stack:  # each of these, whatever another one raises; the first is the last here
+            stack.callback(self._traffic.stop, link)
+            if self._inquiry is not None:
+                stack.callback(self._inquiry.cancel)
+            stack.callback(self._meter.mark_down)
+            stack.callback(lambda: self._meter.count_bytes(*link.moved()))
+            link.abort()  # nothing, if the closing handshake is done
 
     def _note(self, error: BaseException) -> Judgement:
         if not isinstance(error, (TrunklineError, OSError)):
@@ -339,14 +358,28 @@ class Line:
             self._traffic.end()
         self._context.publish(change)
 
-    async def _end_task(self) -> None:
-        tasks = [task for task in (self._task, self._inquiry) if task is not None and not task.done()]
+    async def _end_tasks(self) -> None:
         try:
-            for task in tasks:
-                task.cancel()
-            if tasks:
+            if tasks := self._cancel_tasks():
                 await asyncio.wait(tasks)
         finally:
+            self._finish_closing()
+
+    def _cancel_tasks(self) -> list[asyncio.Task[None]]:
+        """Those that there are."""
+        tasks = [task for task in (self._task, self._inquiry) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    def _finish_closing(self) -> None:
+        try:
             if self.status is ConnectionStatus.CLOSING:
                 self._apply(Event.CLOSED)
+        finally:
             self._forget()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The line's task is over."""
+        if task is self._task and self.status is ConnectionStatus.CLOSING:
+            self._finish_closing()

@@ -8,8 +8,7 @@ import functools
 import logging
 import random
 import weakref
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -91,7 +90,6 @@ class ConnectionManager:
         self._undelivered: Callbacks[Delivery[Any]] = Callbacks(self._logger)
         # A pool is kept by whoever uses it and by its members.
         self._pools: weakref.WeakValueDictionary[str, Pool[Any, Any]] = weakref.WeakValueDictionary()
-        self._waiting: Counter[str] = Counter()  # callers of connect, by connection
         self._watches: list[SleepWatch | NetworkWatch] = []
         self._closed = False
 
@@ -109,8 +107,8 @@ class ConnectionManager:
         """The connection to `service` with these parameters: the one there is, or else a new one.
 
         Returns when it is up, however many attempts that takes; at once if `wait` is False. Raises NotConnected if it
-        fails for good, TypeError or ValueError for parameters that do not fit the service. If every caller that waits
-        for a connection which was never up is cancelled, that connection is closed.
+        fails for good, TypeError or ValueError for parameters that do not fit the service. If it is cancelled, and
+        the connection was never up, nobody else has leased it and nothing waits to be sent on it, it is closed.
 
         Each call that returns has leased the connection; `Connection.release` gives the lease back, which only matters
         to a service with an `idle_timeout`. Of a service with a pool, this is a member, picked as its strategy says,
@@ -166,17 +164,12 @@ class ConnectionManager:
             raise
 
     async def _wait_up(self, connection: Connection[Any, Any]) -> None:
-        self._waiting[connection.id] += 1
         try:
             await connection.wait_connected()
         except asyncio.CancelledError:
-            if self._waiting[connection.id] == 1 and connection.generation == 0:
+            if connection.leases == 1 and connection.generation == 0 and not connection.pending:
                 await connection.close()
             raise
-        finally:
-            self._waiting[connection.id] -= 1
-            if not self._waiting[connection.id]:
-                del self._waiting[connection.id]
 
     def get(self, connection_id: str) -> Connection[Any, Any] | None:
         """The connection with this id, None if there is none."""
@@ -293,9 +286,11 @@ class ConnectionManager:
         connections = tuple(self._connections.values())
         try:
             if drain > 0:
-                await asyncio.gather(*(connection.drain(drain) for connection in connections))
-            await asyncio.gather(*(connection.close() for connection in connections))
+                await _all(connection.drain(drain) for connection in connections)
+            await _all(connection.close() for connection in connections)
         finally:
+            for connection in connections:  # nothing, unless that was cut short
+                connection.abort()
             unsubscribe()
             for pool in tuple(self._pools.values()):
                 pool.close()
@@ -381,3 +376,10 @@ class ConnectionManager:
                 watch.stop()
         if pool is not None:
             pool.forget(connection)
+
+
+async def _all(calls: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Await all of them, whatever one raises; then raise the first of that."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -115,6 +115,8 @@ class Receipts(Generic[Sends]):
         self._ping.add_done_callback(self._on_pong)
 
     def _on_pong(self, ping: asyncio.Future[float]) -> None:
+        if ping is not self._ping:
+            return  # it came in the turn in which the link went, and was looked at then
         self._ping = None
         is_answered = self._take_answer(ping)
         if self._deliveries and self._timer is None:

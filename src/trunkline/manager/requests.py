@@ -63,7 +63,7 @@ class Pending(Generic[Receives]):
     """One request that waits for its reply."""
 
     def __init__(self, *, is_idempotent: bool) -> None:
-        self.is_idempotent = is_idempotent
+        self.may_repeat = is_idempotent  # once: the link may have died of it
         self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.reply: Receives | None = None
         self.error: Exception | None = None
@@ -133,15 +133,16 @@ class Requests(Generic[Receives]):
 
     def interrupt(self, make_error: Callable[[], Exception], *, repeat: bool) -> list[Delivery[Any]]:
         """The link is gone: requests that it had been given fail. Gives those that may be written once more: the
-        idempotent ones, if `repeat`.
+        idempotent ones that have not been, if `repeat`.
         """
         again = []
         for pending in self._pending.values():
             if not pending.was_written or pending.settled.done():
                 continue
-            if not (pending.is_idempotent and repeat):
+            if not (pending.may_repeat and repeat):
                 pending.settle(None, make_error())
             elif pending.delivery is not None:
+                pending.may_repeat = False
                 pending.delivery.payload = pending.payload
                 again.append(pending.delivery)
         return again
