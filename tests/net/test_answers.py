@@ -259,9 +259,11 @@ async def test_no_more_of_a_banner_is_told_than_a_line() -> None:
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 101 Switching Pro"], ids=["nothing", "half"])
 async def test_a_server_that_falls_silent(said: bytes) -> None:
     async with answering(said, then_closes=False) as uri:
-        with pytest.raises(trunkline.OpenTimeout, match=r"not open after 0\.5 s, in phase handshake") as caught:
+        text = r"not open after 0\.5 s, in phase handshake: no answer to the request \(open_timeout\)"
+        with pytest.raises(trunkline.OpenTimeout, match=text) as caught:
             await trunkline.connect(uri, open_timeout=0.5)
     assert isinstance(caught.value, TimeoutError)
+    assert caught.value.phase == "handshake"
     assert (caught.value.category, caught.value.recoverable) == (Category.TIMEOUT, True)
 
 
@@ -270,6 +272,25 @@ async def test_a_server_that_accepts_nobody() -> None:
         port = silent.getsockname()[1]
         with pytest.raises(trunkline.OpenTimeout, match=r"0\.05 s .*open_timeout|open_timeout"):
             await trunkline.connect(f"ws://127.0.0.1:{port}/", open_timeout=0.05)
+
+
+async def test_a_server_that_falls_silent_before_tls() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        text = f"in phase tls: no end of the TLS handshake with {where} "
+        with pytest.raises(trunkline.OpenTimeout, match=text) as caught:
+            await trunkline.connect(f"wss://{where}/", open_timeout=0.5)
+    assert caught.value.phase == "tls"
+
+
+async def test_a_resolver_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def getaddrinfo(self: object, *_: object, **hints: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", getaddrinfo, raising=False)
+    with pytest.raises(trunkline.OpenTimeout, match=r"in phase dns: looking up a\.test \(open_timeout\)") as caught:
+        await trunkline.connect("ws://a.test/", open_timeout=0.05)
+    assert caught.value.phase == "dns"
 
 
 async def test_a_caller_who_gives_up_leaves_nothing_open() -> None:

@@ -187,8 +187,9 @@ async def test_a_silent_proxy_is_given_up() -> None:
     files = open_files()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         proxy = f"socks5h://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(trunkline.OpenTimeout, match="open_timeout"):
-            await trunkline.connect("ws://server.example/", proxy=proxy, open_timeout=0.05)
+        with pytest.raises(trunkline.OpenTimeout, match=r"in phase proxy: no answer from proxy 127\.0") as caught:
+            await trunkline.connect("ws://server.example/", proxy=proxy, open_timeout=0.5)
+    assert caught.value.phase == "proxy"
     await until(lambda: open_files() == files)
 
 
