@@ -43,11 +43,12 @@ def tolerate(source: Path) -> None:
 
 modules = cythonize(
     [
-        extension("_inflate", ["mask", "utf8"]),
+        extension("_mask", ["mask"]),
+        extension("_inflate", ["utf8"]),
         extension("_deflate", []),
         extension("_shelf", []),
         extension("_control", ["utf8"]),
-        extension("_frames", KERNELS),
+        extension("_frames", ["utf8", "header"]),
         extension("_batch", ["header"]),
         extension("_inbox", []),
         extension("_backlog", []),

@@ -13,7 +13,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.string cimport memcpy
 
-from trunkline._frames cimport apply_mask
 from trunkline._header cimport (
     TL_BINARY,
     TL_CLOSE,
@@ -22,6 +21,7 @@ from trunkline._header cimport (
     TL_TEXT,
     tl_header_write,
 )
+from trunkline._mask cimport apply_mask
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL

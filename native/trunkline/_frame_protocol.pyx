@@ -19,8 +19,9 @@ from libc.string cimport memcpy
 from trunkline._batch cimport MaskingKeys
 from trunkline._control cimport is_close_code, refusal
 from trunkline._frame_writer cimport FrameWriter
-from trunkline._frames cimport apply_mask, tl_ascii_span, tl_utf8, tl_utf8_feed
+from trunkline._frames cimport tl_ascii_span, tl_utf8, tl_utf8_feed
 from trunkline._header cimport TL_CLOSE, TL_CONTINUATION, TL_TEXT, tl_header_read
+from trunkline._mask cimport apply_mask
 
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed, RsvBits
 

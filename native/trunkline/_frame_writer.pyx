@@ -14,7 +14,6 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from trunkline._batch cimport MaskingKeys
-from trunkline._frames cimport apply_mask
 from trunkline._header cimport (
     TL_BINARY,
     TL_CLOSE,
@@ -26,6 +25,7 @@ from trunkline._header cimport (
     TL_TEXT,
     tl_header_write,
 )
+from trunkline._mask cimport apply_mask
 
 from wsproto.frame_protocol import Opcode, RsvBits
 

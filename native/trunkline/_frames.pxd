@@ -9,17 +9,10 @@ from trunkline._inflate cimport Inflater
 from trunkline._shelf cimport Room, Shelf
 
 
-cdef extern from "mask.h" nogil:
-    unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase)
-    int tl_mask_choose(const char *name)
-    const char *tl_mask_variant()
-
 cdef extern from "utf8.h" nogil:
     ctypedef uint32_t tl_utf8
     size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
     size_t tl_ascii_span(const uint8_t *data, size_t n)
-
-cdef unsigned apply_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase) noexcept nogil
 
 
 cdef class Decoder:
@@ -66,14 +59,21 @@ cdef class Decoder:
     cdef readonly uint64_t pings_received
     cdef readonly uint64_t pongs_received
     cdef readonly uint64_t errors          # 0, or 1 once it is dead
+    cdef readonly uint64_t wide_bytes      # UTF-8 of text beyond ASCII, which takes a hundred times as long to decode
+
+    cdef bint _busy                        # it parses: what code of others does meanwhile, it cannot do to this decoder
+    cdef uint64_t _last_wide               # wide_bytes that are enough for the turn
 
     # Verbs
+    cdef void begin_turn(self) noexcept
+    cdef bint is_spent(self) noexcept
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1  # control frames in out
     cdef object sole(self, const uint8_t *data, Py_ssize_t n)                           # None: n bytes for parse
     cdef Py_ssize_t room(self) noexcept                                                 # bytes, for lend and advance
     cdef Room lend(self)
     cdef int advance(self, Py_ssize_t n, list out) except -1
     cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1
+    cdef int _enter(self) except -1
     cdef int _keep(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _die(self) except -1
     cdef Py_ssize_t _short(self, const uint8_t *data, Py_ssize_t n) noexcept            # bytes of a header
@@ -85,10 +85,11 @@ cdef class Decoder:
     cdef int _fit(self) except -1
     cdef object _whole(self, const uint8_t *data, Py_ssize_t n)                         # one unfragmented message
     cdef object _text(self, const uint8_t *data, Py_ssize_t n)                          # None after a fault
+    cdef object _decoded(self, const char *data, Py_ssize_t n)
     cdef int _end_message(self, list out) except -1
     cdef int _end_control(self, list out) except -1
     cdef Py_ssize_t resume(self, list out) except -1                                    # control frames in out
-    cdef bint is_behind(self) noexcept                                                  # what is read waits for resume
+    cdef bint is_behind(self) noexcept                                                  # what is read waits for a turn
     cdef object _look(self, object message)
     cdef int _drop_body(self) except -1
     cdef int _fail(self, int code, str text) except -1

@@ -5,8 +5,7 @@ Theory of operation. A `Decoder` is fed chunks as they are read and gives, in th
 becomes a message with one copy, which unmasks it on the way; what a chunk leaves unfinished is kept by the decoder: at
 most a header (14 bytes), a control payload (125 bytes) or the body of one message, which grows as its bytes arrive and
 never past `max_size`. Text is checked as it comes, so that a bad byte fails the connection in the chunk that brings it.
-A decoder that has failed is dead: it parses nothing more, and `fault` says why. What was complete before the fault is
-still given.
+A decoder that has failed is dead, and `fault` says why; what was complete before the fault is still given.
 """
 
 cimport cython
@@ -17,7 +16,10 @@ from libc.string cimport memcpy
 
 from trunkline._control cimport new_control, new_fault, not_utf8, read_close, refusal
 from trunkline._header cimport TL_BINARY, TL_CLOSE, TL_CONTINUATION, TL_PING, TL_PONG, TL_TEXT, tl_header_read
+from trunkline._mask cimport apply_mask
 from trunkline._shelf cimport SHELVED, Room, grow_body
+
+from trunkline._mask import mask, mask_variant, use_mask_variant  # noqa: F401
 
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
@@ -25,6 +27,7 @@ cdef extern from "Python.h":
     Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
     object PyUnicode_New(Py_ssize_t n, Py_UCS4 maximum)
     void *PyUnicode_DATA(object text) noexcept
+    bint PyUnicode_IS_ASCII(object text) noexcept
     object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
     Py_ssize_t PY_SSIZE_T_MAX
 
@@ -43,36 +46,7 @@ cdef enum:
     MASKED = 0x80
     RSV1 = 4
     CONTROL_WEIGHT = 8  # messages that a control frame counts as, on the way to _stop: it costs as much to handle
-
-
-def mask_variant():
-    """The name of the masking kernel in use: "avx2", "sse2", "neon" or "scalar"."""
-    return tl_mask_variant().decode()
-
-
-def use_mask_variant(name):
-    """Chooses the masking kernel by name (None: the widest this CPU has); ValueError if this CPU or build lacks it. For
-    tests.
-    """
-    cdef bytes wanted = b"" if name is None else name.encode()
-    if tl_mask_choose(NULL if name is None else PyBytes_AS_STRING(wanted)) < 0:
-        raise ValueError(f"no masking kernel {name!r} on this CPU or in this build")
-
-
-cdef unsigned apply_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase) noexcept nogil:
-    return tl_mask(dst, src, n, key, phase)
-
-
-def mask(data, bytes key, unsigned phase=0):
-    """`data` XOR `key` (four bytes), beginning at position `phase` of the key (RFC 6455 5.3)."""
-    if len(key) != 4:
-        raise ValueError(f"masking key has {len(key)} bytes, must have 4 (RFC 6455 5.3)")
-    cdef const uint8_t[::1] view = data
-    cdef Py_ssize_t n = view.shape[0]
-    cdef bytes out = PyBytes_FromStringAndSize(NULL, n)
-    if n:
-        tl_mask(<uint8_t *>PyBytes_AS_STRING(out), &view[0], n, <const uint8_t *>PyBytes_AS_STRING(key), phase & 3)
-    return out
+    MAX_WIDE = 512 * 1024  # bytes of text beyond ASCII that are enough for a turn, where the loop would read again in it
 
 
 @cython.final
@@ -95,7 +69,7 @@ cdef class Decoder:
         self.max_fragments = PY_SSIZE_T_MAX if max_fragments is None else max_fragments
         self.inflater = inflater
         self._rsv = 0 if inflater is None else RSV1
-        self._stop = <uint64_t>-1
+        self._stop = self._last_wide = <uint64_t>-1
 
     def __dealloc__(self):
         Py_XDECREF(self._body)
@@ -109,7 +83,7 @@ cdef class Decoder:
         """Takes a chunk (bytes-like); gives a list of what it completes: str, bytes and Control, in order.
 
         After a fault, and after a close frame, it gives nothing more. Never raises for what a peer sent: look at
-        `fault`.
+        `fault`. RuntimeError if it is called by what it calls itself: a decompressor, a finalizer.
         """
         cdef list out = []
         cdef Py_buffer view
@@ -123,20 +97,38 @@ cdef class Decoder:
             PyBuffer_Release(&view)
         return out
 
+    cdef void begin_turn(self) noexcept:
+        """A turn of the loop begins: so much may be done in it, beside the frames up to _stop."""
+        self._last_wide = self.wide_bytes + MAX_WIDE
+        if self.inflater is not None:
+            self.inflater.begin_turn()
+
+    cdef bint is_spent(self) noexcept:
+        """Whether that is enough for this turn."""
+        return self.wide_bytes >= self._last_wide or (self.inflater is not None and self.inflater.is_spent())
+
+    cdef int _enter(self) except -1:
+        if self._busy:
+            raise RuntimeError("a decoder cannot be used by what it calls itself")
+        self._busy = True
+        return 0
+
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
-        cdef Py_ssize_t controls
+        cdef Py_ssize_t controls = 0
+        self._enter()
         self.bytes_received += <uint64_t>n
         try:
             if self._rest is not None:
                 self._keep(data, n)
-                return 0
-            controls = self._parse(data, n, out)
-            if self._parsed < n and self._step <= STALLED:
-                self._keep(data + self._parsed, n - self._parsed)
-            return controls
+            else:
+                controls = self._parse(data, n, out)
+                if self._parsed < n and self._step <= STALLED:
+                    self._keep(data + self._parsed, n - self._parsed)
         except BaseException:
             self._die()  # out of memory, in the middle of anything
             raise
+        self._busy = False
+        return controls
 
     cdef int _keep(self, const uint8_t *data, Py_ssize_t n) except -1:
         """Keeps what is not to be parsed yet."""
@@ -146,7 +138,7 @@ cdef class Decoder:
         return 0
 
     cdef bint is_behind(self) noexcept:
-        return self._rest is not None and self._step <= READ_PAYLOAD
+        return not self.inflater.for_thread if self._step == STALLED else self._rest is not None and self._step < STALLED
 
     cdef object sole(self, const uint8_t *data, Py_ssize_t n):
         """The message, if these n bytes are one short message and nothing else; None if not, or if it has a fault:
@@ -168,6 +160,7 @@ cdef class Decoder:
 
     cdef int _die(self) except -1:
         self._step = DEAD
+        self._busy = False
         self._rest = None
         self._drop_body()
         return 0
@@ -305,7 +298,7 @@ cdef class Decoder:
         if not self._frame.masked:
             memcpy(PyBytes_AS_STRING(out), data, n)
         elif n:  # the empty bytes object is shared
-            tl_mask(<uint8_t *>PyBytes_AS_STRING(out), data, n, self._frame.key, 0)
+            apply_mask(<uint8_t *>PyBytes_AS_STRING(out), data, n, self._frame.key, 0)
         return out
 
     cdef object _look(self, object message):
@@ -314,12 +307,15 @@ cdef class Decoder:
             self._fail(self.inflater.code, self.inflater.text)
         elif self.inflater.stalled:
             self._step = STALLED
+        if self.inflater.is_spent():
+            self._stop = 0
         return message
 
     cdef Py_ssize_t resume(self, list out) except -1:
         """Goes on with what has been read and not parsed: after `inflater.work()`, or with a new _stop."""
         cdef bytes rest = self._rest
         cdef Py_ssize_t at = self._rest_at, controls = 0
+        self._enter()
         try:
             if self._step == STALLED:
                 self._step = READ_PAYLOAD
@@ -327,7 +323,7 @@ cdef class Decoder:
                 self._look(None)
                 if self._left == 0 and self._step == READ_PAYLOAD:
                     self._finish(out)
-            if rest is not None:
+            if rest is not None and self._step <= READ_PAYLOAD:
                 self._rest = None
                 controls = self._parse(<const uint8_t *>PyBytes_AS_STRING(rest) + at, PyBytes_GET_SIZE(rest) - at, out)
                 if at + self._parsed < PyBytes_GET_SIZE(rest) and self._step <= STALLED:
@@ -335,6 +331,7 @@ cdef class Decoder:
         except BaseException:
             self._die()
             raise
+        self._busy = False
         return controls
 
     cdef object _text(self, const uint8_t *data, Py_ssize_t n):
@@ -349,14 +346,20 @@ cdef class Decoder:
             # Most text is ASCII: unmask it straight into the str. It is seen by nobody unless it is.
             ascii = PyUnicode_New(n, 127)
             plain = <uint8_t *>PyUnicode_DATA(ascii)
-            tl_mask(plain, data, n, self._frame.key, 0)
+            apply_mask(plain, data, n, self._frame.key, 0)
             if tl_ascii_span(plain, n) == <size_t>n:
                 return ascii
         try:
-            return PyUnicode_DecodeUTF8(<const char *>plain, n, NULL)
+            return self._decoded(<const char *>plain, n)
         except UnicodeDecodeError:
             self._fail(1007, not_utf8(<Py_ssize_t>tl_utf8_feed(&state, plain, n), n))
             return None
+
+    cdef object _decoded(self, const char *data, Py_ssize_t n):
+        cdef object text = PyUnicode_DecodeUTF8(data, n, NULL)
+        if not PyUnicode_IS_ASCII(text):
+            self.wide_bytes += <uint64_t>n
+        return text
 
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
         """Takes the next n bytes of the frame's payload, n <= _left."""
@@ -377,7 +380,7 @@ cdef class Decoder:
             room = <uint8_t *>BODY(self._body) + self._filled
             self._filled += n
         if self._frame.masked:
-            self._phase = tl_mask(room, data, n, self._frame.key, self._phase)
+            self._phase = apply_mask(room, data, n, self._frame.key, self._phase)
         elif room != data:
             memcpy(room, data, n)
         if self._opcode == TL_TEXT and self._frame.opcode < TL_CLOSE:
@@ -405,6 +408,7 @@ cdef class Decoder:
         """Takes the n bytes that were written to the room."""
         if n > self.room():
             raise ValueError(f"{n} bytes were received into a room of {self.room()}")
+        self._enter()
         self.bytes_received += <uint64_t>n
         try:
             self._payload(<uint8_t *>BODY(self._body) + self._filled, n, out)
@@ -413,6 +417,7 @@ cdef class Decoder:
         except BaseException:
             self._die()
             raise
+        self._busy = False
         return 0
 
     cdef int _make_room(self, Py_ssize_t extra) except -1:
@@ -426,9 +431,7 @@ cdef class Decoder:
         return grow_body(&self._body, need, <Py_ssize_t>self._left, most, self._shelf)
 
     cdef int _fit(self) except -1:
-        """The last frame of a message begins: gives back what the body has over. Later it may be lent, and must stay
-        where it is.
-        """
+        """The last frame of a message begins: gives back what the body has over, before any of it is lent."""
         cdef Py_ssize_t size
         if self._body == NULL or self._opcode == TL_TEXT:
             return 0
@@ -457,7 +460,7 @@ cdef class Decoder:
         elif self._body == NULL:
             message = "" if self._opcode == TL_TEXT else b""
         elif self._opcode == TL_TEXT:
-            message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)
+            message = self._decoded(BODY(self._body), self._filled)
         else:
             message = <object>self._body  # full: see _fit and _make_room
             if self._shelf is not None and self._filled >= SHELVED:
@@ -494,6 +497,3 @@ cdef class Decoder:
         self.errors += 1
         self._drop_body()
         return 0
-
-
-tl_mask_choose(NULL)

@@ -13,7 +13,7 @@ cdef class Inbox:
     cdef object _loop
     cdef list _messages
     cdef Py_ssize_t _taken      # how many of them are taken; their places are None
-    cdef Py_ssize_t _size       # bytes (of text: characters) of the others, and A_MESSAGE for each
+    cdef Py_ssize_t _size       # bytes of the others as they lie in memory
     cdef Py_ssize_t _high       # messages at which reading pauses; -1: no bound
     cdef Py_ssize_t _low        # messages at which it resumes
     cdef object _waiter         # future of the task that waits, or None

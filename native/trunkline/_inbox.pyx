@@ -16,6 +16,8 @@ from cpython.ref cimport Py_INCREF
 
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    bint PyUnicode_IS_ASCII(object text) noexcept
+    int PyUnicode_KIND(object text) noexcept  # bytes a character
     ctypedef enum PySendResult:
         PYGEN_RETURN
         PYGEN_ERROR
@@ -38,12 +40,17 @@ cdef extern from *:
     int tl_set_send(object kind, sendfunc send) except -1
 
 cdef enum:
-    INBOX_BYTES = 2 * 1024 * 1024  # bytes of messages (of text: characters) at which reading pauses
+    INBOX_BYTES = 2 * 1024 * 1024  # bytes of messages, as they lie in memory, at which reading pauses
     A_MESSAGE = 64                 # bytes that each of them counts for more: its object, its place in the list
+    A_WIDE_MESSAGE = 104           # the same of text beyond ASCII
 
 
 cdef Py_ssize_t size_of(object message) noexcept:
-    return A_MESSAGE + (PyBytes_GET_SIZE(message) if PyBytes_CheckExact(message) else PyUnicode_GET_LENGTH(message))
+    if PyBytes_CheckExact(message):
+        return A_MESSAGE + PyBytes_GET_SIZE(message)
+    if PyUnicode_IS_ASCII(message):
+        return A_MESSAGE + PyUnicode_GET_LENGTH(message)
+    return A_WIDE_MESSAGE + PyUnicode_GET_LENGTH(message) * PyUnicode_KIND(message)
 
 
 @cython.final

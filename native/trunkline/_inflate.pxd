@@ -21,9 +21,10 @@ cdef class InflateStream:
     cdef object _input       # what is not inflated yet; None if nothing is. b"" while the stream has more to give
     cdef Py_ssize_t _ends    # final blocks in this message
     cdef bytes _tail         # what ends a message: the four bytes that its sender left out, and more
+    cdef uint64_t calls      # of decompressors so far; making one, or copying one, counts as well
 
     cdef int give(self, bytes data) except -1          # when all that was given before is taken
-    cdef bytes take(self, Py_ssize_t most)             # None when all is taken
+    cdef bytes take(self, Py_ssize_t most)             # one call; b"": ask again, None: all is taken
     cdef int finish(self) except -1                    # when all is taken: is this where a message can end?
     cdef bint _ends_cleanly(self) except -1
 
@@ -41,12 +42,19 @@ cdef class Inflater:
     cdef PyObject *_body                  # owned: a bytes object being filled, or NULL; freed in __dealloc__
     cdef Py_ssize_t _filled               # bytes of it that are set
     cdef tl_utf8 _utf8                    # a text's state at its last byte
-    cdef Py_ssize_t _inline               # bytes of it that were inflated here
+    cdef Py_ssize_t _inline               # bytes of it that were inflated here, and BARREN for each that gave nothing
     cdef bint _away                       # a thread works on it, or nothing more may stall
-    cdef list _waiting                    # payload that came behind what a thread is to inflate
+    cdef list _waiting                    # payload that came behind what is not inflated yet
+
+    # What may be done in this turn of the loop
+    cdef bint _bounded                    # there are bounds: those below, where the counters may not go past
+    cdef uint64_t _last_call
+    cdef uint64_t _last_given
+    cdef uint64_t _last_made
 
     # Where it stands
-    cdef readonly bint stalled            # `work` is to be called, and then `resume`; until then nothing is inflated
+    cdef readonly bint stalled            # nothing is inflated until `resume` is called
+    cdef readonly bint for_thread         # `work` is to be called before; else it is the next turn that it waits for
     cdef readonly int code                # the close code of the fault that it died of, or 0
     cdef readonly str text                # its words
 
@@ -54,14 +62,19 @@ cdef class Inflater:
     cdef readonly uint64_t messages
     cdef readonly uint64_t deflated_bytes  # as they came
     cdef readonly uint64_t inflated_bytes  # what they became
+    cdef readonly uint64_t given_bytes     # payload that decompressors were given
+    cdef readonly uint64_t made_bytes      # what they made of it
 
     # Verbs
+    cdef void begin_turn(self) noexcept
+    cdef bint is_spent(self) noexcept
     cdef int begin(self, int opcode) except -1
     cdef unsigned give(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key, unsigned phase) except? 9
     cdef object whole(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key)
     cdef object end(self)                                # None after a fault
     cdef int resume(self) except -1
     cdef bytes _take(self)
+    cdef int _put(self, bytes piece) except -1
     cdef int _drain(self) except -1
     cdef int _store(self, bytes piece) except -1
     cdef object _only(self, bytes piece)

@@ -6,6 +6,11 @@ message is whole, checks text as it comes, and stops at `max_size`, with 1009. I
 payload until it has inflated `off_thread` bytes of a message; then it has stalled: it keeps what is given until `work`,
 which a thread may call, has caught up, and `resume` was called.
 
+Whoever shares its thread with others says when a turn begins. What may be done in one is bounded in three units, since
+a peer chooses which of them costs the most: bytes that are made (a thousand for each that came), bytes that are given
+(a block of ten bits may make none), and calls (a message of one byte takes three). Past any of them it stalls as well,
+and `resume` in the next turn goes on.
+
 The decompressor is an object with zlib's methods (`trunkline.protocol.backends`). Between messages that refer to
 nothing before them (no context takeover) there is none.
 """
@@ -16,9 +21,7 @@ from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-cdef extern from "mask.h" nogil:
-    unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, unsigned phase)
-    int tl_mask_choose(const char *name)
+from trunkline._mask cimport apply_mask
 
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
@@ -32,9 +35,15 @@ cdef enum:
     PIECE = 32 * 1024   # bytes that are inflated in one call; zlib's module joins none of its blocks up to this
     LAST_PIECE = 8 * 1024  # the same where fewer than LAST bytes may follow: what the body may have, it has by then
     LAST = 128 * 1024
-    SLICE = 8 * 1024    # bytes of payload that are inflated in one call: what is left of them, zlib's module copies
+    SLICE = 4 * 1024    # bytes of payload that are inflated in one call: what is left of them, zlib's module copies
     BODY_START = 4096   # bytes of a new body
     MAX_ENDS = 1024     # final blocks in a message: each costs a decompressor
+    BARREN = 8          # bytes that a byte of payload counts as, on the way to off_thread, if it makes none
+
+cdef enum:  # of one connection in one turn of its loop; each may be exceeded by one call
+    MAX_INFLATED = 256 * 1024  # bytes made
+    MAX_DEFLATED = 16 * 1024   # bytes of payload given: isal takes 0.3 us for each of a peer that means harm
+    MAX_CALLS = 1024           # calls of decompressors
 
 TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what the sender has left out of each message
 END = b"\x03\x00"           # an empty final block: a stream that can end after it has nothing half done
@@ -78,8 +87,9 @@ cdef class InflateStream:
             piece = self.take(min(PIECE, room))
             if piece is None:
                 break
-            pieces.append(piece)
-            room -= len(piece)
+            if piece:
+                pieces.append(piece)
+                room -= len(piece)
         return b"".join(pieces)
 
     cdef int give(self, bytes data) except -1:
@@ -87,44 +97,51 @@ cdef class InflateStream:
         return 0
 
     cdef bytes take(self, Py_ssize_t most):
-        """The next bytes, at least one and at most `most`; None when all that was given is inflated."""
+        """What one call of the decompressor gives, at most `most` bytes; b"" if that was nothing, but more may come;
+        None when all that was given is inflated.
+        """
+        cdef object stream = self._stream
+        cdef object given = self._input, left
         cdef bytes out
-        cdef object left
-        while self._input is not None:
-            if self._stream is None:
-                self._stream = self._make()
-            try:
-                out = self._stream.decompress(self._input, most)
-            except self._errors as error:
-                raise CorruptData(str(error)) from None
-            if len(out) > most:
-                raise RuntimeError(f"the decompressor gave {len(out)} bytes, {most} were asked")
-            if self._stream.eof:
-                # 7.2.3.4: a sender may end a block for good; then a new stream begins.
-                self._ends += 1
-                if self._ends > MAX_ENDS:
-                    raise CorruptData(f"{self._ends} final blocks in one message, limit {MAX_ENDS}")
-                self._input = self._stream.unused_data or None
-                self._stream = None
+        if given is None:
+            return None
+        if stream is None:
+            stream = self._stream = self._make()
+            self.calls += 1
+        self.calls += 1
+        try:
+            out = stream.decompress(given, most)
+        except self._errors as error:
+            raise CorruptData(str(error)) from None
+        if len(out) > most:
+            raise RuntimeError(f"the decompressor gave {len(out)} bytes, {most} were asked")
+        if stream.eof:
+            # 7.2.3.4: a sender may end a block for good; then a new stream begins.
+            self._ends += 1
+            if self._ends > MAX_ENDS:
+                raise CorruptData(f"{self._ends} final blocks in one message, limit {MAX_ENDS}")
+            self._input = stream.unused_data or None
+            self._stream = None
+        else:
+            left = stream.unconsumed_tail
+            if len(out) < most and not left:
+                self._input = None
+            elif not out and len(left) >= len(given):
+                raise RuntimeError("the decompressor neither takes nor gives")
             else:
-                left = self._stream.unconsumed_tail
-                if len(out) < most and not left:
-                    self._input = None
-                elif not out and len(left) >= len(self._input):
-                    raise RuntimeError("the decompressor neither takes nor gives")
-                else:
-                    self._input = left  # b"" too: isal has taken all, and has more to give
-            if out:
-                return out
-        return None
+                self._input = left  # b"" too: isal has taken all, and has more to give
+        return out if out or self._input is not None else None
 
     cdef int finish(self) except -1:
         """All that was given is taken, and the message has ended: raises CorruptData if that was in the middle of a
         block. Such a block can take the tail for content, so the tail is given by itself, and nothing may come of it.
         """
         cdef bint clean
+        cdef bytes piece = b""
         self.give(self._tail)
-        clean = self.take(1) is None and self._ends_cleanly()
+        while piece is not None and not piece:
+            piece = self.take(1)
+        clean = piece is None and self._ends_cleanly()
         self._ends = 0
         if not self._keeps:
             self._stream = None
@@ -141,6 +158,7 @@ cdef class InflateStream:
         if copy is None:
             return True  # isal cannot say
         probe = copy()
+        self.calls += 2
         try:
             return not probe.decompress(_END, 1) and probe.eof
         except self._errors:
@@ -163,6 +181,23 @@ cdef class Inflater:
     def __dealloc__(self):
         Py_XDECREF(self._body)
 
+    @property
+    def calls(self):
+        """Calls of decompressors so far; making one, or copying one, counts as well."""
+        return self._stream.calls
+
+    cdef void begin_turn(self) noexcept:
+        """A turn of the loop begins: so much may be done in it."""
+        self._bounded = True
+        self._last_call = self._stream.calls + MAX_CALLS
+        self._last_given = self.given_bytes + MAX_DEFLATED
+        self._last_made = self.made_bytes + MAX_INFLATED
+
+    cdef bint is_spent(self) noexcept:
+        """Whether that is enough for this turn."""
+        return self._bounded and (self._stream.calls >= self._last_call or self.given_bytes >= self._last_given
+                                  or self.made_bytes >= self._last_made)
+
     cdef int begin(self, int opcode) except -1:
         """A message begins."""
         self._opcode = opcode
@@ -184,16 +219,26 @@ cdef class Inflater:
             # Made without its bytes, so that it is ours alone: the objects of single bytes are shared.
             piece = PyBytes_FromStringAndSize(NULL, take)
             if key != NULL:
-                phase = tl_mask(<uint8_t *>PyBytes_AS_STRING(piece), data + i, take, key, phase)
+                phase = apply_mask(<uint8_t *>PyBytes_AS_STRING(piece), data + i, take, key, phase)
             else:
                 memcpy(PyBytes_AS_STRING(piece), data + i, take)
             if self.stalled:
                 self._waiting.append(piece)
             else:
-                self._stream.give(piece)
-                self._drain()
+                self._put(piece)
             i += take
         return phase
+
+    cdef int _put(self, bytes piece) except -1:
+        """Inflates a slice of the payload."""
+        cdef Py_ssize_t before = self._inline, barren
+        self.given_bytes += <uint64_t>PyBytes_GET_SIZE(piece)
+        self._stream.give(piece)
+        self._drain()
+        barren = PyBytes_GET_SIZE(piece) - (self._inline - before)
+        if barren > 0 and not self.stalled:
+            self._inline += BARREN * barren
+        return 0
 
     cdef object whole(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key):
         """A message whose payload is all here; None after a fault, or if it has stalled."""
@@ -204,9 +249,10 @@ cdef class Inflater:
         self.deflated_bytes += <uint64_t>n
         payload = PyBytes_FromStringAndSize(NULL, n)
         if key != NULL:
-            tl_mask(<uint8_t *>PyBytes_AS_STRING(payload), data, n, key, 0)
+            apply_mask(<uint8_t *>PyBytes_AS_STRING(payload), data, n, key, 0)
         else:
             memcpy(PyBytes_AS_STRING(payload), data, n)
+        self.given_bytes += <uint64_t>n
         self._stream.give(payload)
         piece = self._take()
         if piece is not None and self._stream._input is None and (
@@ -244,19 +290,27 @@ cdef class Inflater:
 
     def work(self):
         """Inflates what has been given since it stalled, wherever this is called: it touches nothing else."""
+        if self._away or not self.for_thread:
+            raise RuntimeError("work() is for one thread at a time, and while there is some for it")
         self._away = True
         try:
             self._drain()
             while self._waiting and not self.code:
-                self._stream.give(self._waiting.pop(0))
-                self._drain()
+                self._put(self._waiting.pop(0))
         finally:
             self._away = False
 
     cdef int resume(self) except -1:
-        """What `work` did is done: from here on pieces are inflated as they are given."""
+        """What `work` did is done, or a new turn has begun: goes on, as far as may be, with what was given meanwhile;
+        from there on pieces are inflated as they are given.
+        """
         self.stalled = False
-        self._inline = 0
+        if self.for_thread:
+            self.for_thread = False
+            self._inline = 0
+        self._drain()
+        while self._waiting and not self.stalled and not self.code:
+            self._put(self._waiting.pop(0))
         return 0
 
     cdef bytes _take(self):
@@ -269,19 +323,25 @@ cdef class Inflater:
                 most = LAST_PIECE
             if left < most:
                 most = left + 1
+        cdef bytes piece
         try:
-            return self._stream.take(most)
+            piece = self._stream.take(most)
         except CorruptData as error:
             self._fail(1007, f"compressed data is corrupt: {error} (RFC 7692 7.2.2)")
             return None
+        if piece is not None:
+            self.made_bytes += <uint64_t>PyBytes_GET_SIZE(piece)
+        return piece
 
     cdef int _drain(self) except -1:
         """Inflates what was given, until it is all inflated, fails or stalls."""
         cdef bytes piece
-        while not self.code:
-            if not self._away and 0 <= self._off_thread <= self._inline and self._stream._input is not None:
-                self.stalled = True
-                return 0
+        while not self.code and self._stream._input is not None:
+            if not self._away:
+                self.for_thread = 0 <= self._off_thread <= self._inline
+                if self.for_thread or self.is_spent():
+                    self.stalled = True
+                    return 0
             piece = self._take()
             if piece is None:
                 return 0
@@ -293,6 +353,8 @@ cdef class Inflater:
         cdef Py_ssize_t n = PyBytes_GET_SIZE(piece)
         cdef uint8_t *room
         cdef size_t good
+        if n == 0:
+            return 0
         if self.max_size >= 0 and n > self.max_size - self._filled:
             return self._fail(1009, f"compressed message of {self._filled + n} bytes or more, max_size {self.max_size} "
                                     "(RFC 6455 7.4.1)")
@@ -365,6 +427,3 @@ cdef class Inflater:
         self._stream._input = None
         self._waiting = []
         return self._drop()
-
-
-tl_mask_choose(NULL)  # this module's own kernels

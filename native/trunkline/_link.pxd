@@ -17,7 +17,10 @@ cdef class Link(Outlet):
     cdef Inbox _inbox                # None where a listener takes the messages
     cdef bint _adapts                # a twin may take our place at the transport while large payloads come in
     cdef bint _twinned               # it does
-    cdef Py_ssize_t _lent            # bytes of a body lent to the loop by get_buffer; 0: the shared buffer
+    cdef Py_ssize_t _lent            # bytes lent to the loop by get_buffer: of a body, SHARED, or 0 for none
+    cdef bint _reading               # a read is processed: what it calls cannot have another one processed
+    cdef bint _again                 # the loop may read again in this turn
+    cdef int _last_turns             # turns' worth that is still inflated of what was read, once the transport is gone
     cdef bint _ended                 # no message will follow
     cdef bint _inflating             # a thread inflates; reading is paused meanwhile
     cdef object _held                # handle of the loop that will call _read_on: nothing is read before; or None
@@ -26,10 +29,11 @@ cdef class Link(Outlet):
     cdef double _metered             # when they were last counted anew, in the loop's time: when there were none left
     cdef readonly uint64_t messages_discarded  # received after we had closed
     cdef readonly uint64_t throttles           # how often reading was put off for the rate of control frames
+    cdef readonly uint64_t holds               # how often the rest of what was read waited for the next turn
 
     # Verbs
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1
-    cdef bint _is_much(self, Py_ssize_t n, uint64_t frames) noexcept
+    cdef int _process(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _meter(self, Py_ssize_t controls) except -1
     cdef int _hold(self) except -1
     cdef int _halt(self) except -1

@@ -8,7 +8,8 @@ Many connections share the loop, so none gets more than its part of a turn: afte
 waits undecoded, and nothing more is read, until the others have had theirs. A loop that reads again and again from a
 socket that has more (uvloop, 32 times 256 KB) is stopped the same way. Control frames cost the peer nothing and us
 time: they are drawn from a bucket, and when it is empty the connection is not read until it has filled up again. To
-pause is enough, and loses nothing: a peer that is only eager must wait, one that means harm harms itself.
+pause is enough, and loses nothing: a peer that is only eager must wait, one that means harm harms itself. What inflating
+and decoding may cost in a turn is bounded by the decoder, in the units of that work.
 
 Nothing here decides: the opening handshake, the closing handshake, timers and errors are the subclass's
 (`trunkline.net.wire`).
@@ -28,10 +29,12 @@ from trunkline._writer cimport OPEN, READ_BUFFER
 
 cdef enum:
     RESUMED = -2        # in place of a number of bytes: parsing was stalled, and goes on
+    SHARED = -1         # in place of a number of bytes that are lent: the buffer that all links share
     BULK = 32 * 1024  # bytes: a payload of which so much is still to come is received straight into its body
     MAX_FRAMES = 4096  # that one connection decodes in a turn; a control frame counts as eight
     MANY_FRAMES = 256  # of one read: that is enough for a turn, where the loop would read again in it
     WHOLE_READ = 192 * 1024  # bytes: after so large a read, such a loop does
+    LAST_TURNS = 8  # turns' worth that is inflated at once when the transport is gone; the rest is lost with it
 
 
 cdef class Link(Outlet):
@@ -44,7 +47,7 @@ cdef class Link(Outlet):
         messages. control_rate: control frames a second, 0 for no bound.
         """
         self._decoder = decoder
-        decoder._stop = MAX_FRAMES
+        self._last_turns = LAST_TURNS
         decoder._shelf = self._flusher._shelf
         self._inbox = inbox
         self._keys = self._flusher._keys if decoder.client else None
@@ -109,9 +112,16 @@ cdef class Link(Outlet):
         self._go_on()
 
     def _catch_up(self):
-        """The transport is gone: what was read and not decoded is received now."""
-        while self._decoder is not None and self._decoder.is_behind():
+        """The transport is gone: what was read and not decoded is received now. Of what is compressed, which may be
+        without end, LAST_TURNS turns' worth, and no more than the inbox holds; the rest is as lost as what was not read.
+        """
+        while (self._decoder is not None and self._decoder.is_behind() and self._last_turns > 0
+                and not self._reading):
             self._read_chunk(NULL, RESUMED)
+            if self._decoder.is_spent():
+                self._last_turns -= 1
+                if self._inbox is not None and self._inbox.is_over():
+                    self._last_turns = 0
         if self._held is not None:  # of a throttle it would be in force, and hold us, for as long as that takes
             self._held.cancel()
             self._held = None
@@ -137,19 +147,20 @@ cdef class Link(Outlet):
 
         What is read into the shared buffer is taken out of it in `buffer_updated`, before any other link reads.
         """
-        self._lent = 0
-        if self._decoder is not None and not self._ended and self._decoder.room() >= BULK:
+        if self._decoder is not None and not self._ended and self._decoder.room() >= BULK and not self._reading:
             self._lent = self._decoder.room()
             return memoryview(self._decoder.lend())
+        self._lent = SHARED
         return self._flusher._view
 
     def buffer_updated(self, Py_ssize_t n):
         """n bytes were read into the buffer."""
-        cdef Py_ssize_t lent = self._lent
-        self._lent = 0
-        if n < 0 or n > (lent or READ_BUFFER):
-            raise ValueError(f"the loop says it read {n} bytes into a buffer of {lent or READ_BUFFER}")
-        if lent:
+        cdef Py_ssize_t lent = READ_BUFFER if self._lent == SHARED else self._lent
+        if lent == 0:
+            raise ValueError(f"the loop says it read {n} bytes into a buffer that it has not asked for")
+        if n < 0 or n > lent:
+            raise ValueError(f"the loop says it read {n} bytes into a buffer of {lent}")
+        if self._lent != SHARED:
             self._read_chunk(NULL, n)
         else:
             if self._twinned and n < BULK and self._decoder.room() == 0 and self.transport is not None:
@@ -172,47 +183,56 @@ cdef class Link(Outlet):
         that wait in the decoder.
         """
         cdef Decoder decoder = self._decoder
-        cdef object message = None
-        cdef uint64_t before
+        self._lent = 0  # a buffer that is filled now holds what came before these bytes
         if decoder is None:
             self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
             return 0
+        if self._reading:
+            raise RuntimeError("a callback cannot feed bytes to the connection whose bytes it was called for")
         if self._ended or (decoder.fault is not None and n != RESUMED):
             if self._adapts and n >= WHOLE_READ:
                 self._hold()
             return 0  # a parser that has failed is dead; so is what comes after a close frame
-        before = decoder.frames_received
-        decoder._stop = before + MAX_FRAMES
+        decoder._stop = decoder.frames_received + MAX_FRAMES
+        if (n == RESUMED or not self._again) and (self._adapts or decoder.inflater is not None):
+            decoder.begin_turn()
+        self._again = self._adapts and (data == NULL or n >= WHOLE_READ or self._fd < 0)
+        self._reading = True
         try:
-            if data != NULL:
-                message = decoder.sole(data, n)
-            if message is not None:
-                self._corked = True
-                self._deliver_one(message)
-            else:
-                self._take(data, n)
-            if self._pongs:
-                self._end_pongs()
-            if decoder.fault is not None and not self._ended:
-                self._fault(decoder.fault)
-            self._corked = False
-            self.flush()
-            if self._inbox is not None and self._inbox.is_over():
-                self._pause_reading()
-            if decoder.inflater is not None and decoder.inflater.stalled:
-                self._stall()
-            if decoder._rest is not None or self._is_much(n, decoder.frames_received - before):
-                self._hold()
+            self._process(data, n)
         except (Exception, CancelledError) as error:
             self._corked = False
             self._on_broken(error)
         finally:
-            self._corked = False
+            self._corked = self._reading = False
         return 0
 
-    cdef bint _is_much(self, Py_ssize_t n, uint64_t frames) noexcept:
-        """Whether a read of n bytes with so many frames is enough for this turn, and the loop may read again in it."""
-        return frames >= MANY_FRAMES and self._adapts and (n >= WHOLE_READ or self._fd < 0)
+    cdef int _process(self, const uint8_t *data, Py_ssize_t n) except -1:
+        cdef Decoder decoder = self._decoder
+        cdef object message = None
+        cdef uint64_t before = decoder.frames_received
+        if data != NULL:
+            message = decoder.sole(data, n)
+        if message is not None:
+            self._corked = True
+            self._deliver_one(message)
+        else:
+            self._take(data, n)
+        if self._pongs:
+            self._end_pongs()
+        if decoder.fault is not None and not self._ended:
+            self._fault(decoder.fault)
+        self._corked = False
+        self.flush()
+        if self._inbox is not None and self._inbox.is_over():
+            self._pause_reading()
+        if self._again and ((n != RESUMED and decoder.frames_received - before >= MANY_FRAMES) or decoder.is_spent()):
+            self._hold()
+        if decoder.inflater is not None and decoder.inflater.stalled:
+            self._stall()
+        if decoder._rest is not None:
+            self._hold()
+        return 0
 
     cdef int _meter(self, Py_ssize_t controls) except -1:
         """Takes so many out of the control frames that the peer may send; if that was too many, reads nothing until
@@ -234,6 +254,7 @@ cdef class Link(Outlet):
     cdef int _hold(self) except -1:
         """Reads nothing until the next turn."""
         if self._held is None and not self._reading_paused and self.transport is not None:
+            self.holds += 1
             self._held = self._flusher.loop.call_soon(self._read_on)
             self._halt()
         return 0
@@ -270,7 +291,11 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _stall(self) except -1:
-        """A large compressed message: nothing is read until a thread has inflated what there is of it."""
+        """A large compressed message: nothing is read until a thread has inflated what there is of it, or before the next
+        turn.
+        """
+        if not self._decoder.inflater.for_thread:
+            return self._hold()
         if self._inflating or self._ended:
             return 0
         self._inflating = True

@@ -9,8 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SI
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from trunkline._frames cimport apply_mask
 from trunkline._header cimport TL_BINARY, TL_CONTINUATION, TL_HEADER_MAX, TL_PING, TL_PONG, TL_TEXT
+from trunkline._mask cimport apply_mask
 from trunkline._writer cimport OPEN, Writer
 
 from trunkline._inbox import DONE as _DONE

@@ -4,6 +4,9 @@ from typing_extensions import Buffer
 
 from trunkline._control import Control, Fault
 from trunkline._inflate import Inflater
+from trunkline._mask import mask as mask
+from trunkline._mask import mask_variant as mask_variant
+from trunkline._mask import use_mask_variant as use_mask_variant
 
 OPCODE_CONTINUATION: Final[int]
 OPCODE_TEXT: Final[int]
@@ -11,12 +14,6 @@ OPCODE_BINARY: Final[int]
 OPCODE_CLOSE: Final[int]
 OPCODE_PING: Final[int]
 OPCODE_PONG: Final[int]
-
-__pyx_capi__: Final[dict[str, object]]  # what the other compiled modules import
-
-def mask_variant() -> str: ...
-def use_mask_variant(name: str | None) -> None: ...
-def mask(data: Buffer, key: bytes, phase: int = 0) -> bytes: ...
 
 @final
 class Decoder:
@@ -52,4 +49,6 @@ class Decoder:
     def pongs_received(self) -> int: ...
     @property
     def errors(self) -> int: ...
+    @property
+    def wide_bytes(self) -> int: ...
     def feed(self, data: Buffer) -> list[str | bytes | Control]: ...

@@ -16,6 +16,8 @@ class Stats:
     messages_dropped: broadcasts that were not sent, since the peer read too slowly.
     messages_discarded: messages received after we had sent our close frame.
     throttles: how often reading was put off, since the peer had sent more control frames than `max_control_rate`.
+    holds: how often the rest of what was read waited for the next turn of the loop, since this connection had had its
+    part of one.
     errors: 1 if the peer broke the protocol.
     deflated_bytes_received, deflated_bytes_sent: payload of compressed messages as it was on the wire;
     inflated_bytes_received, inflated_bytes_sent: what it was before it was compressed.
@@ -35,6 +37,7 @@ class Stats:
     pongs_sent: int = 0
     writes: int = 0
     throttles: int = 0
+    holds: int = 0
     errors: int = 0
     deflated_bytes_received: int = 0
     inflated_bytes_received: int = 0

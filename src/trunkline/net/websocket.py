@@ -32,6 +32,7 @@ _SENT: Final = (
     "pongs_sent",
     "writes",
     "throttles",
+    "holds",
 )
 
 

@@ -1,0 +1,9 @@
+from typing import Final
+
+from typing_extensions import Buffer
+
+__pyx_capi__: Final[dict[str, object]]  # what the other compiled modules import
+
+def mask_variant() -> str: ...
+def use_mask_variant(name: str | None) -> None: ...
+def mask(data: Buffer, key: bytes, phase: int = 0) -> bytes: ...
