@@ -54,11 +54,11 @@ async def test_a_lost_link_goes_to_another_endpoint(line: Any, clock: Any, net: 
 
 async def test_a_dead_one_is_left_alone_by_every_line(line: Any, clock: Any, net: Any) -> None:
     net.down = {"a.example"}
-    for number in range(5):
+    for number in range(8):
         await line.start(str(number))
     await clock.advance(5)
     del net.dials[:]
-    for number in range(5, 30):
+    for number in range(8, 30):
         await line.start(str(number))
     await clock.advance(1)
     assert set(hosts(net)) == {"b"}
@@ -85,6 +85,21 @@ async def test_retry_after_holds_for_the_endpoint_that_asked(line: Any, clock: A
     await line.start("2")
     assert hosts(net) == "abb"
     await clock.advance(200)
+    await line.start("3")
+    assert hosts(net) == "abba"
+    await line.manager.close()
+
+
+@pytest.mark.parametrize("asked", ["86400", "9" * 400])
+async def test_no_server_is_avoided_for_longer_than_a_line_would_wait(
+    asked: str, line: Any, clock: Any, net: Any
+) -> None:
+    net.script = [HandshakeError(503, [("Retry-After", asked)])]
+    await line.start("1")
+    await clock.advance(299)
+    await line.start("2")
+    assert hosts(net) == "abb"
+    await clock.advance(2)
     await line.start("3")
     assert hosts(net) == "abba"
     await line.manager.close()

@@ -21,7 +21,6 @@ data is on attributes.
 
 from __future__ import annotations
 
-import email.utils
 import http.client
 import os
 import socket
@@ -41,6 +40,7 @@ from trunkline.protocol.categories import (
     judge_os_error,
     judge_status,
 )
+from trunkline.protocol.waits import read_retry_after
 
 if TYPE_CHECKING:
     from wsproto.events import Event
@@ -316,15 +316,7 @@ class HandshakeError(TrunklineError):
         A date is read against the answer's own Date, so that no clock of ours has to agree with the server's.
         """
         fields = {name.lower(): value.strip() for name, value in self.headers}
-        value = fields.get("retry-after", "")
-        if value.isascii() and value.isdigit():
-            return float(value)
-        try:
-            then = email.utils.parsedate_to_datetime(value)
-            now = email.utils.parsedate_to_datetime(fields.get("date", ""))
-            return max(0.0, (then - now).total_seconds())
-        except (ValueError, TypeError):
-            return None
+        return read_retry_after(fields.get("retry-after", ""), fields.get("date", ""))
 
     def __str__(self) -> str:
         if self.status is None:

@@ -1,0 +1,52 @@
+"""How long a peer asks us to wait, as it says so: in a Retry-After field, or in a close reason.
+
+The text is a peer's, and part of it goes through a parser of others. So it is bounded first, and whatever cannot be
+read, for whatever reason, is no hint.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from typing import Final
+
+__all__ = ["LONGEST_WAIT", "MAX_DATE", "read_close_reason", "read_retry_after"]
+
+LONGEST_WAIT: Final = 2.0**31  # seconds: what a number that is too large is taken for (RFC 9111 1.2.2)
+MAX_DATE: Final = 64  # characters; an HTTP-date has 29 (RFC 9110 5.6.7)
+_MOST_DIGITS: Final = 10  # 2 ** 31 has as many
+
+_IN_REASON: Final = re.compile(r"\bretry[- ]after[:=]? ?([0-9]+)\b", re.IGNORECASE | re.ASCII)
+
+
+def read_retry_after(value: str, date: str) -> float | None:
+    """Read the value of a Retry-After field (RFC 9110 10.2.3): seconds to wait, None if it cannot be read.
+
+    Args:
+        value: a number of seconds, or a date.
+        date: the Date field of the same answer, which a date is read against: no clock of ours has to agree.
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return _read_seconds(value)
+    if len(value) > MAX_DATE or len(date) > MAX_DATE:
+        return None
+    try:
+        then = email.utils.parsedate_to_datetime(value)
+        return max(0.0, (then - email.utils.parsedate_to_datetime(date)).total_seconds())
+    except Exception:  # the parser raises many things: OverflowError for a year, for one
+        return None
+
+
+def read_close_reason(reason: str) -> float | None:
+    """Read the seconds to wait from a close reason: "retry-after: 30", alone or among other words; None without.
+
+    No RFC has this. A close frame has no fields, and a server that restarts has no other place to say when it is back.
+    """
+    found = _IN_REASON.search(reason)
+    return None if found is None else _read_seconds(found[1])
+
+
+def _read_seconds(digits: str) -> float:
+    digits = digits.lstrip("0")
+    return LONGEST_WAIT if len(digits) > _MOST_DIGITS else min(LONGEST_WAIT, float(digits or "0"))
