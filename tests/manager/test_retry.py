@@ -15,6 +15,9 @@ from trunkline.protocol.errors import ConnectError, HandshakeError, connection_c
 
 REFUSED = categorize(ConnectError.wrap(ConnectionRefusedError(111, "refused"), "tcp", "host:1"))
 RESET = categorize(ConnectError.wrap(ConnectionResetError(104, "reset"), "tcp", "host:1"))
+RESET_EARLY = categorize(ConnectError.wrap(ConnectionResetError(104, "reset"), "handshake", "host:1"))
+EOF_EARLY = categorize(ConnectError.wrap(ConnectionResetError("end of file"), "handshake", "host:1"))
+EOF_IN_TLS = categorize(ConnectError.wrap(ConnectionResetError("end of file"), "tls", "host:1"))
 LOST = categorize(connection_closed(1006))
 
 
@@ -34,17 +37,25 @@ def pauses(counter: Retries, issue: ConnectionIssue, count: int) -> list[Pause |
     return [counter.after(issue, now) for now in range(count)]
 
 
-def test_full_jitter_fills_the_range_below_a_ceiling_that_doubles_to_the_cap() -> None:
+def test_full_jitter_fills_the_range_below_a_ceiling_that_grows_to_the_cap() -> None:
     rng = random.Random(7)
-    for retry, ceiling in enumerate([0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60], start=1):
+    for retry in (1, 2, 3, 5, 10, 15, 16, 100):
+        ceiling = min(20.0, 0.5 * 1.3 ** (retry - 1))
         drawn = [RetryPolicy().delay(retry, rng) for _ in range(2000)]
         assert 0 <= min(drawn) < ceiling * 0.01
-        assert ceiling * 0.99 < max(drawn) <= ceiling
+        assert ceiling * 0.99 < max(drawn) <= ceiling * (1 + 1e-9)
         assert sum(drawn) / len(drawn) == pytest.approx(ceiling / 2, rel=0.05)
 
 
-def test_a_year_of_retries_does_not_overflow() -> None:
-    assert 0 <= RetryPolicy().delay(1_000_000, random.Random(1)) <= 60
+def test_the_growth_is_the_policys() -> None:
+    policy, rng = RetryPolicy(base=1, cap=60, growth=2), random.Random(7)
+    for retry, ceiling in enumerate([1, 2, 4, 8, 16, 32, 60, 60], start=1):
+        assert max(policy.delay(retry, rng) for _ in range(1000)) == pytest.approx(ceiling, rel=0.02)
+
+
+@pytest.mark.parametrize("growth", [1.0, 1.3, 2.0, 999_999.0])
+def test_a_year_of_retries_does_not_overflow(growth: float) -> None:
+    assert 0 <= RetryPolicy(growth=growth).delay(1_000_000, random.Random(1)) <= 20
 
 
 def test_the_same_seed_gives_the_same_pauses() -> None:
@@ -67,6 +78,10 @@ def test_attempts_are_fruitless_dials() -> None:
     [
         {"base": 0},
         {"base": 2, "cap": 1},
+        {"growth": 0.9},
+        {"growth": float("nan")},
+        {"growth": 1e6},
+        {"attempts": 3, "never_give_up": True},
         {"probe": (3, 2)},
         {"probe": (-1, 2)},
         {"attempts": 0},
@@ -85,20 +100,54 @@ def test_a_policy_that_makes_no_sense(changes: dict[str, Any]) -> None:
 # The count
 
 
-def test_the_count_starts_over_after_stable_uptime_only() -> None:
+def test_the_count_starts_over_after_stable_uptime() -> None:
     counter = retries()
-    counter.opened(0)
-    assert counter.after(REFUSED, 29.9) is not None
-    counter.opened(40)
-    assert counter.after(REFUSED, 69.9) is not None
-    assert counter.count == 2
+    for now in range(20):
+        counter.after(REFUSED, now)
     counter.opened(80)
-    assert counter.after(REFUSED, 110) is not None
+    assert counter.after(LOST, 110) is not None
     assert counter.count == 1
 
 
+@pytest.mark.parametrize(("life", "count"), [(6.9, 21), (7.1, 20), (12.1, 19), (27.1, 16), (29.9, 16), (30, 1)])
+def test_the_count_decays_with_uptime(life: float, count: int) -> None:
+    """One failure less for each 5 s of life after the first 2 s."""
+    counter = Retries(RetryPolicy(), Stingy())  # no pause is longer than 5 s
+    for now in range(20):
+        counter.after(REFUSED, now)
+    counter.opened(100)
+    counter.after(REFUSED, 100 + life)
+    assert counter.count == count
+
+
+def test_a_link_forgets_nothing_that_did_not_live_as_long_as_the_pause_before_it() -> None:
+    counter = Retries(RetryPolicy(jitter="added"), random.Random(1))
+    for now in range(20):
+        counter.after(REFUSED, now)  # the last pause was 20 s
+    counter.opened(100)
+    counter.after(REFUSED, 121.9)
+    assert counter.count == 21
+    counter.opened(200)
+    counter.after(REFUSED, 223)
+    assert counter.count == 21
+
+
+@pytest.mark.parametrize("lifetime", [15.0, 20.0, 29.0])
+def test_a_server_that_flaps_does_not_ratchet_the_pause_to_its_cap(lifetime: float) -> None:
+    counter, now, longest = retries(), 0.0, 0.0
+    for _ in range(500):
+        counter.opened(now)
+        now += lifetime
+        for issue in (LOST, REFUSED):
+            pause = counter.after(issue, now)
+            assert pause is not None
+            now += pause.delay
+            longest = max(longest, pause.delay)
+    assert longest < 2
+
+
 @pytest.mark.parametrize("jitter", ["full", "decorrelated", "added"])
-@pytest.mark.parametrize("lifetime", [0.0, 0.001, 1.0, 5.0, 14.0, 29.9, 30.0, 45.0])
+@pytest.mark.parametrize("lifetime", [0.0, 0.001, 1.0, 1.9, 7.0, 14.0, 29.9, 30.0, 45.0])
 @pytest.mark.parametrize("code", [1001, 1002, 1005, 1006, 1011, 1012, 1013, 1014, 3008, 4000])
 def test_a_server_that_accepts_and_closes_is_dialled_under_ten_times_in_a_minute(
     code: int, lifetime: float, jitter: Any
@@ -120,6 +169,12 @@ def dials_in_a_minute(code: int, lifetime: float, jitter: Any, seed: int) -> int
     return dials
 
 
+def certificate_error(verify_code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = verify_code, "the words of OpenSSL"
+    return error
+
+
 class Stingy(random.Random):
     """Draws the least that there is, which no seed may be trusted never to do."""
 
@@ -127,15 +182,34 @@ class Stingy(random.Random):
         return min(a, b)
 
 
-def test_nor_is_it_if_chance_always_gives_the_least() -> None:
+LEAVING = {
+    "reset before the 101": (RESET_EARLY, False),
+    "end of file before the 101": (EOF_EARLY, False),
+    "end of file in TLS": (EOF_IN_TLS, False),
+    "end of file after the 101": (LOST, True),
+    "1011": (closed(1011), True),
+    "1001": (closed(1001), True),
+    "1012": (closed(1012), True),
+    "lost while it was greeted": (LOST, False),
+    "1011 while it was greeted": (closed(1011), False),
+}
+
+
+@pytest.mark.parametrize("has_worked", [False, True], ids=["new", "up before"])
+@pytest.mark.parametrize(("issue", "opens"), LEAVING.values(), ids=LEAVING)
+def test_nor_is_it_if_chance_always_gives_the_least(issue: ConnectionIssue, opens: bool, has_worked: bool) -> None:
     counter, now, dials = Retries(RetryPolicy(), Stingy()), 0.0, 0
+    if has_worked:
+        counter.opened(-1000)
+        counter.after(LOST, 0)
     while now < 60:
         dials += 1
-        counter.opened(now)
-        pause = counter.after(closed(1001), now)
+        if opens:
+            counter.opened(now)
+        pause = counter.after(issue, now)
         assert pause is not None
         now += pause.delay
-    assert dials == 8
+    assert 7 <= dials <= 9
 
 
 def test_a_server_that_refuses_meets_full_jitter_without_a_floor() -> None:
@@ -178,9 +252,10 @@ def test_the_deadline_counts_from_the_last_stable_time() -> None:
 @pytest.mark.parametrize(
     ("issue", "low", "high"),
     [
-        (closed(1001), 0, 5),
-        (LOST, 0, 5),
-        (closed(1012), 5, 30),
+        (closed(1001), 0, 1),
+        (LOST, 0, 1),
+        (closed(1012), 0, 5),
+        (EOF_EARLY, 0, 0.05),
         (RESET, 0, 0.05),
         (closed(1011, "local"), 0, 0.05),
         (answered(408), 0, 0.05),
@@ -188,6 +263,10 @@ def test_the_deadline_counts_from_the_last_stable_time() -> None:
         (answered(429), 0, 1),
         (closed(1005), 0, 0.5),
         (closed(1014), 0, 0.5),
+        (answered(400, "120"), 120, 120.5),
+        (answered(401, "120"), 120, 120.5),
+        (answered(404, "120"), 120, 120.5),
+        (answered(302, "120"), 120, 120.5),
         (REFUSED, 0, 0.5),
         (answered(500), 0, 0.5),
         (answered(503, "4"), 4, 4.5),
@@ -196,25 +275,70 @@ def test_the_deadline_counts_from_the_last_stable_time() -> None:
     ],
 )
 def test_the_first_pause(issue: ConnectionIssue, low: float, high: float) -> None:
-    drawn = [pause.delay for seed in range(400) if (pause := retries(seed=seed).after(issue, 0)) is not None]
-    assert len(drawn) == 400
+    drawn = []
+    for seed in range(400):
+        counter = retries(seed=seed)
+        if issue.phase == "open":
+            counter.opened(-86_400)
+        pause = counter.after(issue, 0)
+        assert pause is not None
+        drawn.append(pause.delay)
     assert low <= min(drawn) < low + (high - low) * 0.05
     assert high - (high - low) * 0.05 < max(drawn) <= high
 
 
 @pytest.mark.parametrize("issue", [closed(1001), closed(1012), LOST])
 def test_a_pause_of_ours_stays_under_the_cap(issue: ConnectionIssue) -> None:
-    policy = RetryPolicy(base=0.1, cap=1)
-    drawn = [pause.delay for seed in range(400) if (pause := retries(policy, seed=seed).after(issue, 0)) is not None]
-    assert 0.95 < max(drawn) <= 1
+    drawn = []
+    for seed in range(400):
+        counter = retries(RetryPolicy(base=0.1, cap=0.8), seed=seed)
+        counter.opened(-86_400)
+        pause = counter.after(issue, 0)
+        assert pause is not None
+        drawn.append(pause.delay)
+    assert 0.75 < max(drawn) <= 0.8
     assert min(drawn) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("issue", "life", "high"),
+    [
+        (LOST, 7200, 1),
+        (LOST, 1800, 0.5),
+        (LOST, 360, 0.1),
+        (LOST, 30, 0.05),
+        (closed(1012), 3600, 5),
+        (closed(1012), 360, 1),
+        (closed(1001), 30, 1),
+    ],
+)
+def test_what_a_loss_costs_is_a_small_share_of_the_links_life(issue: ConnectionIssue, life: float, high: float) -> None:
+    drawn = []
+    for seed in range(400):
+        counter = retries(seed=seed)
+        counter.opened(0)
+        pause = counter.after(issue, life)
+        assert pause is not None
+        drawn.append(pause.delay)
+    assert 0.95 * high < max(drawn) <= high
+    assert min(drawn) < 0.05 * high
+
+
+def test_a_first_pause_of_its_own_raises_no_ceiling() -> None:
+    for seed in range(200):
+        counter = retries(seed=seed)
+        counter.opened(0)
+        counter.after(LOST, 1000)
+        pause = counter.after(REFUSED, 1001)
+        assert pause is not None
+        assert (pause.retry, pause.delay <= 0.5) == (2, True)
 
 
 def test_only_the_first_retry_is_special() -> None:
     counter = retries()
     counter.after(RESET, 0)
-    drawn = [pause.delay for pause in pauses(counter, RESET, 6) if pause is not None]
-    assert max(drawn) > 5
+    drawn = [pause.delay for pause in pauses(counter, RESET, 12) if pause is not None]
+    assert max(drawn) > 3
 
 
 @pytest.mark.parametrize(
@@ -271,9 +395,10 @@ def test_an_expired_certificate_is_probed_until_it_is_renewed() -> None:
     assert all(pause is not None and pause.suspended for pause in outcome)
 
 
-def test_a_probe_keeps_to_retry_after_as_well() -> None:
+def test_where_the_server_says_when_there_is_no_probe() -> None:
     pause = retries(RetryPolicy(probe=(1, 2))).after(answered(404, "120"), 0)
-    assert pause == Pause(1, 120, suspended=True, not_before=120)
+    assert pause is not None
+    assert (pause.suspended, pause.not_before) == (False, 120)
 
 
 def test_what_the_server_asked_for_is_told_apart() -> None:
@@ -293,6 +418,133 @@ def test_a_normal_closure_is_reopened_only_by_policy_and_only_the_peers() -> Non
     assert not RetryPolicy().should_retry(closed(1000))
     assert RetryPolicy(reopen=True).should_retry(closed(1000))
     assert not RetryPolicy(reopen=True).should_retry(closed(1000, "local"))
+
+
+# A line that has been up
+
+
+NOWHERE = categorize(ConnectError.wrap(socket.gaierror(socket.EAI_NONAME, "unknown"), "dns", "host"))
+WRONG_NAME = categorize(ConnectError.wrap(certificate_error(62), "tls", "host"))
+FRONT_END = [
+    *[answered(status) for status in (200, 204, 301, 302, 303, 307, 308, 400, 403, 404, 405, 410, 418, 426, 451, 501)],
+    *[answered(status) for status in (505, 799)],
+    categorize(HandshakeError(None)),
+    *[closed(code) for code in (1002, 1003, 1004, 1007, 1008, 1009, 1010, 2999, 3001, 4001)],
+    closed(1002, "local"),
+    closed(1015, None),
+    NOWHERE,
+    WRONG_NAME,
+    categorize(ConnectError.wrap(PermissionError(errno.EACCES, "not yours"), "tcp", "host")),
+    categorize(ConnectError.wrap(ssl.SSLError(1, "wrong version number"), "tls", "host")),
+]
+
+
+@pytest.mark.parametrize("refreshable", [False, True])
+@pytest.mark.parametrize("issue", FRONT_END, ids=lambda issue: f"{issue.category}-{issue.code}")
+def test_is_not_given_up_for_what_a_front_end_says(issue: ConnectionIssue, refreshable: bool) -> None:
+    counter = retries(refreshable=refreshable)
+    counter.opened(0)
+    counter.after(LOST, 10)
+    outcome = pauses(counter, issue, 30)
+    assert None not in outcome
+    tail = [pause for pause in outcome[5:] if pause is not None]
+    assert all(pause.suspended and 60 <= pause.delay <= 300 for pause in tail), "slowly"
+
+
+@pytest.mark.parametrize("issue", FRONT_END, ids=lambda issue: f"{issue.category}-{issue.code}")
+def test_is_given_up_if_it_never_was(issue: ConnectionIssue) -> None:
+    assert pauses(retries(), issue, 10)[-1] is None
+
+
+def test_a_server_that_lets_us_in_to_say_no_has_let_no_line_work() -> None:
+    counter = retries()
+    for now in (0, 10):
+        counter.opened(now)
+        pause = counter.after(closed(1002), now + 0.1)
+    assert pause is None
+    assert not counter.has_been_up
+
+
+def test_one_that_the_program_left_has_been_up() -> None:
+    counter = retries()
+    counter.opened(0)
+    counter.left(1000)
+    assert counter.has_been_up
+    pause = counter.after(answered(400), 1001)
+    assert pause is not None
+    assert pause.suspended
+
+
+def test_one_that_was_lost_at_once_has_been_up() -> None:
+    counter = retries()
+    counter.opened(0)
+    counter.after(LOST, 0.1)
+    pause = counter.after(answered(400), 1)
+    assert pause is not None
+    assert pause.suspended
+
+
+@pytest.mark.parametrize("issue", [answered(401), closed(3000), closed(3003), answered(407)])
+def test_refused_credentials_end_it_all_the_same(issue: ConnectionIssue) -> None:
+    counter = retries()
+    counter.opened(0)
+    counter.after(LOST, 1000)
+    assert counter.after(issue, 1001) is None
+
+
+def test_what_the_services_rules_call_final_ends_it_all_the_same() -> None:
+    counter = retries(RetryPolicy(never_give_up=True))
+    counter.opened(0)
+    counter.after(LOST, 1000)
+    assert counter.after(answered(404, "120"), 1001, Hint.STOP) is None
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 405, 407, 418, 426, 503])
+def test_a_retry_after_is_honoured_whatever_the_status_and_as_often_as_it_comes(status: int) -> None:
+    for counter in (retries(), retries(refreshable=True)):
+        for pause in pauses(counter, answered(status, "120"), 20):
+            assert pause is not None
+            assert (pause.not_before, pause.suspended) == (120, False)
+            assert 120 <= pause.delay <= 140
+
+
+@pytest.mark.parametrize("issue", [*FRONT_END, answered(401), answered(407), closed(3000), closed(3003), closed(1000)])
+@pytest.mark.parametrize("hints", [True, False])
+def test_never_give_up(issue: ConnectionIssue, hints: bool) -> None:
+    counter = retries(RetryPolicy(never_give_up=True, hints=hints))
+    assert None not in pauses(counter, issue, 30)
+
+
+def test_never_give_up_does_not_undo_what_we_ended() -> None:
+    assert retries(RetryPolicy(never_give_up=True)).after(closed(1000, "local"), 0) is None
+
+
+# Credentials
+
+
+def test_a_token_that_worked_may_be_refused_again() -> None:
+    counter = retries(refreshable=True)
+    for now in range(0, 100, 10):
+        assert counter.after(answered(401), now) is not None
+        counter.opened(now + 1)
+        assert counter.after(LOST, now + 2) is not None
+    counter.after(answered(401), 200)
+    assert counter.after(answered(401), 201) is None, "the new one did not work either"
+
+
+def test_a_link_is_no_proof_of_a_token_that_is_refused_on_it() -> None:
+    counter = retries(refreshable=True)
+    counter.opened(0)
+    assert counter.after(closed(3000), 0.1) is not None
+    counter.opened(10)
+    assert counter.after(closed(3000), 10.1) is None
+
+
+def test_but_one_that_worked_for_a_while_is() -> None:
+    counter = retries(refreshable=True)
+    for now in range(0, 100, 10):
+        counter.opened(now)
+        assert counter.after(closed(3000), now + 8) is not None
 
 
 # The seed's policy

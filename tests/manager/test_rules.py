@@ -28,8 +28,8 @@ REFUSED = ConnectError.wrap(ConnectionRefusedError(111, "refused"), "tcp", "host
 CASES: list[tuple[dict[Any, Rule], Exception, Category, bool, Hint]] = [
     ({}, KICKED, Category.APPLICATION, True, Hint.THREE_STRIKES),
     ({4002: Rule(recoverable=False)}, KICKED, Category.APPLICATION, True, Hint.THREE_STRIKES),
-    ({4001: Rule(recoverable=False)}, KICKED, Category.APPLICATION, False, Hint.THREE_STRIKES),
-    ({4001: Rule(Category.FORBIDDEN)}, KICKED, Category.FORBIDDEN, False, Hint.STOP),
+    ({4001: Rule(recoverable=False)}, KICKED, Category.APPLICATION, False, Hint.STOP),
+    ({4001: Rule(Category.FORBIDDEN)}, KICKED, Category.FORBIDDEN, False, Hint.DENIED),
     ({4001: Rule(Category.TIMEOUT)}, KICKED, Category.TIMEOUT, True, Hint.JITTER),
     ({4001: Rule(Category.GOING_AWAY)}, KICKED, Category.GOING_AWAY, True, Hint.SPREAD),
     ({4001: Rule(hint=Hint.STOP)}, KICKED, Category.APPLICATION, False, Hint.STOP),
@@ -49,7 +49,7 @@ CASES: list[tuple[dict[Any, Rule], Exception, Category, bool, Hint]] = [
     ({407: Rule(recoverable=True)}, ProxyError("no", 407), Category.PROXY_AUTHENTICATION, True, Hint.JITTER),
     # 111 is an errno here, and no status.
     ({111: Rule(recoverable=False)}, REFUSED, Category.CONNECTION_REFUSED, True, Hint.JITTER),
-    ({OSError: Rule(recoverable=False)}, REFUSED, Category.CONNECTION_REFUSED, False, Hint.JITTER),
+    ({OSError: Rule(recoverable=False)}, REFUSED, Category.CONNECTION_REFUSED, False, Hint.STOP),
     ({TokenStoreError: Rule(recoverable=True)}, credentials_error(), Category.AUTHENTICATION_FAILED, True, Hint.JITTER),
     ({}, credentials_error(), Category.AUTHENTICATION_FAILED, False, Hint.JITTER),
 ]
@@ -66,13 +66,21 @@ def test_what_it_means_here_stands_first() -> None:
     assert issue.explain() == "moderator removed us: received 4001 (private use) kicked"
 
 
-@pytest.mark.parametrize("error", [connection_closed(3000, "", "remote"), HandshakeError(401), HandshakeError(403)])
-def test_credentials_are_worth_a_retry_if_there_can_be_new_ones(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (connection_closed(3000, "", "remote"), Hint.REFRESH),
+        (HandshakeError(401), Hint.REFRESH),
+        (HandshakeError(403), Hint.REFUSED),
+        (connection_closed(1008, "", "remote"), Hint.REFUSED),
+    ],
+)
+def test_credentials_are_worth_a_retry_if_there_can_be_new_ones(error: Exception, hint: Hint) -> None:
     rules = Rules()
     for refreshable in (False, True):
         judgement = rules.judge(error, refreshable=refreshable)
         assert isinstance(judgement, Judgement)
-        assert (judgement.issue.recoverable, judgement.hint) == (refreshable, Hint.REFRESH)
+        assert (judgement.issue.recoverable, judgement.hint) == (refreshable, hint)
 
 
 @pytest.mark.parametrize("key", [0, 99, 600, 999, 5000])

@@ -35,7 +35,9 @@ LIMIT = 20  # seconds, after which a test that waits for what never comes fails
 Range: TypeAlias = tuple[float, float]
 JITTER = (0.0, 0.5)
 FAST = (0.0, 0.05)
-SPREAD = (0.0, 5.0)
+SPREAD = (0.0, 1.0)
+LOST = (0.0, 1.0)
+RESTART = (0.0, 5.0)
 PROBE = (60.0, 300.0)
 NEVER = None
 
@@ -79,8 +81,9 @@ def closed(
     **more: Any,
 ) -> Row:
     """The server accepts, and closes with this code."""
+    reason = more.pop("reason", "")
     more = {"recoverable": first is not None, "phase": "open", "initiator": "remote", **more}
-    steps = [script.accept(), script.close(code)]
+    steps = [script.accept(), script.close(code, reason)]
     return Row(f"close-{code}", steps, category, code=seen or code, first=first, tries=tries, **more)
 
 
@@ -120,15 +123,15 @@ BY_SERVER = [
     closed(1002, C.PROTOCOL_ERROR, JITTER, 1),
     closed(1003, C.UNSUPPORTED_DATA, JITTER, 1),
     closed(None, C.NO_STATUS, JITTER, seen=1005),
-    cut("reset", script.reset(), category=C.NETWORK_ERROR, recoverable=True, code=1006, first=SPREAD),
-    cut("end-of-file", script.drop(), category=C.NETWORK_ERROR, recoverable=True, code=1006, first=SPREAD),
+    cut("reset", script.reset(), category=C.NETWORK_ERROR, recoverable=True, code=1006, first=LOST),
+    cut("end-of-file", script.drop(), category=C.NETWORK_ERROR, recoverable=True, code=1006, first=LOST),
     closed(1007, C.INVALID_DATA, JITTER, 1),
     closed(1008, C.POLICY_VIOLATION, NEVER),
     closed(1008, C.POLICY_VIOLATION, JITTER, 1, options=REFRESHING),
     closed(1009, C.MESSAGE_TOO_BIG, JITTER, 1),
     closed(1010, C.EXTENSION_REQUIRED, JITTER, 1),
     closed(1011, C.SERVICE_UNAVAILABLE, JITTER),
-    closed(1012, C.SERVICE_RESTART, (5.0, 30.0)),
+    closed(1012, C.SERVICE_RESTART, RESTART),
     closed(1013, C.OVERLOADED, (0.0, 2.0)),
     closed(1014, C.BAD_GATEWAY, JITTER),
     closed(3000, C.AUTHENTICATION_FAILED, NEVER),
@@ -205,6 +208,15 @@ BY_SERVER = [
         sent={"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:29:30 GMT"},
     ),
     answered(503, C.SERVICE_UNAVAILABLE, (300.0, 300.5), called=["after-a-day"], sent={"Retry-After": "86400"}),
+    answered(503, C.SERVICE_UNAVAILABLE, (300.0, 300.5), called=["after-400-nines"], sent={"Retry-After": "9" * 400}),
+    answered(
+        503,
+        C.SERVICE_UNAVAILABLE,
+        JITTER,
+        called=["after-a-year-beyond-all"],
+        sent={"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 99999999999999999999 07:29:30 GMT"},
+    ),
+    closed(1012, C.SERVICE_RESTART, (30.0, 35.0), reason="retry-after: 30"),
     bad_upgrade("accept-key-of-another", WRONG_KEY, 101),
     bad_upgrade("101-without-upgrade", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", 101),
     bad_upgrade("http-200", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200),
@@ -376,9 +388,56 @@ async def test_a_broken_pipe(clock: Any) -> None:
             ours.shutdown(socket.SHUT_WR)  # from now on a write gives EPIPE
         connection.send_nowait("into the void")
         change = await watched.wait_judged()
-        row = Row("", [], C.NETWORK_ERROR, True, 1006, SPREAD, phase="open")
+        row = Row("", [], C.NETWORK_ERROR, True, 1006, LOST, phase="open")
         check_issue(row, change)
         await watched.manager.close()
+
+
+# A line that has been up: an outage's front end speaks in place of the service
+
+
+NOT_HERE = [
+    *[[script.answer(status, {"Location": "/"})] for status in (302, 400, 403, 404, 405, 410, 418, 501)],
+    [read_head, script.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")],
+    [read_head, script.raw(b"220 mail.example ESMTP\r\n\r\n")],
+    [script.accept(), script.close(1008)],
+    [script.accept(), script.close(1002)],
+    [script.accept(), script.close(4001)],
+]
+
+
+@pytest.mark.parametrize("steps", NOT_HERE, ids=lambda steps: "")
+async def test_it_is_probed_and_not_given_up(steps: list[Any], clock: Any) -> None:
+    async with (
+        ScriptedServer([script.accept(), script.drop()], steps) as server,
+        asyncio.timeout(LIMIT),
+        (watched := Watched(server.uri, clock, {})).manager,
+    ):
+        await watched.manager.connect(watched.service, wait=False)
+        change = await watched.wait_judged()
+        for _ in range(6):
+            assert change.delay is not None
+            await clock.advance(change.delay + 1e-6)
+            await watched.wait(Status.CONNECTING)
+            change = await watched.wait_judged()
+        assert change.after is Status.SUSPENDED
+
+
+async def test_it_comes_back_when_the_front_end_says(clock: Any) -> None:
+    there, later = [script.accept(), script.drop()], [script.answer(418, {"Retry-After": "120"})]
+    async with (
+        ScriptedServer(there, later, later, [script.accept(), script.stay()]) as server,
+        asyncio.timeout(LIMIT),
+        (watched := Watched(server.uri, clock, {})).manager,
+    ):
+        await watched.manager.connect(watched.service, wait=False)
+        change = await watched.wait_judged()
+        for asked in (0.0, 120.0, 120.0):
+            assert change.delay is not None
+            assert asked <= change.delay <= asked + 2
+            await clock.advance(change.delay + 1e-6)
+            change = await watched.wait(Status.WAITING, Status.CONNECTED)
+        assert change.after is Status.CONNECTED
 
 
 # The way there

@@ -32,7 +32,7 @@ def sleeper() -> Sleeper:
 
 
 async def test_a_line_that_waits_dials_now(make_line: Any, clock: Any, net: Any) -> None:
-    line = make_line(retry=RetryPolicy(base=50))
+    line = make_line(retry=RetryPolicy(base=50, cap=60))
     net.script = [HandshakeError(500)]
     connection = await line.start()
     await clock.advance(0.1)
@@ -65,7 +65,7 @@ async def test_but_not_before_the_server_wants_it(line: Any, clock: Any, net: An
 
 
 async def test_an_open_breaker_lets_one_try(make_line: Any, clock: Any, net: Any) -> None:
-    line = make_line(retry=RetryPolicy(base=50), manager={"breaker": BreakerPolicy(1, 1000)})
+    line = make_line(retry=RetryPolicy(base=50, cap=60), manager={"breaker": BreakerPolicy(1, 1000)})
     net.down = {"host.example"}
     connection = await line.start()
     net.down = set()

@@ -49,7 +49,7 @@ class BreakerPolicy:
         off, and a service whose policy has a lower cap goes by that.
     """
 
-    failures: int | None = 5
+    failures: int | None = 8
     cooldown: float = 10.0
 
     def __post_init__(self) -> None:

@@ -55,7 +55,8 @@ class Dialer:
     def note_failure(self, judgement: Judgement, now: float) -> bool:
         """Go on to the next endpoint after a failure; whether there is another one that may be dialled."""
         avoidance = AVOIDANCE if judgement.hint.elsewhere else 0.0
-        self._way.note_failure(now, judgement.issue.retry_after or avoidance)
+        asked = min(judgement.issue.retry_after or 0.0, self._service.retry.longest_retry_after)
+        self._way.note_failure(now, asked or avoidance)
         return self._way.has_other(now)
 
     async def _shake_hands(self, permit: Permit) -> WebSocket:

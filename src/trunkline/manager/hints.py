@@ -22,46 +22,82 @@ __all__ = ["HINTS", "HINTS_BY_CODE", "Hint", "hint_for"]
 class Hint:
     """How to come back from a kind of failure, where it is not plain jittered backoff.
 
-    words: for people. tries: retries for this category before it stops; None: no limit. first: seconds; the first pause
-    is drawn between these. slowness: multiplies the ceiling of the backoff. probe: suspended, with a slow probe.
-    refresh: only if the credentials are asked for anew. set_aside: the message that the peer may have choked on is not
-    sent again. elsewhere: another endpoint, if there is one. plain: without the extensions that were asked for.
+    Args:
+        words: for people.
+        tries: retries for this category before it stops; None: no limit.
+        first: seconds; the first pause is drawn between these.
+        of_life: the first pause is no more than this share of the time that the lost link had lived; None: whatever
+            `first` says.
+        slowness: multiplies the ceiling of the backoff.
+        probe: suspended, with a slow probe.
+        refresh: only if the credentials are asked for anew.
+        set_aside: the message that the peer may have choked on is not sent again.
+        elsewhere: another endpoint, if there is one.
+        plain: without the extensions that were asked for.
+        keeps: a line that has been up is probed slowly where another one stops.
+        is_final: it stops whatever the policy says, as the service's own rules want it.
     """
 
     words: str
     tries: int | None = None
     first: tuple[float, float] | None = None
+    of_life: float | None = None
     slowness: float = 1.0
     probe: bool = False
     refresh: bool = False
     set_aside: bool = False
     elsewhere: bool = False
     plain: bool = False
+    keeps: bool = False
+    is_final: bool = False
 
     JITTER: ClassVar[Hint]
     FAST: ClassVar[Hint]
+    LOST: ClassVar[Hint]
     SPREAD: ClassVar[Hint]
+    RESTART: ClassVar[Hint]
     ONCE: ClassVar[Hint]
     THREE_STRIKES: ClassVar[Hint]
     REFRESH: ClassVar[Hint]
+    REFUSED: ClassVar[Hint]
     SET_ASIDE: ClassVar[Hint]
     PROBE: ClassVar[Hint]
     LIMITED_PROBE: ClassVar[Hint]
+    UNWANTED: ClassVar[Hint]
+    DENIED: ClassVar[Hint]
     STOP: ClassVar[Hint]
 
+
+_STOP: Final = "then stop; suspended if the line has been up"
 
 Hint.JITTER = Hint("backoff")
 # A broken line, not a busy server: one quick try.
 Hint.FAST = Hint("one fast retry, then backoff", first=(0.0, 0.05))
-# Everybody lost the same server: come back spread out.
-Hint.SPREAD = Hint("first after 0 to 5 s, then backoff", first=(0.0, 5.0))
-Hint.ONCE = Hint("one retry, then stop", tries=1)
-Hint.THREE_STRIKES = Hint("three retries, then stop", tries=3)
+# A broken line, or a server that everybody lost. Nobody can tell, but a fleet's links are old as a rule: so those come
+# back spread out, and a link that breaks time and again costs little each time.
+Hint.LOST = Hint(
+    "first after 0 to 1 s, or to a 3,600th of the link's life, then backoff", first=(0.0, 1.0), of_life=1 / 3600
+)
+# Everybody was told the same: come back spread out.
+Hint.SPREAD = Hint("first after 0 to 1 s, then backoff", first=(0.0, 1.0))
+# The registry's 5 to 30 s cost more than the jitter, the gate and the breaker save.
+Hint.RESTART = Hint(
+    "first after 0 to 5 s, or to a 360th of the link's life, then backoff", first=(0.0, 5.0), of_life=1 / 360
+)
+Hint.ONCE = Hint(f"one retry, {_STOP}", tries=1, keeps=True)
+Hint.THREE_STRIKES = Hint(f"three retries, {_STOP}", tries=3, keeps=True)
 Hint.REFRESH = Hint("one retry with new credentials, if the service asks for them, then stop", tries=1, refresh=True)
-Hint.SET_ASIDE = Hint("the suspect message is set aside; one retry, then stop", tries=1, set_aside=True)
-Hint.PROBE = Hint("suspended, a slow probe", probe=True)
-Hint.LIMITED_PROBE = Hint("suspended, five slow probes, then stop", tries=5, probe=True)
-Hint.STOP = Hint("stop", tries=0)
+Hint.REFUSED = Hint(
+    f"one retry with new credentials, if the service asks for them, {_STOP}", tries=1, refresh=True, keeps=True
+)
+Hint.SET_ASIDE = Hint(f"the suspect message is set aside; one retry, {_STOP}", tries=1, set_aside=True, keeps=True)
+Hint.PROBE = Hint("suspended, a slow probe", probe=True, keeps=True)
+Hint.LIMITED_PROBE = Hint(
+    "suspended, five slow probes, then stop unless the line has been up", tries=5, probe=True, keeps=True
+)
+Hint.UNWANTED = Hint("stop; suspended if the line has been up", tries=0, keeps=True)
+Hint.DENIED = Hint("stop", tries=0)
+Hint.STOP = Hint("stop, whatever the policy says", tries=0, is_final=True)
 
 _C = ErrorCategory
 
@@ -72,17 +108,17 @@ HINTS: Final[dict[ErrorCategory, Hint]] = {
     _C.UNSUPPORTED_DATA: Hint.SET_ASIDE,
     _C.INVALID_DATA: Hint.SET_ASIDE,
     _C.MESSAGE_TOO_BIG: Hint.SET_ASIDE,
-    _C.EXTENSION_REQUIRED: Hint("one retry without compression, then stop", tries=1, plain=True),
-    _C.POLICY_VIOLATION: Hint.REFRESH,
-    _C.SERVICE_RESTART: Hint("first after 5 to 30 s, then backoff", first=(5.0, 30.0)),
+    _C.EXTENSION_REQUIRED: Hint(f"one retry without compression, {_STOP}", tries=1, plain=True, keeps=True),
+    _C.POLICY_VIOLATION: Hint.REFUSED,
+    _C.SERVICE_RESTART: Hint.RESTART,
     _C.OVERLOADED: Hint("another endpoint, backoff four times as slow", slowness=4.0, elsewhere=True),
     _C.RESERVED: Hint.ONCE,
     _C.APPLICATION: Hint.THREE_STRIKES,
     _C.AUTHENTICATION_FAILED: Hint.REFRESH,
-    _C.PROXY_AUTHENTICATION: Hint.STOP,
-    _C.FORBIDDEN: Hint.STOP,
-    _C.CONNECTION_FAILED: Hint.STOP,
-    _C.REDIRECT: Hint.STOP,
+    _C.PROXY_AUTHENTICATION: Hint.DENIED,
+    _C.FORBIDDEN: Hint.DENIED,
+    _C.CONNECTION_FAILED: Hint.UNWANTED,
+    _C.REDIRECT: Hint.UNWANTED,
     _C.NOT_FOUND: Hint.LIMITED_PROBE,
     _C.INVALID_UPGRADE: Hint.ONCE,
     _C.THROTTLED: Hint("not before Retry-After, backoff twice as slow, twice the budget", slowness=2.0),
@@ -93,10 +129,13 @@ HINTS: Final[dict[ErrorCategory, Hint]] = {
 }
 
 HINTS_BY_CODE: Final[dict[tuple[ErrorCategory, int], Hint]] = {
-    (_C.NETWORK_ERROR, 1006): Hint.SPREAD,
+    (_C.NETWORK_ERROR, 1006): Hint.LOST,
     (_C.TIMEOUT, 1011): Hint.FAST,
     (_C.TIMEOUT, 408): Hint.FAST,
-    (_C.FORBIDDEN, 403): Hint.REFRESH,
+    # A front end says this, too, while what stands behind it is away; 3003 comes from the application.
+    (_C.FORBIDDEN, 403): Hint.REFUSED,
+    (_C.FORBIDDEN, errno.EACCES): Hint.UNWANTED,
+    (_C.FORBIDDEN, errno.EPERM): Hint.UNWANTED,
     # The name server, or we, are busy: the name may well be there.
     (_C.DNS_FAILED, socket.EAI_AGAIN): Hint.JITTER,
     (_C.DNS_FAILED, socket.EAI_MEMORY): Hint.JITTER,

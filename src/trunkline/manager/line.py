@@ -93,7 +93,7 @@ class Line:
     def start(self) -> None:
         """Begin to dial, unless that is done already; a failed line starts over."""
         if self.status is ConnectionStatus.IDLE or self.status is ConnectionStatus.FAILED:
-            self._retries = self._make_retries()
+            self._retries = self._make_retries(has_been_up=self._retries.has_been_up)
             self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
             self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {self._id}")
             self._task.add_done_callback(self._ended)
@@ -233,6 +233,7 @@ class Line:
         note, self._order = self._order, None
         if note is None or self.status is ConnectionStatus.CLOSING:
             return judgement
+        self._retries.left(self._clock.time())
         if not self.is_paused and self.status in UNDER_WAY:
             self._apply(Event.DEFER, pause=AT_ONCE, note=note)
         return None
@@ -326,8 +327,9 @@ class Line:
             self._apply(Event.GIVE_UP, issue)
         return pause
 
-    def _make_retries(self) -> Retries:
-        return Retries(self._service.retry, self._context.rng, refreshable=self._service.refreshes_headers)
+    def _make_retries(self, *, has_been_up: bool = False) -> Retries:
+        refreshable = self._service.refreshes_headers
+        return Retries(self._service.retry, self._context.rng, refreshable=refreshable, has_been_up=has_been_up)
 
     def _apply(
         self,

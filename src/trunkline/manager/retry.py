@@ -3,14 +3,21 @@
 `RetryPolicy` is the plan, a value that many services may share; `Retries` counts one connection's attempts against it.
 
 The backoff is full jitter inside a ceiling that doubles up to the cap, so that clients which lost one server at one
-moment come back spread out. What a failure asks for beyond that stands in `trunkline.manager.hints`. A connection that
-only just opened has proved nothing: the count starts over after `reset_after` seconds of uptime. And since full jitter
-may draw next to nothing time and again, it gets a floor once a link has died young, so that a server which accepts and
-then closes is dialled under ten times in the first minute, whatever is drawn.
+moment come back spread out. What a failure asks for beyond that stands in `trunkline.manager.hints`.
+
+The count of failures decays with uptime: a link forgets one of them for each time that it lived as long as the last
+pause, and after `reset_after` seconds all of them. So a server that flaps does not drive the pause to its cap. A link
+that only just opened has proved nothing, nor has a server that accepts and leaves before there is one: since full
+jitter may draw next to nothing time and again, the pause gets a floor then, so that such a server is dialled under ten
+times in the first minute, whatever is drawn.
+
+A line that has been up is not given up for what an outage's front end says (418, 404, 302, 1008, ...): it is probed
+slowly. What ends it are credentials that the server refuses, a close with 1000, and what the service's own rules say.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -23,31 +30,46 @@ from trunkline.protocol.categories import ErrorCategory
 __all__ = ["AT_ONCE", "Pause", "Retries", "RetryPolicy"]
 
 JITTERS: Final = ("full", "decorrelated", "added")
+YOUNG: Final = 2.0  # seconds: a link that lived for less has proved nothing
+LEAST_TO_FORGET: Final = 5.0  # seconds beyond those for which a link lives until one failure is forgotten
+FLOOR: Final = 2 / 3  # of the ceiling; with it nine pauses make a minute, whatever is drawn
+STEEP_GROWTH: Final = 2.0  # the least by which the ceiling is multiplied after links that were too short to forget any
+LEAST_SPREAD: Final = 0.05  # seconds over which the first dial is spread, however short the link's life
+
+# A transport that ends in one of these phases was accepted, and left without a word.
+ACCEPTED: Final = frozenset({"proxy", "tls", "handshake"})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How a service's connections come back. All times in seconds.
 
-    base, cap: the ceiling of the first pause, and the most that the backoff grows to; it doubles in between. A pause of
-        ours never exceeds the cap; one that the server asked for may.
-    attempts: fruitless dials in a row before the connection fails; None: no limit while the failure is recoverable.
-    deadline: time down after which the connection is suspended and only probed; None: never.
-    probe: a suspended connection dials again after a random time between these two.
-    reset_after: uptime after which the count starts over.
-    longest_retry_after: a Retry-After beyond this is taken for this.
-    reopen: dial again after the peer closed with 1000.
-    jitter: "full" draws the pause between 0 and the ceiling; "decorrelated" between `base` and three times the pause
-        before; "added" takes the ceiling and adds up to `base`.
-    attempt_timeout: for one whole attempt, credentials and `open_timeout` included; None: no limit.
-    first_at_once: the first dial after the loss of a link does not wait.
-    hints: follow what the kind of failure asks for, and Retry-After.
+    Args:
+        base: the ceiling of the first pause.
+        growth: by how much the ceiling is multiplied from one pause to the next; 2 at least while links live for less
+            than 7 s.
+        cap: the most that the backoff grows to. A pause of ours never exceeds it; one that the server asked for may.
+        attempts: fruitless dials in a row before the connection fails; None: no limit while the failure is recoverable.
+        deadline: time down after which the connection is suspended and only probed; None: never.
+        probe: a suspended connection dials again after a random time between these two.
+        reset_after: uptime after which the count starts over. A shorter life takes one off for each time that it
+            lasted as long as the last pause, 5 s at least, beyond its first 2 s.
+        longest_retry_after: a Retry-After beyond this is taken for this.
+        reopen: dial again after the peer closed with 1000.
+        jitter: "full" draws the pause between 0 and the ceiling; "decorrelated" between `base` and three times the
+            pause before; "added" takes the ceiling and adds up to `base`.
+        attempt_timeout: for one whole attempt, credentials and `open_timeout` included; None: no limit.
+        first_at_once: the first dial after the loss of a link does not wait.
+        hints: follow what the kind of failure asks for, and Retry-After.
+        never_give_up: probe slowly where the connection would fail or end, refused credentials and a close with 1000
+            included. Only what the service's own rules call final ends it, and `close`.
 
-    Raises ValueError for what cannot be.
+    Raises:
+        ValueError: for what cannot be, such as `attempts` beside `never_give_up`.
     """
 
     base: float = 0.5
-    cap: float = 60.0
+    cap: float = 20.0
     attempts: int | None = None
     deadline: float | None = None
     probe: tuple[float, float] = (60.0, 300.0)
@@ -58,12 +80,18 @@ class RetryPolicy:
     attempt_timeout: float | None = 60.0
     first_at_once: bool = False
     hints: bool = True
+    never_give_up: bool = False
+    growth: float = 1.3
 
     def __post_init__(self) -> None:
         if not 0 < self.base <= self.cap:
             raise ValueError(f"base is {self.base} s and cap {self.cap} s; wanted 0 < base <= cap")
         if self.attempts is not None and self.attempts < 1:
             raise ValueError(f"attempts is {self.attempts}, wanted 1 or more, or None for no limit")
+        if self.attempts is not None and self.never_give_up:
+            raise ValueError(f"attempts is {self.attempts} beside never_give_up; wanted one of them")
+        if not 1 <= self.growth < 1e6:
+            raise ValueError(f"growth is {self.growth}; wanted 1 or more, and below a million")
         if not 0 <= self.probe[0] <= self.probe[1]:
             raise ValueError(f"probe is {self.probe}; wanted two times, the shorter first")
         if self.jitter not in JITTERS:
@@ -78,12 +106,21 @@ class RetryPolicy:
     @classmethod
     def seed(cls) -> RetryPolicy:
         """Five attempts, 1 s doubling to 30 s with up to 1 s added, at once after a loss, whatever the failure was."""
-        return cls(base=1.0, cap=30.0, attempts=5, reset_after=0.0, jitter="added", first_at_once=True, hints=False)
+        return cls(
+            base=1.0,
+            cap=30.0,
+            growth=2.0,
+            attempts=5,
+            reset_after=0.0,
+            jitter="added",
+            first_at_once=True,
+            hints=False,
+        )
 
     def should_retry(self, issue: ConnectionIssue, *, hint: Hint | None = None, refreshable: bool = False) -> bool:
         """Whether trying again can help. `refreshable`: the next attempt will bring new credentials."""
         if issue.category is ErrorCategory.NORMAL_CLOSURE:
-            return self.reopen and issue.initiator == "remote"
+            return issue.initiator == "remote" and (self.reopen or self.never_give_up)
         if not self.hints:
             return issue.recoverable and issue.category is not ErrorCategory.AUTHENTICATION_FAILED
         if (hint or hint_for(issue)).refresh:
@@ -98,14 +135,18 @@ class RetryPolicy:
         *,
         previous: float | None = None,
         with_floor: bool = False,
+        is_steep: bool = False,
     ) -> float:
         """The pause before the given retry (1 is the first). previous: the pause before the last one, if any.
 
-        With a floor it is at least half the ceiling, so that the sum of the pauses is sure to grow.
+        With a floor it is at least two thirds of the ceiling, so that the sum of the pauses is sure to grow. If it is
+        steep, the ceiling is multiplied by 2 at least from one to the next.
         """
-        # The exponent stops where any cap is long reached: 2.0 ** 1024 would overflow.
-        ceiling = min(self.base * slowness * 2.0 ** min(retry - 1, 60), self.cap)
-        floor = ceiling / 2 if with_floor else 0.0
+        growth = max(self.growth, STEEP_GROWTH) if is_steep else self.growth
+        # By its logarithm, and no more than that of the cap: 2.0 ** 1024 would overflow.
+        log = min(math.log(self.cap), math.log(self.base * slowness) + (retry - 1) * math.log(growth))
+        ceiling = min(self.cap, math.exp(log))
+        floor = ceiling * FLOOR if with_floor else 0.0
         if self.jitter == "added":
             return ceiling + rng.uniform(0.0, self.base)
         if self.jitter == "decorrelated":
@@ -131,21 +172,35 @@ AT_ONCE: Final = Pause(0, 0.0)
 class Retries:
     """One connection's count against its policy."""
 
-    def __init__(self, policy: RetryPolicy, rng: random.Random, *, refreshable: bool = False) -> None:
+    def __init__(
+        self, policy: RetryPolicy, rng: random.Random, *, refreshable: bool = False, has_been_up: bool = False
+    ) -> None:
         self.policy = policy
-        self.count = 0  # failures and losses since the line was last stable
+        self.count = 0  # failures and losses that are not forgotten
+        self.has_been_up = has_been_up  # there was a link that worked
         self._rng = rng
         self._refreshable = refreshable
-        self._dials = 0  # fruitless ones since then
-        self._tries: Counter[ErrorCategory] = Counter()
-        self._young = 0  # links that were lost before `reset_after`, since then
-        self._previous: float | None = None  # the pause before
+        self._dials = 0  # fruitless ones in a row
+        self._tries: Counter[tuple[ErrorCategory, bool]] = Counter()  # by category, and whether there was a link
+        self._is_young = False  # the server accepted us last, and was gone at once
+        self._is_steep = False  # or soon
+        self._free = 0  # losses that do not raise the ceiling: a first pause of its own followed
+        self._previous = 0.0  # the pause before
         self._up_since: float | None = None
         self._down_since: float | None = None
 
     def opened(self, now: float) -> None:
-        """A link came up at `now`."""
+        """A link came up at `now`: what stood in the way of one, refused credentials for one, does so no more."""
         self._up_since = now
+        for key in [key for key in self._tries if not key[1]]:
+            del self._tries[key]
+
+    def left(self, now: float) -> None:
+        """The program has ended the link, if there was one: nothing failed."""
+        since, self._up_since = self._up_since, None
+        if since is not None:
+            self.has_been_up |= now - since >= YOUNG
+            self._forget(now - since)
 
     def after(
         self, issue: ConnectionIssue, now: float, hint: Hint | None = None, *, elsewhere: bool = False
@@ -155,60 +210,104 @@ class Retries:
         hint: how to come back, in place of the table's. elsewhere: the next attempt goes to another server, which has
         asked for nothing.
         """
-        lost, stable = self._count_life(now)
-        if stable:
-            self._start_over()
-        else:
-            self._dials += 1
-            self._young += lost
+        hint = hint or hint_for(issue)
+        life = self._count_life(issue, hint, now)
         if self._down_since is None:
             self._down_since = now
         self.count += 1
-        hint = hint or hint_for(issue)
-        if not self.policy.should_retry(issue, hint=hint, refreshable=self._refreshable):
-            return None
         if self.policy.attempts is not None and self._dials >= self.policy.attempts:
             return None
         if not self.policy.hints:
-            return Pause(self.count, self._plain_delay(lost))
-        return self._follow(hint, issue, now, elsewhere)
+            if not (self.policy.should_retry(issue) or self.policy.never_give_up):
+                return None
+            return Pause(self.count, self._plain_delay(life is not None))
+        return self._follow(hint, issue, now, life=life, elsewhere=elsewhere)
 
-    def _count_life(self, now: float) -> tuple[bool, bool]:
-        """Whether there was a link, and whether it was up for long enough to start over."""
+    # The life of the link, if there was one
+
+    def _count_life(self, issue: ConnectionIssue, hint: Hint, now: float) -> float | None:
+        """Forget what a link has outlived; its seconds, None if there was none."""
         since, self._up_since = self._up_since, None
-        return since is not None, since is not None and now - since >= self.policy.reset_after
+        if since is None:
+            self._dials += 1
+            has_left = issue.category is ErrorCategory.NETWORK_ERROR and issue.phase in ACCEPTED
+            self._is_young |= has_left or issue.phase == "open"  # the link ended while it was greeted
+            self._is_steep |= self._is_young
+            return None
+        life = now - since
+        # A server that accepts, only to say in a close frame that it will not have us, has let no line work.
+        self.has_been_up |= life >= YOUNG or (issue.recoverable and hint.tries is None and not hint.refresh)
+        self._is_young, self._is_steep = life < YOUNG, life < YOUNG + LEAST_TO_FORGET
+        self._forget(life)
+        return life
 
-    def _start_over(self) -> None:
-        self.count = self._dials = self._young = 0
-        self._tries.clear()
-        self._down_since = self._previous = None
+    def _forget(self, life: float) -> None:
+        step = max(LEAST_TO_FORGET, self._previous)
+        steps = self.count if life >= self.policy.reset_after else int(max(0.0, life - YOUNG) / step)
+        if steps or life >= self.policy.reset_after:
+            self.count = max(0, self.count - steps)
+            self._dials = 0
+            self._tries.clear()
+            self._down_since = None
+        else:
+            self._dials += 1
+        if not self.count:
+            self._free, self._previous = 0, 0.0
+
+    # The next pause
 
     def _plain_delay(self, lost: bool) -> float:
         if self.policy.first_at_once and lost:
             return 0.0
         return self.policy.delay(max(1, self._dials), self._rng)
 
-    def _follow(self, hint: Hint, issue: ConnectionIssue, now: float, elsewhere: bool) -> Pause | None:
-        self._tries[issue.category] += 1
-        if hint.tries is not None and self._tries[issue.category] > hint.tries:
+    def _follow(
+        self, hint: Hint, issue: ConnectionIssue, now: float, *, life: float | None, elsewhere: bool
+    ) -> Pause | None:
+        may_try = self._may_try(hint, issue)
+        is_asked = issue.retry_after is not None and issue.category is not ErrorCategory.NORMAL_CLOSURE
+        if not may_try and not (is_asked and not hint.is_final) and not self._keeps(hint, issue):
             return None
         # Jitter goes on top: before its time the server has told us not to come.
         asked = 0.0 if elsewhere else issue.retry_after or 0.0
         not_before = min(asked, self.policy.longest_retry_after)
-        if hint.probe or self._is_past_deadline(now):
+        if (not is_asked and (hint.probe or not may_try)) or self._is_past_deadline(now):
             delay = max(not_before, self._rng.uniform(*self.policy.probe))
             return Pause(self.count, delay, suspended=True, not_before=not_before)
-        return Pause(self.count, self._draw(hint) + not_before, not_before=not_before)
+        return Pause(self.count, self._draw(hint, life) + not_before, not_before=not_before)
 
-    def _draw(self, hint: Hint) -> float:
+    def _may_try(self, hint: Hint, issue: ConnectionIssue) -> bool:
+        """Whether the table, or the policy, wants another attempt; counts it."""
+        if not self.policy.should_retry(issue, hint=hint, refreshable=self._refreshable):
+            return False
+        key = issue.category, issue.phase == "open"
+        self._tries[key] += 1
+        return hint.tries is None or self._tries[key] <= hint.tries
+
+    def _keeps(self, hint: Hint, issue: ConnectionIssue) -> bool:
+        """Whether the line is kept where the table would stop."""
+        if hint.is_final or issue.category is ErrorCategory.NORMAL_CLOSURE:
+            return False
+        return self.policy.never_give_up or (hint.keeps and self.has_been_up)
+
+    def _draw(self, hint: Hint, life: float | None) -> float:
         if hint.first is None or self.count > 1:
             self._previous = self.policy.delay(
-                self.count, self._rng, hint.slowness, previous=self._previous, with_floor=self._young > 0
+                self.count if self._is_steep else self.count - self._free,
+                self._rng,
+                hint.slowness,
+                previous=self._previous,
+                with_floor=self._is_young,
+                is_steep=self._is_steep,
             )
             return self._previous
         low, high = hint.first
+        if hint.of_life is not None and life is not None and not self._is_young:
+            high = min(high, max(LEAST_SPREAD, life * hint.of_life))
         shrink = min(1.0, self.policy.cap / high)
-        return self._rng.uniform(low * shrink, high * shrink)
+        self._free = 0 if life is None else 1
+        self._previous = self._rng.uniform(low * shrink, high * shrink)
+        return self._previous
 
     def _is_past_deadline(self, now: float) -> bool:
         deadline, down_since = self.policy.deadline, self._down_since

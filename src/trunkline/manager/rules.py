@@ -40,6 +40,7 @@ class Rule:
     """One row. None leaves what trunkline would say; a category alone brings its own hint.
 
     recoverable: whether trying again can help. hint: how, for example `Hint.STOP`, `Hint.REFRESH`, `Hint.PROBE`.
+    False, and `Hint.STOP`, are final, also for a line that has been up, and whatever `RetryPolicy.never_give_up` says.
     meaning: what it means here, for people: it stands first in the issue's message.
     """
 
@@ -109,6 +110,8 @@ def _apply(rule: Rule, issue: ConnectionIssue) -> Judgement:
         message=f"{rule.meaning}: {issue.message}" if rule.meaning else issue.message,
     )
     hint = rule.hint or hint_for(changed)
-    if rule.hint is None and rule.recoverable and (hint.refresh or hint.tries == 0):
+    if rule.recoverable is False:
+        hint = Hint.STOP
+    elif rule.hint is None and rule.recoverable and (hint.refresh or hint.tries == 0):
         hint = Hint.JITTER  # the table would stop here, the rule says not to
     return Judgement(changed, hint)

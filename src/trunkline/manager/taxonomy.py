@@ -15,6 +15,7 @@ from trunkline.protocol.errors import (
     TrunklineError,
     connection_closed,
 )
+from trunkline.protocol.waits import read_close_reason
 
 __all__ = ["ConnectionIssue", "CredentialsError", "IssuePhase", "SupportsClose", "categorize"]
 
@@ -54,7 +55,8 @@ class ConnectionIssue:
     phase: how far it had come: "credentials", "dns", "tcp", "proxy", "tls", "handshake" or "open".
     code: close code, HTTP status (a proxy's too) or errno, as `phase` tells; None if there is none.
     details: what else is known: the close reason; headers and body of an answer, which may hold secrets.
-    retry_after: seconds that the peer asked us to wait. initiator: who closed; None if nobody did, or nothing was open.
+    retry_after: seconds that the peer asked us to wait, in a field of its answer or in the close reason.
+    initiator: who closed; None if nobody did, or nothing was open.
     """
 
     category: ErrorCategory
@@ -98,6 +100,7 @@ def _from_close(closed: ConnectionClosed) -> ConnectionIssue:
         closed.code,
         {"reason": closed.reason},
         recoverable=closed.recoverable,
+        retry_after=read_close_reason(closed.reason) if closed.initiator == "remote" else None,
         initiator=closed.initiator,
     )
 
