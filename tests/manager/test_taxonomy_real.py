@@ -230,7 +230,7 @@ BY_SERVER = [
         True,
         None,
         JITTER,
-        phase="tcp",
+        phase="handshake",
         options={"open_timeout": 0.05},
     ),
 ]
