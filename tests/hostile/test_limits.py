@@ -12,7 +12,7 @@ import pytest
 import trunkline
 from rawpeer import BINARY, CONTINUATION, PONG
 from trunkline.net import http, keepalive, serve, settings
-from trunkline.protocol import ConnectionState, handshake
+from trunkline.protocol import ConnectionState
 from trunkline.testing import ScriptedServer, run_virtual
 from trunkline.testing.script import hang
 from turns import until
@@ -37,8 +37,7 @@ def of_the_code():
     """Parameter or constant, and its default."""
     own = trunkline.Settings()
     fields = {name: getattr(own, name) for name in settings.Limits.__annotations__ if name != "logger"}
-    constants = {name: getattr(handshake, name) for name in ("MAX_LINE", "MAX_HEAD", "MAX_FIELDS")}
-    return fields | constants | {
+    return fields | {
         "MAX_BODY": http.MAX_BODY,
         "BODY_WAIT": http.BODY_WAIT,
         "MAX_PENDING": keepalive.MAX_PENDING,

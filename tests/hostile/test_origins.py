@@ -49,7 +49,9 @@ LISTS = {
     "a list, another scheme": (["https://a.example"], "http://a.example", False),
     "a list, another port": (["https://a.example"], "https://a.example:444", False),
     "a list, a name that ends like it": (["https://a.example"], "https://ba.example", False),
-    "a list, other cases": (["https://a.example"], "https://A.example", False),
+    "a list, other cases": (["https://a.example"], "https://A.example", True),
+    "a list, the scheme's own port": (["https://a.example"], "https://a.example:443", True),
+    "a list written otherwise": (["HTTPS://A.example:443"], "https://a.example", True),
     "a list, our own host": (["https://a.example"], "http://shop.example:8080", False),
     "a list, no Origin": (["https://a.example"], None, False),
     "a list with None, no Origin": ([None], None, True),
@@ -96,18 +98,18 @@ async def test_an_origin(origins, origin, welcome):
 
 
 @pytest.mark.parametrize(
-    ("host", "origin", "welcome"),
+    ("host", "origin", "status"),
     [
-        ("shop.example", "http://shop.example", True),
-        ("shop.example", "https://shop.example", True),
-        ("shop.example:443", "https://shop.example", True),
-        ("shop.example:80", "http://shop.example", True),
-        ("shop.example:80", "https://shop.example", False),
-        ("[::1]:8080", "http://[::1]:8080", True),
-        ("[::1]:8080", "http://[::2]:8080", False),
-        ("", "http://", False),
+        ("shop.example", "http://shop.example", 101),
+        ("shop.example", "https://shop.example", 101),
+        ("shop.example:443", "https://shop.example", 101),
+        ("shop.example:80", "http://shop.example", 101),
+        ("shop.example:80", "https://shop.example", 403),
+        ("[::1]:8080", "http://[::1]:8080", 101),
+        ("[::1]:8080", "http://[::2]:8080", 403),
+        ("", "http://", 400),
     ],
 )
-async def test_the_port_of_a_scheme(host, origin, welcome):
+async def test_the_port_of_a_scheme(host, origin, status):
     async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0) as server:
-        assert await status_for(server, origin, host) == (101 if welcome else 403)
+        assert await status_for(server, origin, host) == status

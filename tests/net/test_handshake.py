@@ -78,13 +78,13 @@ ACCEPTED = {
     "an origin of its own": request(Origin="http://127.0.0.1"),
 }
 REFUSED = {
-    "POST": (request("POST / HTTP/1.1"), 400),
+    "POST": (request("POST / HTTP/1.1"), 405),
     "HTTP/1.0": (request("GET / HTTP/1.0"), 505),
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n\r\n", 400),
     "no Host": (request(Host=None), 400),
     "two Hosts": (request(Host=["a", "b"]), 400),
-    "no Upgrade": (request(Upgrade=None), 400),
-    "another Upgrade": (request(Upgrade="h2c"), 400),
+    "no Upgrade": (request(Upgrade=None), 426),
+    "another Upgrade": (request(Upgrade="h2c"), 426),
     "two Upgrades": (request(Upgrade=["websocket", "websocket"]), 400),
     "no Connection": (request(Connection=None), 400),
     "Connection: close": (request(Connection="close"), 400),
@@ -140,7 +140,9 @@ TOLD = {
     b"400 ": b"this is no WebSocket handshake (RFC 6455 4.2.1)\n",
     b"403 ": b"this origin is not allowed\n",
     b"414 ": b"the request target is too long\n",
-    b"426 ": b"the WebSocket version spoken here is 13\n",
+    b"405 ": b"the methods allowed here are GET and HEAD\n",
+    b"426 ": b"this is a WebSocket server: a handshake is wanted (RFC 6455 4.1)\n",
+    b"426 13": b"the WebSocket version spoken here is 13\n",
     b"431 ": b"the header fields are too many or too long\n",
     b"505 ": b"the HTTP version spoken here is 1.1\n",
 }
@@ -155,10 +157,12 @@ async def test_the_refused_are_told_fixed_texts(server, caplog, data, status):
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.read()
     assert head.startswith(b"HTTP/1.1 %d " % status)
-    assert body == TOLD[b"%d " % status]
+    version = b"13" if status == 426 and b"\r\nSec-WebSocket-Version: 13\r\n" in head else b""
+    assert body == TOLD[b"%d %s" % (status, version)]
     assert b"evil" not in head
     if status == 426:
-        assert b"\r\nSec-WebSocket-Version: 13\r\n" in head
+        assert b"\r\nUpgrade: websocket\r\n" in head
+        assert b"\r\nConnection: Upgrade, close\r\n" in head
     [record] = [record for record in caplog.records if record.name == "trunkline.net"]
     assert record.event == "handshake.refused"
     assert record.code == status

@@ -55,6 +55,9 @@ class ConnectOptions(TypedDict, total=False):
     close_timeout: float
     ping_interval: float | None
     ping_timeout: float | None
+    max_line: int
+    max_head: int
+    max_fields: int
     max_size: int | None
     max_queue: int | tuple[int, int] | None
     max_fragments: int | None

@@ -18,6 +18,7 @@ from trunkline.protocol.handshake import Handshake
 if TYPE_CHECKING:
     from trunkline.net.listener import Listener
     from trunkline.net.websocket import WebSocket
+    from trunkline.protocol.head import HeadLimits
 
 __all__ = ["ClientOpening"]
 
@@ -29,11 +30,16 @@ class ClientOpening:
     connect's.
     """
 
-    def __init__(self, event: RequestEvent, listener: Listener | None, loop: asyncio.AbstractEventLoop) -> None:
-        """Raises LocalProtocolError, before anything is dialled, if a field of the request cannot stand in HTTP."""
+    def __init__(
+        self, event: RequestEvent, listener: Listener | None, loop: asyncio.AbstractEventLoop, head: HeadLimits
+    ) -> None:
+        """`head`: limits on that of the answer.
+
+        Raises LocalProtocolError, before anything is dialled, if a field of the request cannot stand in HTTP.
+        """
         self._event = event
         self._listener = listener
-        self._handshake = Handshake(ConnectionType.CLIENT)
+        self._handshake = Handshake(ConnectionType.CLIENT, limits=head)
         self._request = self._handshake.send(event)
         self._refusal: RejectConnection | None = None
         self._body = bytearray()

@@ -176,7 +176,7 @@ class Connecting:
         attempt.where = route.where
         if self._settings.deflate is not None:
             event = dataclasses.replace(event, extensions=[PerMessageDeflate(self._settings.deflate)])
-        opening = ClientOpening(event, self._listener, loop)
+        opening = ClientOpening(event, self._listener, loop, self._settings.head_limits)
         made: list[WebSocket] = []
 
         def make() -> WebSocket:

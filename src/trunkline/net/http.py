@@ -101,10 +101,15 @@ class Headers(Sequence[tuple[str, str]]):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """The request of an opening handshake. path: the target, with its query."""
+    """The request of an opening handshake, or a plain one.
+
+    path: what it asks for, with the query; of a target that is a whole URL (RFC 9112 3.2.2) the rest of it is left out.
+    headers: the fields as they came; Host is the one of such a URL. method: GET for every handshake.
+    """
 
     path: str
     headers: Headers
+    method: str = "GET"
 
     def __repr__(self) -> str:
         # Without the query and the values of fields: they hold cookies and tokens.
@@ -113,7 +118,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Response:
-    """An answer to an opening handshake. A server's `process_request` returns one to refuse it."""
+    """An answer to a request. A server's `process_request` returns one in place of a 101.
+
+    status: 200 to 599. headers: a mapping or pairs of str; those that frame the answer (Connection, Content-Length) are
+    added. body: bytes; not sent to a HEAD.
+    """
 
     status: int
     headers: HeadersLike = ()
@@ -128,42 +137,57 @@ def header_pairs(headers: HeadersLike) -> Iterable[tuple[str, str]]:
     return headers.items() if isinstance(headers, Mapping) else headers
 
 
-def as_fields(headers: HeadersLike, reserved: frozenset[str] = frozenset()) -> list[tuple[bytes, bytes]]:
+def as_fields(
+    headers: HeadersLike, reserved: frozenset[str] = frozenset(), parameter: str = ""
+) -> list[tuple[bytes, bytes]]:
     """The pairs as wsproto takes them. Values are ISO 8859-1, as HTTP has them.
 
-    Raises LocalProtocolError for what cannot stand in HTTP (RFC 9110 5) and for names that are `reserved`. Its text
-    holds no value: that may be a secret.
+    Raises LocalProtocolError for what cannot stand in HTTP (RFC 9110 5) and for names that are `reserved`, and
+    TypeError for what is not str. The texts name the `parameter`, and hold no value: that may be a secret.
     """
-    return [_field(name, value, reserved) for name, value in header_pairs(headers)]
+    where = f"{parameter}, " if parameter else ""
+    return [_field(name, value, reserved, where) for name, value in header_pairs(headers)]
 
 
-def _field(name: str, value: str, reserved: frozenset[str]) -> tuple[bytes, bytes]:
+def _field(name: str, value: str, reserved: frozenset[str], where: str) -> tuple[bytes, bytes]:
     if not (isinstance(name, str) and isinstance(value, str)):
-        raise TypeError(f"header field {name!r} is {type(value).__name__}, name and value must be str")
+        kinds = f"{type(name).__name__} and {type(value).__name__}"
+        seen = repr(name) if isinstance(name, str) else "of a name that is no str"
+        raise TypeError(f"header field {seen} is {kinds}, name and value must be str ({where}RFC 9110 5)")
     if not TOKEN.fullmatch(name):
-        raise LocalProtocolError(f"{name!r} is no name of a header field (RFC 9110 5.1)")
+        raise LocalProtocolError(f"{name!r} is no name of a header field ({where}RFC 9110 5.1)")
     if name.lower() in reserved:
-        raise LocalProtocolError(f"header field {name} is set by the handshake itself (RFC 6455 4)")
+        raise LocalProtocolError(f"header field {name} is set by the handshake itself ({where}RFC 6455 4)")
     if not VALUE.fullmatch(value):
-        raise LocalProtocolError(f"header field {name} has white space at an end, or a line end or NUL (RFC 9110 5.5)")
+        raise LocalProtocolError(
+            f"header field {name} has white space at an end, or a line end or NUL ({where}RFC 9110 5.5)"
+        )
     try:
         return name.encode("ascii"), value.encode("latin-1")
     except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"header field {name} cannot be written in {error.encoding} (RFC 9110 5.5)") from None
+        raise LocalProtocolError(
+            f"header field {name} cannot be written in {error.encoding} ({where}RFC 9110 5.5)"
+        ) from None
 
 
 def check_subprotocols(names: Sequence[str]) -> list[str]:
     """The names, if each is a token and none stands twice (RFC 6455 4.1); LocalProtocolError otherwise, TypeError for
-    one str in place of a sequence of them.
+    what is no sequence of str, such as one str.
     """
-    if isinstance(names, str):
-        raise TypeError(f"subprotocols is the str {names!r}, must be a sequence of str")
-    for index, name in enumerate(names):
+    if isinstance(names, (str, bytes, bytearray)):
+        raise TypeError(f"subprotocols is the {type(names).__name__} {names!r}, must be a sequence of str")
+    if not isinstance(names, Iterable):
+        raise TypeError(f"subprotocols is {type(names).__name__}, must be a sequence of str")
+    checked: list[str] = []
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"subprotocols holds {type(name).__name__}, must hold str")
         if not TOKEN.fullmatch(name):
             raise LocalProtocolError(f"{name!r} is no name of a subprotocol: it must be a token (RFC 6455 4.1)")
-        if name in names[:index]:
+        if name in checked:
             raise LocalProtocolError(f"subprotocol {name} stands twice (RFC 6455 4.1)")
-    return list(names)
+        checked.append(name)
+    return checked
 
 
 def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Headers:

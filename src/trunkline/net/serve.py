@@ -10,11 +10,12 @@ import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from trunkline.net.acceptance import Acceptance, Origins, ProcessRequest, make_acceptance
 from trunkline.net.accepting import Listening, steady
 from trunkline.net.handling import Handler, run_handler
 from trunkline.net.health import ServerHealth, Tally
 from trunkline.net.http import HeadersLike
-from trunkline.net.opening import Acceptance, ProcessRequest, ServerOpening, wrap_listener
+from trunkline.net.opening import ServerOpening
 from trunkline.net.register import Connections
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.timers import SLACK
@@ -233,24 +234,6 @@ class _Refusal:
         self._refused.discard(ws)
 
 
-def _make_acceptance(
-    process_request: ProcessRequest | None,
-    origins: Sequence[str | None] | str | None,
-    subprotocols: Sequence[str] | None,
-    headers: HeadersLike,
-    listener: Callable[[], Listener] | None,
-) -> Acceptance:
-    if isinstance(origins, str) and origins != "*":
-        raise ValueError(f'origins is {origins!r}, must be "*", a list, or None')
-    return Acceptance(
-        process_request=process_request,
-        origins=origins,
-        subprotocols=tuple(subprotocols or ()),
-        headers=tuple(headers.items() if hasattr(headers, "items") else headers),
-        make_listener=None if listener is None else wrap_listener(listener),
-    )
-
-
 async def _start(
     make: Callable[[], Server], ssl: ssl_module.SSLContext | None, backlog: int, where: dict[str, Any]
 ) -> Server:
@@ -277,7 +260,7 @@ def serve(
     *,
     listener: Callable[[], Listener] | None = None,
     process_request: ProcessRequest | None = None,
-    origins: Sequence[str | None] | str | None = None,
+    origins: Origins = None,
     subprotocols: Sequence[str] | None = None,
     additional_headers: HeadersLike = (),
     ssl: ssl_module.SSLContext | None = None,
@@ -296,20 +279,31 @@ def serve(
     listener: in its place a Listener class, or a callable that makes one a connection.
     host, port: where to listen (0 takes a free port); or unix, a path; or sock, one that is bound. ssl: a context, for
     TLS. backlog: connections that the kernel holds for us. reuse_port: other processes may listen there, too.
-    process_request: called with the WebSocket and its Request before it is accepted, and for a GET that asks for no
-    upgrade (a health check); a Response that it, or its coroutine, gives is sent in place of the 101.
-    origins: None for pages of this host and programs without an Origin, "*" for any, or a list.
+    process_request: called with the WebSocket and its Request before it is accepted, and for every other request but
+    CONNECT (a health check, say: GET or HEAD, HTTP/1.0 or 1.1). A Response that it, or its coroutine, gives is sent in
+    place of the 101. If it gives none, a plain GET or HEAD gets 426 and any other method 405. One that raises, or gives
+    what cannot be sent, is logged as `request.failed`, and the client gets 500. What it learns may stay in `ws.data`.
+    origins: None for pages of this host and programs without an Origin, "*" for any, or a list, compared as browsers
+    write them: case and the scheme's own port do not matter.
     subprotocols: those that are spoken, best first. additional_headers: fields of every 101.
     max_connections, max_pending_handshakes: past them a connection gets 503; None for no limit.
     limits: limits and timeouts, as `trunkline.Settings` describes them.
 
-    Raises OSError if it cannot listen there; TypeError unless exactly one of handler and listener is given, and
-    ValueError for a limit that cannot be, both when called.
+    Raises OSError if it cannot listen there; when called, TypeError unless exactly one of handler and listener is
+    given, and TypeError, ValueError or LocalProtocolError, naming the parameter, for one that can never do what it
+    should.
     """
     if (handler is None) == (listener is None):
         raise TypeError("serve takes a handler or a listener, exactly one")
     settings = make_settings("serve", limits)
-    acceptance = _make_acceptance(process_request, origins, subprotocols, additional_headers, listener)
+    acceptance = make_acceptance(
+        process_request=process_request,
+        origins=origins,
+        subprotocols=subprotocols,
+        headers=additional_headers,
+        listener=listener,
+        head=settings.head_limits,
+    )
     bounds = _bound("max_connections", max_connections), _bound("max_pending_handshakes", max_pending_handshakes)
     where: dict[str, Any] = {"host": host, "port": port or 0, "reuse_port": reuse_port}
     if unix is not None or sock is not None:

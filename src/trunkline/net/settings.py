@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypedDict
 
 from trunkline.protocol.deflate import Deflate
+from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE, HeadLimits
 
 __all__ = ["HIGH_WATER", "LOW_WATER", "Limits", "Settings", "make_settings"]
 
@@ -26,6 +27,9 @@ class Settings:
     close_timeout: seconds that the peer has to answer a close; then the transport is aborted.
     ping_interval: seconds between two keepalive pings; None for none.
     ping_timeout: seconds in which some byte must arrive after a ping; None to ping without a deadline.
+    max_line: bytes of the first line of a handshake's request or answer, or of one field.
+    max_head: bytes of all of its head, max_line or more.
+    max_fields: how many fields it may have.
     max_size: bytes of a received message; None for no limit.
     max_fragments: frames that a received message may come in; None for no limit.
     max_control_rate: pings, pongs and such that a peer may send in a second, beyond a first second's worth; a peer that
@@ -44,6 +48,9 @@ class Settings:
     close_timeout: float = 5
     ping_interval: float | None = 20
     ping_timeout: float | None = 20
+    max_line: int = MAX_LINE
+    max_head: int = MAX_HEAD
+    max_fields: int = MAX_FIELDS
     max_size: int | None = 2**20
     max_fragments: int | None = 1024
     max_control_rate: int | None = 10_000
@@ -76,6 +83,12 @@ class Settings:
             )
 
     def _check_counts(self) -> None:
+        for name in ("max_line", "max_head", "max_fields"):
+            bound = getattr(self, name)
+            if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
+                raise ValueError(f"{name} is {bound!r}, must be 1 or more: a stranger's head needs a bound")
+        if self.max_line > self.max_head:
+            raise ValueError(f"max_line is {self.max_line} bytes, must be at most max_head, {self.max_head}")
         for name in ("max_fragments", "max_control_rate"):
             most = getattr(self, name)
             if most is not None and most < 1:
@@ -85,6 +98,11 @@ class Settings:
     def deflate(self) -> Deflate | None:
         """What is wanted of permessage-deflate; None for no compression."""
         return self.compression if isinstance(self.compression, Deflate) else None
+
+    @property
+    def head_limits(self) -> HeadLimits:
+        """The limits on the head of a request or an answer."""
+        return HeadLimits(self.max_line, self.max_head, self.max_fields)
 
     @property
     def queue_marks(self) -> tuple[int | None, int | None]:
@@ -107,6 +125,9 @@ class Limits(TypedDict, total=False):
     close_timeout: float
     ping_interval: float | None
     ping_timeout: float | None
+    max_line: int
+    max_head: int
+    max_fields: int
     max_size: int | None
     max_fragments: int | None
     max_control_rate: int | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from wsproto.connection import ConnectionState
@@ -53,6 +54,16 @@ class WebSocket(Wire):
         return f"<WebSocket {self._state.name.lower()} {self.remote_address}>"
 
     # What it is
+
+    @property
+    def data(self) -> SimpleNamespace:
+        """A place for what the program knows of this connection: `ws.data.user = ...`, in `process_request`, say.
+
+        trunkline never looks at it. It lasts as long as the connection's object.
+        """
+        if self._data is None:
+            self._data = SimpleNamespace()
+        return self._data
 
     @property
     def close_code(self) -> int | None:
@@ -190,6 +201,10 @@ class Twin:
         self.connection_lost = ws.connection_lost
         self.pause_writing = ws.pause_writing
         self.resume_writing = ws.resume_writing
+
+
+for _kind in (BufferedWebSocket, StreamedWebSocket):
+    _kind.__name__ = _kind.__qualname__ = WebSocket.__name__  # which of them it is matters to no program
 
 
 def websocket_class(loop: asyncio.AbstractEventLoop) -> type[WebSocket]:

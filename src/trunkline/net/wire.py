@@ -14,6 +14,7 @@ import contextlib
 import functools
 import ssl
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from wsproto.connection import ConnectionState
@@ -76,6 +77,7 @@ class Wire(Standing, asyncio.BaseProtocol):
     __slots__ = (
         "_abort_timer",
         "_closed_waiter",
+        "_data",
         "_forget",
         "_keepalive",
         "_on_latency",
@@ -103,6 +105,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         self._closed_waiter: asyncio.Future[None] | None = None
         self._forget: Callable[[WebSocket], None] | None = None  # a server's, told when the transport is gone
         self._on_latency: Callable[[float], object] | None = None  # whoever keeps a histogram
+        self._data: SimpleNamespace | None = None  # made when the program first asks for it
         self.close_info: Close | None = None
         self.request: Request | None = None
         self.response: Response | None = None

@@ -167,13 +167,15 @@ class ConnectionClosedError(ConnectionClosed):
 class RemoteProtocolError(ConnectionClosedError, wsproto.utilities.RemoteProtocolError):
     """The peer broke RFC 6455, so we failed the connection (7.1.7) with `code`: 1002, 1007 or 1008.
 
-    `event_hint` is wsproto's: the event that would tell the peer, or None.
+    `event_hint` is wsproto's: the event that would tell the peer, or None. `detail`: what was seen and which rule it
+    breaks, for a log, where the text is wsproto's and says less; "" otherwise.
     """
 
-    def __init__(self, message: str, event_hint: Event | None = None, *, code: int = 1002) -> None:
+    def __init__(self, message: str, event_hint: Event | None = None, *, code: int = 1002, detail: str = "") -> None:
         super().__init__(code, message, "local")
         self.args = (message,)
         self.event_hint = event_hint
+        self.detail = detail
 
     def __str__(self) -> str:
         return self.reason

@@ -1,21 +1,19 @@
 """The opening handshake: wsproto's, with the bounds and the checks that a port open to strangers needs.
 
 wsproto (and h11 under it) reads and writes the HTTP; nothing of that is repeated here. Added are the limits on what a
-peer may make us keep, the rules of RFC 6455 4.2.1 and of RFC 9110 that wsproto leaves to its caller, and one class of
-error, with the answer to send, for whatever a peer can send.
+peer may make us keep (`head`), the rules of RFC 6455 4.2.1 and of RFC 9110 that wsproto leaves to its caller (`asked`),
+and one class of error, with the answer to send, for whatever a peer can send.
 """
 
 from __future__ import annotations
 
-import binascii
-import functools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import h11
 import wsproto.handshake
 from wsproto.connection import ConnectionState, ConnectionType
-from wsproto.events import AcceptConnection, Event, RejectConnection, Request
+from wsproto.events import AcceptConnection, Event, Request
 from wsproto.extensions import Extension
 from wsproto.handshake import (
     WEBSOCKET_UPGRADE,
@@ -27,8 +25,10 @@ from wsproto.utilities import RemoteProtocolError as WsprotoRemoteProtocolError
 from wsproto.utilities import generate_accept_token
 
 from trunkline.protocol.answers import check_answer, join_fields, without_quotes
+from trunkline.protocol.asked import Asked, PlainRequest, judge_request
 from trunkline.protocol.connection import Connection
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
+from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE, HeadLimits, HeadReader, refused
 
 __all__ = [
     "MAX_FIELDS",
@@ -42,43 +42,59 @@ __all__ = [
     "server_extensions_handshake",
 ]
 
-MAX_HEAD: Final = 32 * 1024  # bytes of a request or response up to its empty line
-MAX_LINE: Final = 8 * 1024  # bytes of its first line, or of one field
-MAX_FIELDS: Final = 100
-
 _PLAIN_ANSWER: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
 )
 _Fields = Sequence[tuple[bytes, bytes]]
 
-# RFC 6455 4.2.1 and 11.3: these stand at most once in a request, and these in a response.
-_SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"upgrade", b"origin"})
+# RFC 6455 11.3: these stand at most once in a response.
 _SINGLE_ANSWERS: Final = frozenset(
     {b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol", b"upgrade"}
 )
 
 
-class H11Handshake(wsproto.handshake.H11Handshake):
+class Handshake(wsproto.handshake.H11Handshake):
     """wsproto's handshake, bounded. Raises RemoteProtocolError, whose `event_hint` is the refusal that a server should
-    send. `max_size` is that of the `connection` it leads to.
+    send.
+
+    Args:
+        connection_type: whose end it is.
+        max_size: that of the `connection` it leads to.
+        limits: on the head of the request, or of the answer.
     """
 
-    def __init__(self, connection_type: ConnectionType, *, max_size: int | None = None) -> None:
+    def __init__(
+        self, connection_type: ConnectionType, *, max_size: int | None = None, limits: HeadLimits | None = None
+    ) -> None:
         super().__init__(connection_type)
+        limits = limits or HeadLimits()
         # Set here, where its constructor would take it, since wsproto has made it already.
-        self._h11_connection._max_incomplete_event_size = MAX_HEAD
-        self._tail: bytes | None = b"" if connection_type is ConnectionType.SERVER else None
-        # A server's: the fields of the request as they came, names in lower case; () before.
+        self._h11_connection._max_incomplete_event_size = limits.max_head
+        self._heads = HeadReader(limits, strict=connection_type is ConnectionType.SERVER)
+        self._head = b""  # the last of them
+        self._is_behind = False  # what comes belongs to no head any more
+        # A server's: the fields of the request as they came, names in lower case; () before. Host is what the target
+        # says where that is absolute (RFC 9112 3.2.2).
         self.fields: Sequence[tuple[bytes, bytes]] = ()
+        self.has_request = False  # a server's: whether a request has been read, be it a good one or not
         self._max_size = max_size
         self._established: Connection | None = None
-        # A server's: target and fields of a GET that asks for no upgrade, such as a health check. It is refused all the
-        # same, by RemoteProtocolError, but a program may want to answer it.
-        self.plain_request: tuple[str, Sequence[tuple[bytes, bytes]]] | None = None
+        # A server's: a request that asks for no WebSocket, such as a health check. It is refused all the same, by
+        # RemoteProtocolError, but a program may want to answer it.
+        self.plain_request: PlainRequest | None = None
 
-    has_switched = False  # a client's: whether the server has answered 101, be it a valid one or not
     # A client's: what is wrong with the answer, more exactly than wsproto's words say, which its errors keep.
     fault: str | None = None
+
+    @property
+    def is_head(self) -> bool:
+        """A server's: whether the request is a HEAD, valid or not: its answer has no body (RFC 9110 9.3.2)."""
+        return self._heads.is_head
+
+    @property
+    def has_switched(self) -> bool:
+        """A client's: whether the server has answered 101, be it a valid one or not."""
+        return self._heads.has_switched
 
     @property
     def connection(self) -> Connection | None:  # type: ignore[override]  # ours has wsproto's surface
@@ -115,7 +131,7 @@ class H11Handshake(wsproto.handshake.H11Handshake):
         try:
             data = super().send(event)
         except h11.LocalProtocolError as error:
-            fault = str(error).partition(" b'")[0].partition(' b"')[0]  # behind it stands the value: a secret, maybe
+            fault = without_quotes(error)
         except UnicodeError as error:
             fault = str(error)
         if fault is not None:  # not within `except`: what was caught holds the value as well
@@ -130,48 +146,56 @@ class H11Handshake(wsproto.handshake.H11Handshake):
 
     def receive_data(self, data: bytes | None) -> None:
         """Takes what was read; events follow from `events()`."""
-        if self._tail is not None and data:
-            self._look_at_lines(self._tail, data)
+        if not data and not self._is_behind and self._heads.kept:
+            self._parse(self._heads.kept)  # the stream ends within a head: h11 says so
+        if not data or self._is_behind:
+            self._parse(data)
+            return
+        rest = data
+        while rest and not self._is_behind:
+            found = self._heads.feed(rest)
+            if found is None:
+                return
+            self._head, rest = found
+            try:
+                self._parse(self._head)
+            finally:
+                # 1xx other than 101: the next head follows (RFC 9110 15.2).
+                self._is_behind = not self.client or self._h11_connection.their_state is not h11.SEND_RESPONSE
+        if rest:
+            self._parse(rest)
+
+    def _parse(self, data: bytes | None) -> None:
         try:
             super().receive_data(data)
-        except WsprotoRemoteProtocolError as error:
-            if isinstance(error.__context__, h11.RemoteProtocolError) and error.__context__.error_status_hint == 431:
-                raise refused(f"no HTTP head ends within {MAX_HEAD} bytes (RFC 6585 5)", 431) from None
-            if self.client and isinstance(error.__context__, h11.RemoteProtocolError):
-                self.fault = f"{without_quotes(error.__context__)} (RFC 9112)"
+        except RemoteProtocolError:
             raise
-        except (UnicodeError, ValueError, AssertionError) as error:
-            # wsproto decodes the fields of a handshake as ASCII, and the host as IDNA.
-            raise refused(f"a field of the handshake cannot be read: {error}") from error
-
-    def _look_at_lines(self, tail: bytes, data: bytes) -> None:
-        """Refuses a request with line ends or folds that h11 would let pass, and that others read in another way: so
-        are requests smuggled. `tail`: the last bytes that came before.
-        """
-        seen = tail + data if tail else data
-        end = seen.find(b"\r\n\r\n")
-        head = seen[: end + 4] if end >= 0 else seen
-        fault = None
-        if head.count(b"\n") != head.count(b"\r\n"):
-            fault = "a line ends with LF alone, must end with CR LF (RFC 9112 2.2)"
-        elif b"\r\n " in head or b"\r\n\t" in head:
-            fault = "a field is folded over several lines (RFC 9112 5.2)"
-        if fault is not None:
-            self._tail = b"\n"  # whatever comes is refused again: a parser that has failed is dead
-            raise refused(fault)
-        # Three bytes, since the fourth may make the end; without an LF whose CR would be missing.
-        self._tail = None if end >= 0 else seen[-3:].removeprefix(b"\n")
+        except WsprotoRemoteProtocolError as error:
+            words = without_quotes(error.__context__) if isinstance(error.__context__, h11.ProtocolError) else ""
+            if self.client and words:
+                self.fault = f"{words} (RFC 9112)"
+            raise refused(str(error), 400, detail=words) from None
+        except Exception as error:  # of wsproto, h11 or a codec: it was a peer's bytes that made it
+            raise refused(f"a field of the handshake cannot be read: {type(error).__name__}") from error
 
     def _process_connection_request(self, event: h11.Request) -> Request:
-        _check_version(event)
-        fields = self.fields = list(event.headers)  # h11 builds each pair anew whenever it is asked for
-        _check_bounds(len(event.method) + len(event.target) + 10, fields)
-        if not _check_fields(fields) and event.method == b"GET":
-            self.plain_request = event.target.decode("ascii"), fields
-        # It reads no more of the event than this.
-        request = super()._process_connection_request(_Head(event.method, event.target, fields))  # type: ignore[arg-type]
-        _check_host(request.host)
+        self.has_request = True
+        asked = judge_request(event, self._head)
+        self.fields = asked.fields
+        if asked.fault is not None:
+            self.plain_request = asked.plain
+            raise asked.fault
+        self._initiating_request = request = Request(
+            extensions=asked.extensions,
+            extra_headers=asked.others,
+            host=self._read_host(asked),
+            subprotocols=asked.subprotocols,
+            target=asked.target,
+        )
         return request
+
+    def _read_host(self, asked: Asked) -> str:
+        return asked.host
 
     def _accept(self, event: AcceptConnection) -> bytes:
         if event.subprotocol is not None or event.extensions or event.extra_headers:
@@ -183,10 +207,8 @@ class H11Handshake(wsproto.handshake.H11Handshake):
         return _PLAIN_ANSWER % generate_accept_token(key)
 
     def _establish_client_connection(self, event: h11.InformationalResponse) -> AcceptConnection:
-        self.has_switched = True
         _check_version(event)
         fields = list(event.headers)
-        _check_bounds(len(event.reason) + 13, fields)
         _check_single(fields, _SINGLE_ANSWERS)
         fields = join_fields(fields, b"connection")
         asked = self._initiating_request
@@ -195,53 +217,35 @@ class H11Handshake(wsproto.handshake.H11Handshake):
         accept = generate_accept_token(self._nonce)
         self.fault = check_answer(fields, accept, asked.subprotocols, asked.extensions)  # type: ignore[arg-type]
         # It reads no more of the event than this.
-        accepted = super()._establish_client_connection(_Head(b"", b"", fields))  # type: ignore[arg-type]
+        accepted = super()._establish_client_connection(_Head(fields))  # type: ignore[arg-type]
         self._agreed = list(accepted.extensions)
         self._connection = None  # wsproto's, which nobody asked for
         return accepted
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether the handshake has ended without a connection."""
-        return self.state in (ConnectionState.REJECTING, ConnectionState.CLOSED)
-
-
-Handshake = H11Handshake  # wsproto's name is for those who come from there
-
 
 class _Head(NamedTuple):
-    """What wsproto's handshake reads of a request."""
+    """What wsproto's handshake reads of an answer."""
 
-    method: bytes
-    target: bytes
     headers: _Fields
 
 
-def refused(text: str, status: int = 400) -> RemoteProtocolError:
-    """The error for a bad handshake, with the HTTP answer to it."""
-    return RemoteProtocolError(text, RejectConnection(status_code=status))
+class H11Handshake(Handshake):
+    """The same for those who come from wsproto: a server's gives the host as a person reads it. It may have 255 bytes,
+    so that to decode it takes microseconds.
+    """
+
+    def _read_host(self, asked: Asked) -> str:
+        try:
+            host = asked.host.encode("ascii").decode("idna")
+            host.encode("idna")
+        except Exception as error:  # whatever Python's codec raises, it was a peer's bytes that made it
+            raise refused(f"the host cannot be read: {type(error).__name__} (RFC 5891)") from error
+        return host
 
 
-def _check_version(event: h11.Request | h11.InformationalResponse) -> None:
+def _check_version(event: h11.InformationalResponse) -> None:
     if event.http_version < b"1.1":
-        raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.1, 4.2.1)", 505)
-
-
-def _check_bounds(first_line: int, fields: _Fields) -> None:
-    """first_line: its bytes."""
-    if first_line > MAX_LINE:
-        raise refused(f"first line of {first_line} bytes, limit {MAX_LINE}", 414)
-    if len(fields) > MAX_FIELDS:
-        raise refused(f"{len(fields)} header fields, limit {MAX_FIELDS}", 431)
-    size = first_line + 4
-    for name, value in fields:
-        length = len(name) + len(value) + 2
-        size += length + 2
-        if length > MAX_LINE:
-            raise refused(f"header field of {length} bytes, limit {MAX_LINE}", 431)
-    # h11 looks at the size only while the head is not complete, so that one long read would pass it.
-    if size > MAX_HEAD:
-        raise refused(f"HTTP head of {size} bytes, limit {MAX_HEAD}", 431)
+        raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.1)")
 
 
 def _check_single(fields: _Fields, names: frozenset[bytes]) -> None:
@@ -251,32 +255,3 @@ def _check_single(fields: _Fields, names: frozenset[bytes]) -> None:
             if name in seen:
                 raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
             seen.add(name)
-
-
-def _check_fields(fields: _Fields) -> bool:
-    """What wsproto does not check in a request; whether there is an Upgrade field."""
-    seen: set[bytes] = set()
-    for name, value in fields:
-        if name in _SINGLE:
-            if name in seen:
-                raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
-            seen.add(name)
-            if name == b"sec-websocket-key" and not _is_key(value):
-                raise refused("sec-websocket-key is not 16 bytes in base64 (RFC 6455 4.2.1)")
-        # A request for an upgrade has no body; one that claims a body is how requests are smuggled (RFC 9112 6.1).
-        elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            raise refused(f"{name.decode()} in a WebSocket handshake (RFC 9112 6.1)")
-    return b"upgrade" in seen
-
-
-def _is_key(value: bytes) -> bool:
-    try:
-        return len(binascii.a2b_base64(value, strict_mode=True)) == 16
-    except binascii.Error:
-        return False
-
-
-@functools.lru_cache(maxsize=256)  # a server has few names, and to encode one takes as long as to read a field
-def _check_host(host: str) -> None:
-    """UnicodeError for a host that wsproto could read and nobody can write again: that is no host."""
-    host.encode("idna")

@@ -8,7 +8,7 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import Event
 
 from trunkline.protocol.connection import Connection
-from trunkline.protocol.handshake import Handshake
+from trunkline.protocol.handshake import H11Handshake
 
 __all__ = ["WSConnection"]
 
@@ -22,7 +22,7 @@ class WSConnection:
 
     def __init__(self, connection_type: ConnectionType, *, max_size: int | None = None) -> None:
         self.client = connection_type is ConnectionType.CLIENT
-        self.handshake = Handshake(connection_type, max_size=max_size)
+        self.handshake = H11Handshake(connection_type, max_size=max_size)
         self.connection: Connection | None = None
 
     @property

@@ -1,0 +1,166 @@
+"""What a server says to opening handshakes, checked when `serve` is called."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, check_subprotocols, header_pairs
+from trunkline.protocol.authority import DEFAULT_PORTS, Authority, parse_authority, parse_origin
+from trunkline.protocol.head import HeadLimits
+
+if TYPE_CHECKING:
+    from trunkline.net.listener import Listener
+    from trunkline.net.websocket import WebSocket
+
+__all__ = ["Acceptance", "Origins", "ProcessRequest", "make_acceptance"]
+
+ProcessRequest = Callable[["WebSocket", Request], Response | Awaitable[Response | None] | None]
+Origins = Sequence[str | None] | str | None
+
+# Set by the handshake itself, or not to stand in a 101 (RFC 6455 4.2.2, RFC 9110 8.6).
+OWN_FIELDS: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-protocol",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # its fields may be cookies
+class Acceptance:
+    """How a server answers opening handshakes.
+
+    Args:
+        process_request: asked first, if there is one.
+        origins: None for the same origin or none, "*" for any, or those allowed, as `_canonical` has them (None among
+            them: no Origin field).
+        subprotocols: in order of preference.
+        fields: added to the answer.
+        response: what each WebSocket has as its response.
+        make_listener: None for a server with a handler.
+        head: limits on a request's head.
+    """
+
+    process_request: ProcessRequest | None
+    origins: frozenset[str | None] | str | None
+    subprotocols: Sequence[str]
+    fields: list[tuple[bytes, bytes]]
+    response: Response
+    make_listener: Callable[[], Listener] | None
+    head: HeadLimits
+
+    def welcomes(self, origin: bytes | None, host: bytes) -> bool:
+        """Whether a page of this Origin field may connect to this host."""
+        if self.origins == "*":
+            return True
+        if self.origins is None:
+            return origin is None or _is_same(origin, host)
+        return (None if origin is None else _canonical(origin) or "") in self.origins
+
+
+def make_acceptance(
+    *,
+    process_request: ProcessRequest | None,
+    origins: Origins,
+    subprotocols: Sequence[str] | None,
+    headers: HeadersLike,
+    listener: Callable[[], Listener] | None,
+    head: HeadLimits,
+) -> Acceptance:
+    """The acceptance for the arguments of `serve`; TypeError, ValueError or LocalProtocolError, naming the parameter,
+    for one that could never do what it is meant to.
+    """
+    if process_request is not None and not callable(process_request):
+        raise TypeError(f"process_request is {type(process_request).__name__}, must be a callable or None")
+    pairs = _pairs(headers)
+    return Acceptance(
+        process_request=process_request,
+        origins=_check_origins(origins),
+        subprotocols=tuple(check_subprotocols(() if subprotocols is None else subprotocols)),
+        fields=as_fields(pairs, OWN_FIELDS, "additional_headers"),
+        response=Response(101, Headers(pairs)),
+        make_listener=None if listener is None else _wrap(listener),
+        head=head,
+    )
+
+
+def _pairs(headers: HeadersLike) -> tuple[tuple[str, str], ...]:
+    try:
+        pairs = tuple((name, value) for name, value in header_pairs(headers))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"additional_headers is {type(headers).__name__}, must be a mapping or pairs of str (additional_headers)"
+        ) from None
+    return pairs
+
+
+def _check_origins(origins: Origins) -> frozenset[str | None] | str | None:
+    if origins is None or (isinstance(origins, str) and origins == "*"):
+        return origins
+    if isinstance(origins, str):
+        raise ValueError(f'origins is {origins!r}, must be "*", a list, or None')
+    if isinstance(origins, (bytes, bytearray)) or not isinstance(origins, Iterable):
+        raise TypeError(f'origins is {type(origins).__name__}, must be "*", a list of str, or None')
+    return frozenset(_check_origin(origin) for origin in origins)
+
+
+def _check_origin(origin: object) -> str | None:
+    if origin is None:
+        return None
+    if not isinstance(origin, str):
+        raise TypeError(f"origins holds {type(origin).__name__}, must hold str or None")
+    canonical = _canonical(origin.encode("ascii")) if origin.isascii() else None
+    if canonical is None or "*" in canonical:
+        raise ValueError(
+            f'origins holds {origin!r}, must hold "scheme://host" or "scheme://host:port", in ASCII, '
+            'without a path or a pattern, or "null", or None (origins, RFC 6454 6.2)'
+        )
+    return canonical
+
+
+def _canonical(origin: bytes) -> str | None:
+    """An Origin as browsers write it: scheme and host in lower case, and no port that is the scheme's own."""
+    if origin == b"null":
+        return "null"
+    parsed = parse_origin(origin)
+    if parsed is None:
+        return None
+    scheme, (host, port) = parsed
+    return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
+
+
+def _is_same(origin: bytes, host: bytes) -> bool:
+    """Whether a page of `origin` came from the host that it connects to, the scheme aside."""
+    parsed, target = parse_origin(origin), parse_authority(host)
+    if parsed is None or target is None:
+        return False
+    scheme, page = parsed
+    return _with_port(page, scheme) == _with_port(target, scheme)
+
+
+def _with_port(authority: Authority, scheme: str) -> Authority:
+    return authority if authority.port is not None else Authority(authority.host, DEFAULT_PORTS.get(scheme))
+
+
+def _wrap(listener: object) -> Callable[[], Listener]:
+    """A Listener class, or whatever makes one, as a callable that makes one."""
+    if not callable(listener):
+        raise TypeError(
+            f"listener is {type(listener).__name__}, must be a Listener class or a callable that makes one a connection"
+        )
+    return functools.partial(_make, listener)
+
+
+def _make(factory: Callable[[], Listener]) -> Listener:
+    made = factory()
+    if not hasattr(made, "on_message") and not hasattr(made, "on_batch"):
+        raise TypeError(f"listener gave {type(made).__name__}, must give an object with on_message or on_batch")
+    return made

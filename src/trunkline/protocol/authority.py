@@ -1,0 +1,112 @@
+"""Hosts, request targets and origins, read as bytes that a stranger sent.
+
+Nothing here decodes IDNA, and nothing hands a peer's bytes to a parser that was not written for them: Python's codec
+takes more than a second for one label of 8 KiB, and urllib guesses. Each pattern takes linear time.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final, NamedTuple
+
+__all__ = [
+    "DEFAULT_PORTS",
+    "MAX_HOST",
+    "MAX_LABEL",
+    "Authority",
+    "Target",
+    "parse_authority",
+    "parse_origin",
+    "parse_target",
+]
+
+MAX_HOST: Final = 255  # bytes of a name (RFC 1035 2.3.4)
+MAX_LABEL: Final = 63  # bytes between two dots of it
+DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+# RFC 3986 3.2.2: reg-name, and an IPv6 address in brackets, with a zone or without (RFC 6874).
+_AUTHORITY: Final = re.compile(
+    rb"(?:\[(?P<address>[0-9A-Fa-f:.]{2,45})(?:%[0-9A-Za-z._~%-]{1,64})?\]|(?P<name>(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+))"
+    rb"(?::(?P<port>[0-9]{0,5}))?"
+)
+_ABSOLUTE: Final = re.compile(rb"(?:https?|wss?)://([^/?]*)(.*)", re.IGNORECASE)
+_ORIGIN: Final = re.compile(rb"([a-z][a-z0-9+.-]*)://([^\s/?#@\\]+)", re.IGNORECASE)
+
+
+class Authority(NamedTuple):
+    """host: in lower case, an IPv6 address in brackets. port: None where none is named."""
+
+    host: str
+    port: int | None
+
+
+class Target(NamedTuple):
+    """path: with the query; "*" for the server as a whole. authority: what the absolute form names; None otherwise."""
+
+    path: str
+    authority: bytes | None
+
+
+def parse_authority(value: bytes) -> Authority | None:
+    """What `uri-host[:port]` (RFC 9110 7.2) names; None for anything else."""
+    if len(value) > MAX_HOST + 6:
+        return None
+    match = _AUTHORITY.fullmatch(value)
+    if match is None:
+        return None
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 0 < port <= 65535:
+        return None
+    if not (_is_address(match["address"]) if match["name"] is None else _is_name(match["name"])):
+        return None
+    host = value[: match.start("port") - 1] if match["port"] is not None else value
+    return Authority(host.decode("ascii").lower(), port)
+
+
+def _is_name(name: bytes) -> bool:
+    labels = name.removesuffix(b".").split(b".")
+    return len(name) <= MAX_HOST and all(0 < len(label) <= MAX_LABEL for label in labels)
+
+
+def _is_address(address: bytes) -> bool:
+    try:
+        ipaddress.IPv6Address(address.decode("ascii"))
+    except ValueError:
+        return False
+    return True
+
+
+def parse_target(method: bytes, target: bytes) -> Target | None:
+    """What a request line asks for, in origin, absolute or asterisk form (RFC 9112 3.2); None for none of them.
+
+    The method decides whether the asterisk may stand. The authority form is CONNECT's, and no target here.
+    """
+    if b"#" in target:
+        return None
+    if target[:1] == b"/":
+        return Target(target.decode("ascii"), None)
+    if target == b"*":
+        return Target("*", None) if method == b"OPTIONS" else None
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None or parse_authority(match[1]) is None:
+        return None
+    path = match[2].decode("ascii")
+    if path[:1] != "/":
+        path = "*" if method == b"OPTIONS" and not path else "/" + path
+    return Target(path, match[1])
+
+
+def parse_origin(value: bytes) -> tuple[str, Authority] | None:
+    """Scheme and authority of a serialized origin (RFC 6454 6.2), in lower case, the scheme's own port left out.
+
+    None for anything else, "null" included.
+    """
+    match = _ORIGIN.fullmatch(value)
+    authority = None if match is None else parse_authority(match[2])
+    if match is None or authority is None:
+        return None
+    scheme = match[1].decode("ascii").lower()
+    if authority.port is not None and authority.port == DEFAULT_PORTS.get(scheme):
+        authority = Authority(authority.host, None)
+    return scheme, authority
