@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trunkline.manager.errors import NotConnected
+from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import StateChange
 from trunkline.manager.manager import ConnectionManager
 from trunkline.manager.service import Service
@@ -102,6 +102,91 @@ async def test_a_cancelled_caller_does_not_close_a_line_that_was_up(
         again.cancel()
         await settle()
         assert manager.find(feed) is connection
+
+
+async def test_connect_waits_no_longer_than_it_is_told(
+    manager: ConnectionManager, net: Any, clock: Any, settle: Callable[[], Any]
+) -> None:
+    before = asyncio.all_tasks()
+    net.down = {"host.example"}
+    connecting = asyncio.create_task(manager.connect(feed, timeout=60))
+    await clock.advance(59.9)
+    assert not connecting.done()
+    await clock.advance(0.2)
+    with pytest.raises(WaitTimeout, match=r"still so after 60 s \(timeout\)") as caught:
+        await connecting
+    assert isinstance(caught.value.__cause__, ConnectError)
+    await settle()
+    assert manager.find(feed) is None, "nobody else uses it"
+    assert asyncio.all_tasks() == before
+    assert clock.pending == 0
+
+
+async def test_a_timeout_gives_the_lease_back_and_leaves_a_line_that_others_use(
+    manager: ConnectionManager, net: Any, clock: Any
+) -> None:
+    net.hangs = True
+    async with manager:
+        mine = await manager.connect(feed, wait=False)
+        assert mine.leases == 1
+        connecting = asyncio.create_task(manager.connect(feed, timeout=5))
+        await clock.advance(5)
+        with pytest.raises(WaitTimeout):
+            await connecting
+        assert manager.find(feed) is mine
+        assert (mine.leases, mine.status) == (1, Status.CONNECTING)
+
+
+async def test_a_timeout_leaves_a_line_that_has_been_up(manager: ConnectionManager, net: Any, clock: Any) -> None:
+    async with manager:
+        connection = await manager.connect(feed)
+        connection.release()
+        net.hangs = True
+        net.link.lose(1001, "", "remote")
+        await clock.advance(2)
+        connecting = asyncio.create_task(manager.connect(feed, timeout=5))
+        await clock.advance(5)
+        with pytest.raises(WaitTimeout):
+            await connecting
+        assert manager.find(feed) is connection
+        assert (connection.leases, connection.status) == (0, Status.CONNECTING)
+
+
+async def test_a_timeout_leaves_what_waits_to_be_sent(manager: ConnectionManager, net: Any, clock: Any) -> None:
+    net.hangs = True
+    async with manager:
+        connecting = asyncio.create_task(manager.connect(feed, timeout=5))
+        await clock.advance(0)
+        connection = manager.find(feed)
+        assert connection is not None
+        connection.send_nowait(Note("later"))
+        await clock.advance(5)
+        with pytest.raises(WaitTimeout):
+            await connecting
+        assert manager.find(feed) is connection
+
+
+async def test_a_lease_waits_no_longer_than_it_is_told(manager: ConnectionManager, net: Any, clock: Any) -> None:
+    async def use() -> None:
+        async with manager.lease(feed, timeout=5):
+            raise AssertionError("there is no link")
+
+    net.hangs = True
+    async with manager:
+        using = asyncio.create_task(use())
+        await clock.advance(5)
+        with pytest.raises(WaitTimeout):
+            await using
+        await clock.advance(0)
+        assert manager.find(feed) is None
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+async def test_a_timeout_that_cannot_be(manager: ConnectionManager, timeout: float) -> None:
+    async with manager:
+        with pytest.raises(ValueError, match=r"timeout is .*, wanted 0 or more, or None for no limit"):
+            await manager.connect(feed, timeout=timeout)
+        assert manager.find(feed) is None
 
 
 async def test_get_and_find(manager: ConnectionManager) -> None:

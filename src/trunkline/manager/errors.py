@@ -54,7 +54,7 @@ class NotConnected(TrunklineError):
 
 
 class WaitTimeout(NotConnected, TimeoutError):
-    """The connection did not come up in the time given. Nothing was sent; the connection goes on trying."""
+    """The connection did not come up in the time given. Nothing was sent; it goes on trying if others use it."""
 
     def __init__(
         self, connection_id: str, status: ConnectionStatus, issue: ConnectionIssue | None, timeout: float

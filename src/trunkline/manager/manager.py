@@ -19,6 +19,7 @@ from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.endpoints import Endpoint, Endpoints
+from trunkline.manager.errors import WaitTimeout
 from trunkline.manager.events import Callbacks, Events, EventStream, StateChange
 from trunkline.manager.gate import GatePolicy
 from trunkline.manager.health import ConnectionHealth
@@ -102,30 +103,50 @@ class ConnectionManager:
         await self.close()
 
     async def connect(
-        self, service: Service[Sends, Receives], /, *, wait: bool = True, key: Hashable = None, **parameters: str | int
+        self,
+        service: Service[Sends, Receives],
+        /,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        key: Hashable = None,
+        **parameters: str | int,
     ) -> Connection[Sends, Receives]:
-        """The connection to `service` with these parameters: the one there is, or else a new one.
+        """Return the connection to `service` with these parameters: the one there is, or else a new one.
 
-        Returns when it is up, however many attempts that takes; at once if `wait` is False. Raises NotConnected if it
-        fails for good, TypeError or ValueError for parameters that do not fit the service. If it is cancelled, and
-        the connection was never up, nobody else has leased it and nothing waits to be sent on it, it is closed.
+        Each call that returns has leased it; `Connection.release` gives the lease back, which only matters to a service
+        with an `idle_timeout`. Of a service with a pool, it is a member, picked as the strategy says.
 
-        Each call that returns has leased the connection; `Connection.release` gives the lease back, which only matters
-        to a service with an `idle_timeout`. Of a service with a pool, this is a member, picked as its strategy says,
-        with the `key` that "hash" wants.
+        Args:
+            wait: return when it is up, however many attempts that takes; False: at once.
+            timeout: seconds to wait; None: until it is up or has failed for good.
+            key: what a pool with the strategy "hash" wants.
+
+        Raises:
+            NotConnected: it failed for good. WaitTimeout: it was not up in time.
+            TypeError, ValueError: for parameters that do not fit the service, and for a timeout that cannot be.
+
+        After a timeout or a cancellation the lease is given back, and a connection that was never up is closed, unless
+        somebody else has leased it or something waits to be sent on it. Any other goes on dialling.
         """
-        connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key)
+        connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key, timeout)
         if wait:
-            await self._wait_leased(connection)
+            await self._wait_leased(connection, timeout)
         return connection
 
     @contextlib.asynccontextmanager
     async def lease(
-        self, service: Service[Sends, Receives], /, *, key: Hashable = None, **parameters: str | int
+        self,
+        service: Service[Sends, Receives],
+        /,
+        *,
+        timeout: float | None = None,
+        key: Hashable = None,
+        **parameters: str | int,
     ) -> AsyncIterator[Connection[Sends, Receives]]:
         """`connect`, for as long as the block lasts: `async with manager.lease(chat, room="lobby") as room`."""
-        connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key)
-        await self._wait_leased(connection)
+        connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key, timeout)
+        await self._wait_leased(connection, timeout)
         try:
             yield connection
         finally:
@@ -149,26 +170,23 @@ class ConnectionManager:
         return pool
 
     def _take_lease(
-        self, service: Service[Any, Any], parameters: Mapping[str, str | int], key: Hashable
+        self, service: Service[Any, Any], parameters: Mapping[str, str | int], key: Hashable, timeout: float | None
     ) -> Connection[Any, Any]:
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is {timeout} s, wanted 0 or more, or None for no limit")
         connection = self._enrol(service, parameters, key)
         connection.start()
         connection.lease()
         return connection
 
-    async def _wait_leased(self, connection: Connection[Any, Any]) -> None:
+    async def _wait_leased(self, connection: Connection[Any, Any], timeout: float | None) -> None:
         try:
-            await self._wait_up(connection)
-        except BaseException:
+            await connection.wait_connected(timeout=timeout)
+        except BaseException as error:
+            is_unused = connection.leases == 1 and connection.generation == 0 and not connection.pending
+            if is_unused and isinstance(error, (asyncio.CancelledError, WaitTimeout)):
+                connection.abort()  # there is no link to close, and a timeout waits for nobody
             connection.release()
-            raise
-
-    async def _wait_up(self, connection: Connection[Any, Any]) -> None:
-        try:
-            await connection.wait_connected()
-        except asyncio.CancelledError:
-            if connection.leases == 1 and connection.generation == 0 and not connection.pending:
-                await connection.close()
             raise
 
     def get(self, connection_id: str) -> Connection[Any, Any] | None:
@@ -183,7 +201,7 @@ class ConnectionManager:
         self._check(service)
         if service.pool is not None and (parameters or not service.parameters):
             pool = self._pools.get(service.identify(parameters))
-            return next(iter(pool.members), None) if pool is not None else None
+            return None if pool is None else next(iter(pool.members), None)
         if parameters or not service.parameters:
             return self._connections.get(service.identify(parameters))
         return next(iter(self._by_service[service.name].values()), None)
@@ -333,8 +351,7 @@ class ConnectionManager:
     def _context(self) -> Context:
         if self._lent is None:
             budget, clock = self._budget, self._clock
-            if budget is None:
-                # The shared one goes by the real time.
+            if budget is None:  # the shared one goes by the real time
                 budget = shared_budget() if clock is None else RetryBudget(clock=clock.time)
             loop = asyncio.get_running_loop()
             hears = self._watch_network and clock is None and not getattr(loop, "is_virtual", False)
@@ -356,9 +373,8 @@ class ConnectionManager:
         return self._lent
 
     def _woke(self, slept: float) -> None:
-        extra = log_fields("manager.woke", slept=slept, count=len(self._connections))
-        text = "the machine woke after %.0f s: %d connections are looked after"
-        self._logger.info(text, slept, len(self._connections), extra=extra)
+        count, text = len(self._connections), "the machine woke after %.0f s: %d connections are looked after"
+        self._logger.info(text, slept, count, extra=log_fields("manager.woke", slept=slept, count=count))
         self.network_changed()
 
     def _heard(self) -> None:
