@@ -29,8 +29,9 @@ class Loop:
 class Transport:
     """Writes what the socket takes and keeps the rest, as asyncio's does."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, plain: bool) -> None:
         self.link: Link
+        self.plain = plain
         self.aborted = False
         self.on_asked: Callable[[], object] = lambda: None
         self.on_write: Callable[[], object] = lambda: None
@@ -38,7 +39,7 @@ class Transport:
         self._rest = b""
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
-        assert (high, low) == (0, 0)
+        assert (high, low) == ((0, 0) if self.plain else (2**30, 0))
 
     def get_write_buffer_size(self) -> int:
         return len(self._rest)
@@ -62,25 +63,33 @@ class Transport:
             self._rest = self._rest[self._sock.send(self._rest) :]
 
 
-class Line:
-    """A link, and the socket at the other end of its line."""
+class Bare(Link):
+    """A link that tells nobody."""
 
-    def __init__(self, ours: socket.socket, theirs: socket.socket, *, client: bool = False) -> None:
+    def _on_writable(self) -> None:
+        pass
+
+
+class Line:
+    """A link, and the socket at the other end of its line. plain: it may write to the socket past its transport."""
+
+    def __init__(self, ours: socket.socket, theirs: socket.socket, *, client: bool = False, plain: bool = True) -> None:
         self.loop = Loop()
-        self.transport = Transport(ours)
-        self.link = self.transport.link = Link()
-        self.link._join(Flusher(self.loop))
-        self.link._attach(self.transport, ours.fileno(), (2**30, 0))
+        self.flusher = Flusher(self.loop)
+        self.transport = Transport(ours, plain=plain)
+        self.link = self.transport.link = Bare()
+        self.link._join(self.flusher)
+        self.link._attach(self.transport, ours.fileno() if plain else -1, (2**30, 0))
         self.link._open(Decoder(client), None, write_limit=2**30, control_rate=0)
         self._decoder = Decoder(not client, max_size=None)
-        self._theirs = theirs
+        self.peer = theirs
         self._items: list[object] = []
 
     def read(self) -> None:
         """Reads what the socket holds, so that it takes more."""
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._items += self._decoder.feed(self._theirs.recv(2**20))
+                self._items += self._decoder.feed(self.peer.recv(2**20))
 
     def received(self) -> list[object]:
         """The messages that arrive until no byte waits on our side."""

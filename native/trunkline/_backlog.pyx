@@ -1,8 +1,8 @@
 """What a socket has not taken yet: bytes that wait where they lie, and leave in their order.
 
 Theory of operation. A socket takes what its buffer has room for. The rest stays in the batch, the bytes or the str that
-it came in: nothing is copied, and the owner lives until its last byte has left. Small writes that follow a batch join
-it, so that a slow peer costs the bytes that wait for it and little more.
+it came in: little is copied, and the owner lives until its last byte has left. Small writes that follow a batch join
+it, and memory that a batch has over is given back, so that a slow peer costs the bytes that wait for it and little more.
 """
 
 from collections import deque
@@ -13,6 +13,8 @@ from libc.stdint cimport uint8_t
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
+    bint PyUnicode_CheckExact(object value) noexcept
+    bint PyUnicode_IS_ASCII(object text) noexcept
 
 cdef enum:
     PARTS = 16               # owners that one call sends from
@@ -40,18 +42,28 @@ cdef class Backlog:
     cdef bint put_batch(self, Batch batch, Py_ssize_t gone) except -1:
         """Adds a batch, all but its first `gone` bytes (0 unless it is the first); gives whether it keeps the batch."""
         cdef Py_ssize_t used = batch._used
-        if self._tail is not None and self._tail._used + used <= TAIL_SIZE:
-            self._tail.put_bytes(batch._bytes, used)
+        cdef Batch tail = self._tail
+        if tail is not None and tail._used + used <= TAIL_SIZE:
+            if used > tail._size - tail._used:
+                tail.grow(min(max(tail._used + used, 2 * tail._size), <Py_ssize_t>TAIL_SIZE))
+            tail.put_bytes(batch._bytes, used)
             self.left += used
             return False
         self.put(batch, used, gone)
+        batch.trim()  # it may have been grown by others
         self._tail = batch
         return True
 
     cdef int put(self, object owner, Py_ssize_t n, Py_ssize_t gone) except -1:
         """Adds the n bytes of owner, all but the first `gone` (0 unless it is the first)."""
+        if PyUnicode_CheckExact(owner) and not PyUnicode_IS_ASCII(owner):
+            # It keeps its characters beside its UTF-8, and may take five times the bytes that wait.
+            owner = PyBytes_FromStringAndSize(<const char *>bytes_of(owner, &n) + gone, n - gone)
+            n, gone = PyBytes_GET_SIZE(owner), 0
         self._owners.append(owner)
-        self._tail = None
+        if self._tail is not None:
+            self._tail.trim()  # nothing is added to it any more
+            self._tail = None
         self._gone += gone
         self.left += n - gone
         return 0

@@ -25,6 +25,8 @@ cdef class Batch:
     cdef int put_header(self, unsigned first, Py_ssize_t n) except -1
     cdef Py_ssize_t put_message(self, object message, MaskingKeys keys) except -1  # bytes of payload
     cdef int put_bytes(self, const uint8_t *data, Py_ssize_t n) except -1
+    cdef int grow(self, Py_ssize_t size) except -1
+    cdef int trim(self) noexcept
     cdef int shrink(self, Py_ssize_t size) noexcept
     cdef bytes take_bytes(self)
 

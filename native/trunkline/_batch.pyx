@@ -31,6 +31,7 @@ cdef enum:
     FIN = 0x80
     KEYS_BLOCK = 256    # bytes of a standalone encoder's key pool
     BATCH_START = 4096  # bytes of a new batch
+    SLACK = 1024        # bytes that a batch that waits may have over
 
 cdef unsigned long family = 0  # rises in a child after a fork, so that no key is used in two processes
 
@@ -87,14 +88,15 @@ cdef class Batch:
 
     cdef int reserve(self, Py_ssize_t extra) except -1:
         """Makes room for extra more bytes."""
-        cdef Py_ssize_t size
-        cdef uint8_t *grown
         if extra <= self._size - self._used:
             return 0
         if extra > PY_SSIZE_T_MAX // 4 - self._used:
             raise MemoryError
-        size = max(self._used + extra, 2 * self._size, BATCH_START)
-        grown = <uint8_t *>PyMem_Realloc(self._bytes, size)
+        return self.grow(max(self._used + extra, 2 * self._size, BATCH_START))
+
+    cdef int grow(self, Py_ssize_t size) except -1:
+        """Makes room for so many bytes in all."""
+        cdef uint8_t *grown = <uint8_t *>PyMem_Realloc(self._bytes, size)
         if grown == NULL:
             raise MemoryError
         self._bytes = grown
@@ -149,6 +151,16 @@ cdef class Batch:
             self.reserve(n)
             memcpy(self._bytes + self._used, data, n)
             self._used += n
+        return 0
+
+    cdef int trim(self) noexcept:
+        """Gives back the memory that is not filled, if it is much."""
+        cdef uint8_t *trimmed
+        if self._used and self._size - self._used > max(self._used // 8, <Py_ssize_t>SLACK):
+            trimmed = <uint8_t *>PyMem_Realloc(self._bytes, self._used)
+            if trimmed != NULL:
+                self._bytes = trimmed
+                self._size = self._used
         return 0
 
     cdef int shrink(self, Py_ssize_t size) noexcept:

@@ -52,7 +52,7 @@ cdef class Writer:
     cdef bint _listed                # in the flusher's list
     cdef bint _handed                # the transport holds bytes of ours; under TLS it may
     cdef Backlog _backlog            # what the socket has not taken; None, or the transport holds bytes before it
-    cdef bint _draining              # it is being sent: what is sent meanwhile waits behind it
+    cdef bint _draining              # something is being handed on: what is sent meanwhile waits behind it
     cdef Py_ssize_t _high            # bytes that wait at which `send` waits
     cdef Py_ssize_t _low             # bytes at which it goes on
     cdef bint _full                  # it waits
@@ -73,6 +73,7 @@ cdef class Writer:
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1
     cdef int _keep_rest(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1
     cdef int _hand_piece(self) except -1
+    cdef int _hand_rest(self) except -1
     cdef int _drain(self, bint full) except -1
     cdef int _give_up(self) except -1
     cdef int _make_room(self) except -1

@@ -124,12 +124,14 @@ cdef class Writer:
 
     def _release_socket(self):
         """The transport is about to end its side: nothing goes past it any more, and it gets all that waits."""
-        cdef Backlog backlog = self._backlog
         self._fd = -1
-        self._backlog = None
-        if backlog is not None and self.transport is not None and not self.transport.is_closing():
-            while backlog.left:
-                self.transport.write(backlog.take(backlog.left))
+        if self._backlog is None or self._draining:
+            return  # or whoever hands it on is in the middle of that, and sees that it is to hand on all
+        self._draining = True
+        try:
+            self._hand_rest()
+        finally:
+            self._draining = False
 
     def _drop_socket(self):
         """The transport is about to be aborted: what waits is lost."""
@@ -249,14 +251,16 @@ cdef class Writer:
         if used + n and self.transport is not None:
             self.bytes_sent += <uint64_t>(used + n)
             self.writes += 1
-            if self._fd < 0:
+            if self._fd < 0 and self._draining:
+                return self._keep(batch, 0, n, owner)
+            elif self._fd < 0:
                 self._hand_over(batch, payload, n, owner)
             else:
                 # Never past bytes that the transport still holds, nor on a loop that is closed: uvloop closes sockets
                 # with it. While the loop runs a read or a flush it is not closed. What is asked may run a finalizer,
                 # which may send: looked at before and after.
                 if (not self._handed and (self._corked or self._flusher._running or not self._flusher.loop.is_closed())
-                        and not self._handed and not self._draining):
+                        and not self._handed and not self._draining and self._backlog is None):
                     parts[0].iov_base, parts[0].iov_len = batch._bytes, <size_t>used
                     parts[1].iov_base, parts[1].iov_len = <void *>payload, <size_t>n
                     sent = tl_send_now(self._fd, &parts[0 if used else 1], 2 if used and n else 1)
@@ -267,19 +271,36 @@ cdef class Writer:
     cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         """Writes to the transport, as `_write`."""
         cdef object transport = self.transport
-        self._handed = True
-        if transport.is_closing():
-            return 0  # the line is gone, and `connection_lost` about to say so
+        self._handed = self._draining = True
         try:
+            if transport.is_closing():
+                return 0  # the line is gone, and `connection_lost` about to say so
             if batch._used:
                 transport.write(PyBytes_FromStringAndSize(<const char *>batch._bytes, batch._used))
             if n and type(owner) is bytes:
                 transport.write(owner)
             elif n:
                 transport.write(PyBytes_FromStringAndSize(<const char *>payload, n))
+            if self._backlog is not None:
+                self._hand_rest()
         except BaseException:
             self._give_up()
             raise
+        finally:
+            self._draining = False
+        return 0
+
+    cdef int _hand_rest(self) except -1:
+        """The transport gets all that waits, and what is sent meanwhile behind it."""
+        cdef Backlog backlog = self._backlog
+        try:
+            while (backlog.left and self._backlog is backlog and self.transport is not None
+                    and not self.transport.is_closing()):
+                self.transport.write(backlog.take(backlog.left))
+        except BaseException:
+            self._give_up()
+            raise
+        self._backlog = None
         return 0
 
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
@@ -302,8 +323,8 @@ cdef class Writer:
             backlog.put(owner, n, sent - gone)
         if not kept:
             self._flusher.give_back(batch)
-        if backlog.left > self._high:
-            self._full = True
+        if backlog.left > self._high and self._fd >= 0:
+            self._full = True  # without a socket of our own it is the transport that says so
         if not self._handed and not self._draining:
             self._drain(True)
         return 0
@@ -334,6 +355,8 @@ cdef class Writer:
                     self._backlog = None
                 else:
                     self._hand_piece()
+            if self._backlog is not None and self._fd < 0:
+                self._hand_rest()
         finally:
             self._draining = False
         return 0
