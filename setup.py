@@ -21,7 +21,7 @@ def extension(name: str, kernels: list[str]) -> Extension:
         f"trunkline.{name}",
         [f"native/trunkline/{name}.pyx", *(f"native/c/{kernel}.c" for kernel in kernels)],
         include_dirs=["native/c"],
-        depends=[f"native/c/{kernel}.h" for kernel in [*KERNELS, "histogram"]],
+        depends=[f"native/c/{kernel}.h" for kernel in [*KERNELS, "histogram", "thread"]],
         extra_compile_args=FLAGS,
     )
 

@@ -18,6 +18,9 @@ class Loop:
     def call_soon(self, callback: Callable[[], object]) -> None:
         pass
 
+    def is_running(self) -> bool:
+        return False
+
     def time(self) -> float:
         return 0.0
 

@@ -10,10 +10,23 @@ import asyncio
 import ctypes
 import gc
 import json
+import socket
 import sys
+from collections.abc import Callable
 
 import trunkline
-from benchmarks.instructions.works import EchoBatch, EchoEach, Work, decoding, echoing, encoding, pin_masks, sans_io
+from benchmarks.instructions.works import (
+    EchoBatch,
+    EchoEach,
+    Work,
+    decoding,
+    echoing,
+    echoing_task,
+    encoding,
+    pin_masks,
+    sans_io,
+)
+from trunkline.net.serve import Serving
 
 WARM_UP, TIMES = 3, 4  # the first are not counted: caches fill, tables grow, the interpreter specializes
 
@@ -33,10 +46,31 @@ def count(marks: ctypes.CDLL, work: Work) -> None:
     marks.marks_end(work.name.encode())
 
 
+Open = Callable[[trunkline.WebSocket, socket.socket], Work]
+
+
 async def count_echo(marks: ctypes.CDLL, listener: type[EchoEach], name: str, a_read: int) -> Work:
-    """Opens a real connection, and counts reads that the driver hands to it in the loop's place."""
+    """Counts reads that the driver hands to a listener's connection in the loop's place."""
     opened: list[trunkline.WebSocket] = []
-    async with trunkline.serve(listener=lambda: listener(opened), host="127.0.0.1", port=0) as server:
+    serving = trunkline.serve(listener=lambda: listener(opened), host="127.0.0.1", port=0)
+    return await count_open(marks, serving, opened, lambda ws, peer: echoing(ws, peer, name, 64, a_read))
+
+
+async def count_task(marks: ctypes.CDLL) -> Work:
+    """The same with a handler in a listener's place, which the driver runs as well."""
+    opened: list[trunkline.WebSocket] = []
+
+    async def handler(ws: trunkline.WebSocket) -> None:
+        opened.append(ws)
+        await ws.wait_closed()
+
+    serving = trunkline.serve(handler, "127.0.0.1", 0)
+    return await count_open(marks, serving, opened, lambda ws, peer: echoing_task(ws, peer, 64))
+
+
+async def count_open(marks: ctypes.CDLL, serving: Serving, opened: list[trunkline.WebSocket], make: Open) -> Work:
+    """Opens a real connection and counts the work on it."""
+    async with serving as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(REQUEST)
         await reader.readuntil(b"\r\n\r\n")
@@ -45,7 +79,7 @@ async def count_echo(marks: ctypes.CDLL, listener: type[EchoEach], name: str, a_
         peer = writer.get_extra_info("socket").dup()
         writer.transport.pause_reading()  # the answers are for us
         peer.setblocking(True)
-        work = echoing(opened[0], peer, name, 64, a_read)
+        work = make(opened[0], peer)
         count(marks, work)
         peer.close()
         opened[0].abort()
@@ -65,6 +99,7 @@ async def main(path: str) -> None:
     works.append(await count_echo(marks, EchoEach, "on_message", 100))
     works.append(await count_echo(marks, EchoEach, "on_message", 1))
     works.append(await count_echo(marks, EchoBatch, "on_batch", 100))
+    works.append(await count_task(marks))
     done = [[work.name, work.side, work.messages * TIMES] for work in works]
     print(json.dumps({"kernel": kernel, "works": done}), flush=True)
 

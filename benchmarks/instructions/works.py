@@ -138,3 +138,26 @@ def echoing(ws: trunkline.WebSocket, peer: socket.socket, name: str, size: int, 
 
     single = ", one a read" if a_read == 1 else ""
     return Work(f"echo by {name}{single}, {size:,} bytes", "trunkline", count, run)
+
+
+async def echo(ws: trunkline.WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+def echoing_task(ws: trunkline.WebSocket, peer: socket.socket, size: int) -> Work:
+    """The same for a task, without what the loop and asyncio's Task cost: the coroutine is woken by hand."""
+    count = 100
+    chunk = Encoder(True).messages([binary(size)] * count)
+    answer = bytearray(len(Encoder(False).messages([binary(size)] * count)))
+    task = echo(ws)
+    task.send(None)
+
+    def run() -> None:
+        ws.data_received(chunk)
+        task.send(None)
+        ws._flush()
+        if peer.recv_into(answer, 0, socket.MSG_WAITALL) != len(answer):
+            raise AssertionError("an answer is missing")
+
+    return Work(f"echo by async for, {size:,} bytes", "trunkline", count, run)

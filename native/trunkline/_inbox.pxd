@@ -1,5 +1,7 @@
 # Where messages wait for the application.
 
+from trunkline._writer cimport Flusher
+
 cdef enum:  # what a Receipt gives
     MESSAGE
     NEXT_MESSAGE   # as MESSAGE, but a clean end ends an iteration
@@ -11,6 +13,7 @@ cdef class Inbox:
 
     cdef object _owner          # the link: says how receiving ends, and resumes reading
     cdef object _loop
+    cdef Flusher _flusher       # the loop's: knows its thread; None before the link is open
     cdef list _messages
     cdef Py_ssize_t _taken      # how many of them are taken; their places are None
     cdef Py_ssize_t _size       # bytes of the others as they lie in memory
@@ -39,7 +42,3 @@ cdef class Receipt:
 
     cdef object take(self)
     cdef int _let_go(self) except -1
-
-
-cdef class Done:
-    pass

@@ -14,30 +14,13 @@ from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
+from trunkline._awaitable cimport PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PySendResult, tl_set_send
+from trunkline._writer cimport tl_thread
+
 cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     bint PyUnicode_IS_ASCII(object text) noexcept
     int PyUnicode_KIND(object text) noexcept  # bytes a character
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
-        PYGEN_ERROR
-        PYGEN_NEXT
-    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
-
-cdef extern from *:
-    """
-    /* Cython has no name for this slot. Nothing caches it, and the types are final. */
-    static int tl_set_send(PyObject *type, sendfunc send) {
-        PyTypeObject *slots = (PyTypeObject *)type;
-        if (slots->tp_as_async == NULL) {
-            PyErr_SetString(PyExc_SystemError, "an awaitable type without asynchronous slots");
-            return -1;
-        }
-        slots->tp_as_async->am_send = send;
-        return 0;
-    }
-    """
-    int tl_set_send(object kind, sendfunc send) except -1
 
 cdef enum:
     INBOX_BYTES = 2 * 1024 * 1024  # bytes of messages, as they lie in memory, at which reading pauses
@@ -152,6 +135,8 @@ cdef class Receipt:
         """What is awaited; None if it is not there yet, and _future will say when to look again."""
         cdef Inbox inbox = self._inbox
         cdef object taken
+        if inbox._flusher is not None and inbox._flusher._thread != tl_thread() and not inbox._flusher.runs_here():
+            raise inbox._owner._wrong_thread()
         if self._future is not None:
             self._let_go()
         taken = inbox.take(self._mode)
@@ -188,31 +173,6 @@ cdef class Receipt:
         return 0
 
 
-@cython.final
-cdef class Done:
-    """The awaitable of a send that had no need to wait."""
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise StopIteration
-
-    def send(self, value):
-        """As a coroutine's send."""
-        raise StopIteration
-
-    def throw(self, kind, value=None, traceback=None):
-        """As a coroutine's throw."""
-        raise kind if value is None else value
-
-    def close(self):
-        """As a coroutine's close."""
-
-
 # `await` asks through the slot am_send, which gives a value without raising StopIteration for it.
 
 cdef PySendResult send_receipt(PyObject *receipt, PyObject *value, PyObject **result) except PYGEN_ERROR:
@@ -228,14 +188,5 @@ cdef PySendResult send_receipt(PyObject *receipt, PyObject *value, PyObject **re
     return how
 
 
-cdef PySendResult send_done(PyObject *done, PyObject *value, PyObject **result) except PYGEN_ERROR:
-    Py_INCREF(None)
-    result[0] = <PyObject *>None
-    return PYGEN_RETURN
-
-
 tl_set_send(Receipt, send_receipt)
-tl_set_send(Done, send_done)
-DONE = Done()
 Coroutine.register(Receipt)
-Coroutine.register(Done)

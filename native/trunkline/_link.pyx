@@ -21,10 +21,11 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
+from trunkline._awaitable cimport tl_inherit_anext
 from trunkline._header cimport TL_PING, TL_PONG
 from trunkline._inbox cimport MESSAGE, NEXT_MESSAGE, Batches, Inbox
 from trunkline._outlet cimport Outlet
-from trunkline._writer cimport OPEN, READ_BUFFER
+from trunkline._writer cimport OPEN, READ_BUFFER, tl_thread
 
 
 cdef enum:
@@ -50,6 +51,8 @@ cdef class Link(Outlet):
         self._last_turns = LAST_TURNS
         decoder._shelf = self._flusher._shelf
         self._inbox = inbox
+        if inbox is not None:
+            inbox._flusher = self._flusher
         self._keys = self._flusher._keys if decoder.client else None
         self._write_limit = write_limit
         self._rate = self._allowed = control_rate
@@ -184,6 +187,7 @@ cdef class Link(Outlet):
         """
         cdef Decoder decoder = self._decoder
         self._lent = 0  # a buffer that is filled now holds what came before these bytes
+        self._flusher._thread = tl_thread()
         if decoder is None:
             self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
             return 0
@@ -412,3 +416,10 @@ cdef class Link(Outlet):
         as `async for` on ws.
         """
         return Batches(self._box())
+
+
+def iterated_natively(type kind not None):
+    """A class decorator: `async for` need not look for `__anext__` in a subclass that has none of its own."""
+    if issubclass(kind, Link) and kind.__anext__ is Link.__anext__:
+        tl_inherit_anext(kind, Link)
+    return kind

@@ -32,7 +32,8 @@ cdef class Outlet(Writer):
     cdef int _put_deflated(self, object message, object compress) except -1
     cdef int _put_shared(self, object message, dict payloads) except -1
     cdef int _put_payload(self, unsigned opcode, bytes payload, Py_ssize_t n) except -1
-    cdef object _send_deflated(self, object message, object compress)
+    cdef bint _may_put(self, object message) noexcept
+    cdef bint _may_deflate(self, object message, unsigned compress) except -1
     cdef int _put_control(self, unsigned opcode, bytes payload) except -1
     cdef int _put_frame(self, unsigned first, bytes payload) except -1
     cdef int _put_encoded(self, bytes frame) except -1
@@ -43,3 +44,14 @@ cdef class Outlet(Writer):
     cdef Batch _encode(self, messages, object compress, list large)
     cdef int _check_open(self) except -1
     cdef int _check_limit(self) except -1
+
+
+cdef class Sending:
+    """A message that `send` was given, and that goes when this is awaited."""
+
+    cdef Outlet _outlet
+    cdef object _what        # the message; the coroutine that sends it, if it has to wait
+    cdef unsigned _compress  # index into COMPRESS
+    cdef int _stage          # NEW, WAITS: for _what; OVER
+
+    cdef int begin(self) except -1

@@ -5,15 +5,20 @@ message is not copied there: it is written behind the batch from where it lies. 
 connection is open, and while no more than `write_limit` bytes wait for the peer.
 """
 
+from collections.abc import Coroutine
+
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_WarnEx
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from trunkline._header cimport TL_BINARY, TL_CONTINUATION, TL_HEADER_MAX, TL_PING, TL_PONG, TL_TEXT
+from trunkline._awaitable cimport PYGEN_ERROR, PYGEN_RETURN, PySendResult, tl_set_send
 from trunkline._mask cimport apply_mask
-from trunkline._writer cimport OPEN, Writer
-
-from trunkline._inbox import DONE as _DONE
+from trunkline._writer cimport OPEN, Writer, tl_thread
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(object value) noexcept
@@ -21,6 +26,7 @@ cdef extern from "Python.h":
     const void *PyUnicode_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
+    PySendResult PyIter_Send(PyObject *iterator, PyObject *value, PyObject **result) except PYGEN_ERROR
 
 cdef enum:
     FIN = 0x80
@@ -31,7 +37,15 @@ cdef enum:
     UNCOPIED = 32 * 1024       # bytes (of text: characters): so large an unmasked message is not copied
 
 
-cdef object DONE = _DONE
+cdef enum:  # stages of a Sending
+    NEW
+    WAITS
+    OVER
+
+cdef enum:
+    UNCOMPRESSED = 2
+
+cdef tuple COMPRESS = (None, True, False)
 
 
 cdef const uint8_t *large_payload(object message, Py_ssize_t *n, unsigned *opcode) except? NULL:
@@ -115,7 +129,10 @@ cdef class Outlet(Writer):
         compress: on a connection with compression, False to send it as it is, True to compress it however short it is;
         None leaves it to the threshold. It is compressed here and now, also if it is large, and does not wait for a
         large one that `send` has under way.
+        Raises WrongThread, and does nothing, outside of the event loop's thread.
         """
+        if not self._corked or self._flusher._thread != tl_thread():
+            self._check_here()
         if self._deflater is None:
             self._put(message)
         else:
@@ -125,7 +142,9 @@ cdef class Outlet(Writer):
         """Sends several messages, joined into one write. As `send_nowait`; if it raises, none of them was sent."""
         # Encoded apart: what the iterable or a buffer runs on the way may send here too, and may flush.
         cdef list large = []
-        cdef Batch batch = self._encode(messages, compress, large)
+        cdef Batch batch
+        self._check_here()
+        batch = self._encode(messages, compress, large)
         if large:
             self.flush()
             self._overdue = not self._corked
@@ -181,25 +200,33 @@ cdef class Outlet(Writer):
         """Sends a message: `await ws.send("text")`.
 
         str goes as text, bytes-like as binary; an iterable or asynchronous iterable of one of them as a fragmented
-        message. While more than 64 KiB wait for the peer it waits first; otherwise the message joins this turn's batch
-        at once and the await takes no turn. Raises ConnectionClosed if the connection is not open or closes meanwhile;
-        LocalProtocolError and TypeError as `send_nowait`.
+        message. The call does nothing, the await does it all, as with a coroutine: it may be called in any thread, and
+        awaited in the event loop's; a send that is never awaited warns (RuntimeWarning).
+        While more than 64 KiB wait for the peer it waits first; otherwise the message joins this turn's batch at once
+        and the await takes no turn. Raises ConnectionClosed if the connection is not open or closes meanwhile;
+        WrongThread if another loop awaits it; LocalProtocolError and TypeError as `send_nowait`.
         A cancelled send has sent nothing (a fragmented one: ends the connection with 1011, since a message cannot be
         left open).
         """
-        if self._full or self._overdue or self._unfinished or not (PyBytes_CheckExact(message) or PyUnicode_CheckExact(message)):
-            return self._send_slowly(message, compress)
-        if self._deflater is not None:
-            return self._send_deflated(message, compress)
-        self._put(message)
-        return DONE
+        cdef Sending sending = Sending.__new__(Sending)
+        sending._outlet = self
+        sending._what = message
+        sending._compress = 0 if compress is None else 1 if compress else 2
+        return sending
 
-    cdef object _send_deflated(self, object message, object compress):
-        cdef Py_ssize_t n = len(message)  # of text: characters
-        if self._queueing or (compress is not False and 0 <= self._deflater.large <= n):
-            return self._send_slowly(message, compress)
-        self._put_deflated(message, compress)
-        return DONE
+    cdef bint _may_put(self, object message) noexcept:
+        """Whether a message may be sent as it is, and at once."""
+        return (self._deflater is None and not self._full and not self._overdue and not self._unfinished
+                and (PyBytes_CheckExact(message) or PyUnicode_CheckExact(message)))
+
+    cdef bint _may_deflate(self, object message, unsigned compress) except -1:
+        """Whether a message may be compressed and sent at once."""
+        if self._deflater is None or self._full or self._overdue or self._unfinished or self._queueing:
+            return False
+        if not PyBytes_CheckExact(message) and not PyUnicode_CheckExact(message):
+            return False
+        # Of text: characters.
+        return compress == UNCOMPRESSED or not 0 <= self._deflater.large <= len(message)
 
     cdef int _put_deflated(self, object message, object compress) except -1:
         """Sends a message on a connection with compression."""
@@ -392,3 +419,82 @@ cdef class Outlet(Writer):
             self._put_pong(payload)
         self._on_writable()
         return 0
+
+
+@cython.final
+@cython.freelist(32)
+cdef class Sending:
+    """The awaitable of a send. It has a coroutine's methods, so that asyncio.create_task() and wait_for() take it."""
+
+    def __dealloc__(self):
+        if self._stage == NEW:
+            PyErr_WarnEx(RuntimeWarning, b"a send was never awaited: nothing was sent", 1)
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value):
+        """As a coroutine's send."""
+        if self._stage != WAITS:
+            self.begin()
+            if self._stage != WAITS:
+                raise StopIteration
+        return self._what.send(value)
+
+    cdef int begin(self) except -1:
+        """Sends the message, or makes the coroutine that does so when it may."""
+        cdef Outlet outlet = self._outlet
+        cdef object message = self._what
+        if self._stage != NEW:
+            raise RuntimeError("a send cannot be awaited twice")
+        self._stage = OVER
+        if outlet._flusher._thread != tl_thread():
+            outlet._check_thread()
+        if outlet._may_put(message):
+            outlet._put(message)
+        elif outlet._may_deflate(message, self._compress):
+            outlet._put_deflated(message, COMPRESS[self._compress])
+        else:
+            self._what = outlet._send_slowly(message, COMPRESS[self._compress])
+            self._stage = WAITS
+        return 0
+
+    def throw(self, kind, value=None, traceback=None):
+        """As a coroutine's throw: before it has begun, nothing is sent."""
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        elif not isinstance(value, BaseException):
+            value = kind(value)
+        if self._stage == WAITS:
+            return self._what.throw(value)
+        self._stage = OVER
+        raise value
+
+    def close(self):
+        """As a coroutine's close."""
+        if self._stage == WAITS:
+            self._what.close()
+        self._stage = OVER
+
+
+# `await` asks through the slot am_send, which ends without raising StopIteration.
+
+cdef PySendResult send_sending(PyObject *sending, PyObject *value, PyObject **result) except PYGEN_ERROR:
+    result[0] = NULL  # what the slot gives if this raises
+    if (<Sending>sending)._stage != WAITS:
+        (<Sending>sending).begin()
+        if (<Sending>sending)._stage != WAITS:
+            Py_INCREF(None)
+            result[0] = <PyObject *>None
+            return PYGEN_RETURN
+    return PyIter_Send(<PyObject *>(<Sending>sending)._what, value, result)
+
+
+tl_set_send(Sending, send_sending)
+Coroutine.register(Sending)

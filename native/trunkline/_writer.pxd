@@ -6,6 +6,9 @@ from trunkline._backlog cimport Backlog
 from trunkline._batch cimport Batch, MaskingKeys
 from trunkline._shelf cimport Shelf
 
+cdef extern from "thread.h":
+    size_t tl_thread() noexcept
+
 cdef enum:
     READ_BUFFER = 262144  # bytes of a loop's read buffer
 
@@ -17,6 +20,7 @@ cdef class Flusher:
     """What all connections of one event loop share. Used by that loop's thread alone."""
 
     cdef readonly object loop
+    cdef size_t _thread           # the one that ran the loop when we last knew, as tl_thread tells it
     cdef MaskingKeys _keys        # for the connections that are clients
     cdef list _dirty              # connections with output, flushed together at the end of the turn
     cdef bint _scheduled          # flush() is due in this turn
@@ -32,6 +36,7 @@ cdef class Flusher:
     cdef Batch borrow(self, Py_ssize_t size)
     cdef int give_back(self, Batch batch) except -1
     cdef int add(self, Writer writer) except -1
+    cpdef bint runs_here(self) except -1
 
 
 cdef class Writer:
@@ -63,6 +68,7 @@ cdef class Writer:
     cdef readonly uint64_t writes              # calls that handed bytes on
 
     # Verbs
+    cdef int _check_here(self) except -1
     cdef int _lend(self, Py_ssize_t size) except -1
     cdef int _mark(self) except -1
     cdef int _list(self) except -1

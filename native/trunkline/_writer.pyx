@@ -15,6 +15,8 @@ are told of it. Both loops call `connection_lost` before they close it, except t
 loop itself; so a closed loop is looked for first.
 """
 
+from asyncio import _get_running_loop
+
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -39,6 +41,7 @@ cdef class Flusher:
     def __cinit__(self, loop):
         cdef bytearray buffer = bytearray(READ_BUFFER)
         self.loop = loop
+        self._thread = tl_thread()
         self._keys = MaskingKeys(KEYS_BLOCK)
         self._dirty = []
         self._spare = []
@@ -78,10 +81,22 @@ cdef class Flusher:
             self._scheduled = True
         return 0
 
+    cpdef bint runs_here(self) except -1:
+        """Whether the loop runs in this thread; or no loop does, and it ran here last.
+
+        What a thread may still do between two runs of its loop, it may not while another thread runs it.
+        """
+        cdef object running = _get_running_loop()
+        if running is self.loop:
+            self._thread = tl_thread()
+            return True
+        return running is None and self._thread == tl_thread() and not self.loop.is_running()
+
     def flush(self):
         """Writes what every writer has to send."""
         cdef list dirty = self._dirty
         cdef Writer writer
+        self._thread = tl_thread()
         self._dirty = []
         self._scheduled = False
         self._running = True
@@ -121,6 +136,11 @@ cdef class Writer:
         self._fd = fd if TL_SENDS_NOW else -1
         self._high, self._low = marks
         transport.set_write_buffer_limits(*(marks if self._fd < 0 else (0, 0)))
+
+    def _check_thread(self):
+        """Raises WrongThread unless this is the event loop's thread."""
+        if not self._flusher.runs_here():
+            raise self._wrong_thread()
 
     def _release_socket(self):
         """The transport is about to end its side: nothing goes past it any more, and it gets all that waits."""
@@ -162,6 +182,7 @@ cdef class Writer:
 
     # What the connection decides, in methods of its own:
     # _on_broken(error): our own code raised; _on_writable(): the transport has room again
+    # _wrong_thread(): the exception for a call from outside of the loop's thread
 
     def pause_writing(self):
         """The transport holds bytes of ours; under TLS: more than its high-water mark."""
@@ -188,6 +209,17 @@ cdef class Writer:
         return 0
 
     # What the outlet asks
+
+    cdef int _check_here(self) except -1:
+        """Raises WrongThread unless this is the event loop's thread, before anything is touched.
+
+        While a read is processed, or a flush is due, the loop's thread is the one that we know. At other times the
+        loop may have moved to another thread since, and is asked.
+        """
+        if (self._corked or self._flusher._scheduled) and self._flusher._thread == tl_thread():
+            return 0
+        self._check_thread()
+        return 0
 
     cdef int _lend(self, Py_ssize_t size) except -1:
         """Sees to it that there is a batch, for about so many bytes, and that all that waits to leave is in it."""

@@ -94,6 +94,7 @@ from trunkline.protocol.errors import (
     RemoteProtocolError,
     SlowConsumer,
     TrunklineError,
+    WrongThread,
 )
 
 __version__ = "0.1.0"
@@ -159,6 +160,7 @@ __all__ = [
     "TrunklineError",
     "WaitTimeout",
     "WebSocket",
+    "WrongThread",
     "broadcast",
     "categorize",
     "connect",

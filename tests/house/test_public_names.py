@@ -19,7 +19,7 @@ NAMES = {
         OutboxFull OutboxPolicy PeerLimitExceeded Pool PoolPolicy ProxyError RawCodec RemoteProtocolError ReplyTimeout
         Request Response RetryBudget RetryPolicy Rule SendInterrupted Server Service Session Settings
         SlowConsumer StateChange Stats TrunklineError
-        WaitTimeout WebSocket broadcast categorize connect serve
+        WaitTimeout WebSocket WrongThread broadcast categorize connect serve
     """,
     # wsproto's surface, so that a change of import is all it takes.
     trunkline.protocol: """

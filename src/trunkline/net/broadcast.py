@@ -11,7 +11,7 @@ from trunkline._batch import Encoder
 from trunkline._fanout import fan_out
 from trunkline.net.large import READS_TOO_SLOWLY
 from trunkline.net.loops import shared_by
-from trunkline.protocol.errors import LocalProtocolError
+from trunkline.protocol.errors import LocalProtocolError, WrongThread
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -42,6 +42,8 @@ class Broadcast:
         return self._finish().__await__()
 
     async def _finish(self) -> Broadcast:
+        for ws in self._behind:
+            ws._check_thread()
         behind, self._behind, self.waiting = self._behind, [], 0
         if behind:
             # A task each, so that one that never reads holds up no other.
@@ -62,11 +64,14 @@ def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slo
     it; a connection that has more than `write_limit` of such broadcasts waiting is slow too.
     Raises TypeError for a message that is neither str nor bytes-like and for what is no WebSocket, LocalProtocolError
     for text with lone surrogates, ValueError for another word in slow and for a connection of another event loop;
-    nothing is sent then. RuntimeError if no event loop runs.
+    nothing is sent then. WrongThread, a RuntimeError, if no event loop runs here.
     """
     if slow not in ("close", "drop", "wait"):
         raise ValueError(f'slow is {slow!r}, must be "close", "drop" or "wait"')
-    flusher = shared_by(asyncio.get_running_loop()).flusher
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        raise WrongThread("broadcast")
+    flusher = shared_by(loop).flusher
     try:
         frame = Encoder(False).messages([message])
     except UnicodeEncodeError as error:

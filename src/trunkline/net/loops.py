@@ -9,8 +9,28 @@ from typing import Final, NamedTuple
 
 from trunkline._writer import Flusher
 from trunkline.net.timers import Timers
+from trunkline.protocol.errors import WrongThread
 
-__all__ = ["Shared", "send_at_once", "shared_by"]
+__all__ = ["Home", "Shared", "send_at_once", "shared_by"]
+
+
+class Home:
+    """The event loop that something belongs to, which no other may use."""
+
+    __slots__ = ("_thread", "loop")
+
+    def __init__(self) -> None:
+        """It is the loop that runs now; RuntimeError if none does."""
+        self.loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def check(self, owner: object) -> None:
+        """Raise WrongThread for the owner unless the loop runs here; or no loop does, and it ran here last."""
+        running = asyncio._get_running_loop()
+        if running is self.loop:
+            self._thread = threading.get_ident()
+        elif running is not None or self._thread != threading.get_ident() or self.loop.is_running():
+            raise WrongThread(repr(owner))
 
 
 class Shared(NamedTuple):

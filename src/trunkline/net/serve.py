@@ -15,6 +15,7 @@ from trunkline.net.accepting import Listening, steady
 from trunkline.net.handling import Handler, run_handler
 from trunkline.net.health import ServerHealth, Tally
 from trunkline.net.http import HeadersLike
+from trunkline.net.loops import Home
 from trunkline.net.opening import ServerOpening
 from trunkline.net.register import Connections
 from trunkline.net.settings import Limits, Settings, make_settings
@@ -52,7 +53,8 @@ class Server:
         self._acceptance = acceptance
         self.settings = settings
         self._max_connections, self._max_pending = bounds
-        self._loop = asyncio.get_running_loop()
+        self._home = Home()
+        self._loop = self._home.loop
         self._pending: dict[WebSocket, float] = {}  # handshakes under way, the oldest first, and when they end at last
         self._pending_timer: asyncio.TimerHandle | None = None
         self._class = websocket_class(self._loop)
@@ -116,6 +118,7 @@ class Server:
 
     async def serve_forever(self) -> None:
         """Waits until the server is closed. If it is cancelled, the server is closed first."""
+        self._home.check(self)
         if self._serving is None:
             self._serving = self._loop.create_future()
         try:
@@ -129,7 +132,9 @@ class Server:
 
         Done when all connections and handlers have ended: handlers that have not, a close_timeout after the last
         connection, are cancelled. A second call waits for the first. Handshakes under way are dropped.
+        Raises WrongThread, and does nothing, outside of the event loop's thread.
         """
+        self._home.check(self)
         check_close(code, reason)
         if self._closing is None:
             if self._listening is not None:
@@ -139,6 +144,7 @@ class Server:
 
     async def wait_closed(self) -> None:
         """Waits until `close` is called and done."""
+        self._home.check(self)
         if self._serving is None:
             self._serving = self._loop.create_future()
         await asyncio.shield(self._serving)

@@ -19,6 +19,7 @@ from trunkline.protocol.errors import (
     ConnectionClosedOK,
     LocalProtocolError,
     SlowConsumer,
+    WrongThread,
 )
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Standing(Link):
         Lets the loop run if 64 KiB have been sent since it last did. Raises ConnectionClosed if the connection is not
         open, or closes meanwhile.
         """
+        self._check_thread()
         if self._is_overdue:
             await asyncio.sleep(0)
         while self._writing_paused and self._state is ConnectionState.OPEN:
@@ -144,6 +146,9 @@ class Standing(Link):
                 "a fragmented message is being sent: another must wait for its end (RFC 6455 5.4)"
             )
         return LocalProtocolError(f"cannot send in state {self._state.name}: the opening handshake is not done")
+
+    def _wrong_thread(self) -> Exception:
+        return WrongThread(repr(self))
 
     def _slow_consumer(self, pending: int) -> Exception:
         return SlowConsumer(pending, self._settings.write_limit)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from wsproto.connection import ConnectionState
 
+from trunkline._link import iterated_natively
 from trunkline.net.fragments import is_parts, send_fragments
 from trunkline.net.http import Response
 from trunkline.net.large import Turns, send_large
@@ -40,7 +41,9 @@ _SENT: Final = (
 class WebSocket(Wire):
     """A WebSocket connection, made by `trunkline.connect` and `trunkline.serve`.
 
-    It belongs to its event loop and is not thread-safe. Besides the methods here it has those of the compiled core,
+    It belongs to its event loop. In another thread `send`, `recv` and what else is awaited may be called, and awaited
+    by `asyncio.run_coroutine_threadsafe`; properties and `stats` may be read; all other methods raise WrongThread, a
+    RuntimeError, and do nothing. Besides the methods here it has those of the compiled core,
     `recv`, iteration, `batches`, `send`, `send_nowait` and `send_many`, and those of its life: `state`, `wait_closed`,
     `wait_writable`, `abort` and `fail`.
 
@@ -146,6 +149,7 @@ class WebSocket(Wire):
 
     def ping_nowait(self, payload: bytes | None = None) -> asyncio.Future[float]:
         """Sends a ping; the future gets the round trip in seconds, or the ConnectionClosed. Raises as `ping`."""
+        self._check_thread()
         if self._state is not ConnectionState.OPEN or self._keepalive is None:
             raise self._refusal()
         if payload is not None and not isinstance(payload, bytes):
@@ -167,12 +171,14 @@ class WebSocket(Wire):
         await self.wait_closed()
 
 
+@iterated_natively
 class BufferedWebSocket(WebSocket, asyncio.BufferedProtocol):
     """For loops that read into a buffer of ours."""
 
     __slots__ = ()
 
 
+@iterated_natively
 class StreamedWebSocket(WebSocket, asyncio.Protocol):
     """For loops that hand us `bytes`."""
 

@@ -122,6 +122,7 @@ class Wire(Standing, asyncio.BaseProtocol):
 
     def start_closing(self, code: int = 1000, reason: str = "") -> None:
         """As `close`, without waiting: for callbacks."""
+        self._check_thread()
         check_close(code, reason)
         if self._state is ConnectionState.CONNECTING:
             self.abort()
@@ -134,6 +135,7 @@ class Wire(Standing, asyncio.BaseProtocol):
 
     async def wait_closed(self) -> None:
         """Waits until the transport is gone."""
+        self._check_thread()
         if self.transport is None and self._state is ConnectionState.CLOSED:
             return
         if self._closed_waiter is None:
@@ -142,6 +144,7 @@ class Wire(Standing, asyncio.BaseProtocol):
 
     def abort(self) -> None:
         """Drops the transport at once: no closing handshake, what waits to be sent is lost."""
+        self._check_thread()
         if self.transport is not None:
             self._drop_socket()
             self.transport.abort()
@@ -159,6 +162,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         `error`: makes the exception that whoever uses the connection gets; by default ConnectionClosed with this code
         and reason. `told`: the reason in the close frame, if it is another.
         """
+        self._check_thread()
         if self._state not in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
             return
         if self._state is ConnectionState.OPEN:
@@ -184,6 +188,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         """Sends what is written, then nothing more; what the peer still sends is thrown away until it closes, or
         close_timeout.
         """
+        self._check_thread()
         self._abort_later()
         self._release_socket()
         if self.transport is not None and self.transport.can_write_eof():
@@ -300,6 +305,7 @@ class Wire(Standing, asyncio.BaseProtocol):
 
     def send_ping(self, payload: bytes) -> None:
         """Sends a ping frame, unless we have closed already; `ping` also waits for the pong."""
+        self._check_thread()
         if self._state is ConnectionState.OPEN:
             self._send_control(OPCODE_PING, payload)
 

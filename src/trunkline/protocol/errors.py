@@ -16,6 +16,7 @@ data is on attributes.
      ├ InvalidURI                 no WebSocket URL: a ValueError too
      ├ LocalProtocolError         we were asked to break RFC 6455: wsproto's error too
      ├ SlowConsumer               more waits to be sent than may: .pending .limit
+     ├ WrongThread                used outside of its event loop: a RuntimeError too
      └ DecodeError                a payload does not fit its type: a ValueError too, .payload
 """
 
@@ -60,6 +61,7 @@ __all__ = [
     "RemoteProtocolError",
     "SlowConsumer",
     "TrunklineError",
+    "WrongThread",
     "connection_closed",
     "describe_os_error",
     "printable",
@@ -350,6 +352,22 @@ class SlowConsumer(TrunklineError):
 
     def __str__(self) -> str:
         return f"{self.pending} bytes wait to be sent, limit {self.limit} (write_limit)"
+
+
+class WrongThread(TrunklineError, RuntimeError):
+    """Something that belongs to an event loop was used in another thread, or in another loop; nothing was done."""
+
+    _verdict = Verdict(ErrorCategory.PROTOCOL_ERROR, False)
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} was used outside of its event loop's thread: "
+            "use asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe there"
+        )
 
 
 class DecodeError(TrunklineError, ValueError):

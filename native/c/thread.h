@@ -1,0 +1,32 @@
+/* thread: which thread runs. Knows the CPU, not Python. */
+#ifndef TL_THREAD_H
+#define TL_THREAD_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <pthread.h>
+#endif
+
+/* A number that no other thread has while this one lives, and never 0. On x86-64 and AArch64 it is the thread pointer, which one
+ * instruction reads. */
+static inline uintptr_t tl_thread(void)
+{
+#if defined(_WIN32)
+    return (uintptr_t)GetCurrentThreadId();
+#elif defined(__x86_64__) && defined(__linux__)
+    uintptr_t self;
+    __asm__("movq %%fs:0, %0" : "=r"(self)); /* System V ABI: the first word of the thread's block is its own address */
+    return self;
+#elif defined(__aarch64__) && defined(__linux__)
+    uintptr_t self;
+    __asm__("mrs %0, tpidr_el0" : "=r"(self));
+    return self;
+#else
+    return (uintptr_t)pthread_self();
+#endif
+}
+
+#endif
