@@ -40,6 +40,7 @@ class Connection(Generic[Sends, Receives]):
 
     id: the service's name and the parameters. service: what it is a connection to. parameters: as given to `connect`.
     metadata: the program's own notes; it starts as a copy of the parameters.
+    It belongs to its manager's event loop: what acts raises WrongThread anywhere else.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Connection(Generic[Sends, Receives]):
         self.metadata: dict[str, Any] = dict(parameters)
         self._meter = Meter(context.clock)
         self._clock = context.clock
+        self._home = context.home
         self._exchange: Exchange[Sends, Receives] = Exchange(
             self.id,
             service,
@@ -181,6 +183,7 @@ class Connection(Generic[Sends, Receives]):
         OutboxFull, MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows; ValueError for
         `confirm` if the outbox's policy never confirms. Cancelled while it waits in the outbox, it is not sent.
         """
+        self._home.check(self)
         sender = self._exchange.sender
         if confirm and sender.outbox.policy.confirm is None:
             raise ValueError(f"service {self.service.name} has OutboxPolicy(confirm=None), so nothing is confirmed")
@@ -196,6 +199,7 @@ class Connection(Generic[Sends, Receives]):
 
         Raises OutboxFull if it may not wait there, NotConnected if the line has ended, and what the codec raises.
         """
+        self._home.check(self)
         delivery = self._exchange.sender.make(message)
         self._exchange.sender.submit(delivery)
         return delivery
@@ -208,6 +212,7 @@ class Connection(Generic[Sends, Receives]):
         on the next link. Raises ReplyTimeout after `timeout` seconds, and what `send` raises; ValueError if a request
         with this id waits already; TypeError if the service has no `correlate`.
         """
+        self._home.check(self)
         return await self._exchange.request(message, timeout, is_idempotent=idempotent)
 
     def __aiter__(self) -> AsyncIterator[Receives]:
@@ -218,6 +223,7 @@ class Connection(Generic[Sends, Receives]):
 
         What was received is given out first, whatever has happened to the line since. Cancellation loses nothing.
         """
+        self._home.check(self)
         inbox = self._exchange.reception.inbox
         while not inbox:
             if self.status is ConnectionStatus.CLOSED:
@@ -232,6 +238,7 @@ class Connection(Generic[Sends, Receives]):
 
         Raises NotConnected if there will be none, WaitTimeout after `timeout` seconds.
         """
+        self._home.check(self)
         await self._line.wait_link(timeout)
 
     def release(self) -> None:
@@ -239,6 +246,7 @@ class Connection(Generic[Sends, Receives]):
 
         Raises RuntimeError if there is none to give back.
         """
+        self._home.check(self)
         self._leases.release()
 
     async def drain(self, timeout: float | None = None) -> bool:
@@ -246,6 +254,7 @@ class Connection(Generic[Sends, Receives]):
 
         From now on `send` raises NotConnected: the next step is `close`.
         """
+        self._home.check(self)
         return await self._exchange.sender.drain(None if timeout is None else self._clock.time() + timeout)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -254,6 +263,7 @@ class Connection(Generic[Sends, Receives]):
         What the link takes at once is written first; what then still waits is not sent, and reported. What was
         received before stays to be taken. Cancelled, it drops the link without waiting for the peer.
         """
+        self._home.check(self)
         self._leases.cancel()
         try:
             self._exchange.sender.hurry()
@@ -266,6 +276,7 @@ class Connection(Generic[Sends, Receives]):
         A failed connection starts over. What the server has asked for (Retry-After) is waited out, and while the
         service is paused nothing is dialled. Raises NotConnected if the connection is closing or closed.
         """
+        self._home.check(self)
         if self.status in (ConnectionStatus.CLOSING, ConnectionStatus.CLOSED):
             raise self.refusal()
         if self.status is ConnectionStatus.FAILED:
@@ -274,6 +285,7 @@ class Connection(Generic[Sends, Receives]):
 
     def forget_peer_limit(self) -> None:
         """Send messages of any size again: the peer may take more by now."""
+        self._home.check(self)
         self._exchange.limit.forget()
 
     # What others of the manager use

@@ -13,6 +13,7 @@ from trunkline.manager.clock import Clock
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.endpoints import Endpoints
 from trunkline.manager.events import StateChange
+from trunkline.net.loops import Home
 from trunkline.net.websocket import WebSocket
 
 __all__ = ["Context", "Dial"]
@@ -38,4 +39,5 @@ class Context:
     publish: Callable[[StateChange], None]
     undelivered: Callable[[Delivery[Any]], None]  # told of every message that was not delivered
     logger: logging.Logger
+    home: Home
     paused: set[str] = field(default_factory=set)  # names of services whose connections do not dial

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from trunkline.manager.clock import Clock, Timer
 
-__all__ = ["Deadline"]
+__all__ = ["Deadline", "wait_all"]
 
 
 class Deadline:
@@ -47,3 +48,10 @@ class Deadline:
         assert self._task is not None
         self._is_past = True
         self._task.cancel()
+
+
+async def wait_all(calls: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Await all of them, whatever one raises; then raise the first of that."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

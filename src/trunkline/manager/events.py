@@ -14,6 +14,7 @@ from trunkline.manager.redacting import show
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
+from trunkline.net.loops import Home
 
 __all__ = ["PAUSED", "Callbacks", "EventStream", "Events", "StateChange"]
 
@@ -76,10 +77,12 @@ class EventStream:
     A reader that falls more than `limit` behind loses the oldest; `dropped` counts them.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, home: Home | None = None) -> None:
+        """`home`: the loop that it may be awaited in."""
         if limit < 1:
             raise ValueError(f"limit is {limit}, wanted at least 1")
         self.limit = limit
+        self._home = home or Home()
         self.dropped = 0
         self._changes: deque[StateChange] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -90,6 +93,7 @@ class EventStream:
 
     async def __anext__(self) -> StateChange:
         """The next change. Cancellation loses nothing. One task at a time may wait."""
+        self._home.check(self)
         while not self._changes:
             if self._ended:
                 raise StopAsyncIteration
@@ -156,9 +160,9 @@ class Events:
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._ended = False
 
-    def stream(self, limit: int) -> EventStream:
+    def stream(self, limit: int, home: Home | None = None) -> EventStream:
         """Every change from now on, for one reader; ValueError for a limit below 1."""
-        stream = EventStream(limit)
+        stream = EventStream(limit, home)
         if self._ended:
             stream._end()
         self._streams.add(stream)

@@ -8,7 +8,7 @@ import functools
 import logging
 import random
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -17,6 +17,7 @@ from trunkline.manager.budget import RetryBudget, shared_budget
 from trunkline.manager.clock import Clock
 from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
+from trunkline.manager.deadline import wait_all
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.endpoints import Endpoint, Endpoints
 from trunkline.manager.errors import WaitTimeout
@@ -32,6 +33,7 @@ from trunkline.manager.totals import ServiceHealth, Totals
 from trunkline.manager.wake import SleepWatch, time_asleep
 from trunkline.net.connect import connect
 from trunkline.net.logs import log_fields
+from trunkline.net.loops import Home
 
 __all__ = ["ConnectionManager"]
 
@@ -81,11 +83,11 @@ class ConnectionManager:
         self._events.subscribe(StateLog(self._logger))
         self._totals = Totals(self._services)
         self._events.subscribe(self._totals.note)
-        self._asleep = asleep
-        self._watch_network = watch_network
+        self._watch_network, self._asleep = watch_network, asleep
         self._budget = budget
         self._policies = gate or GatePolicy(), breaker or BreakerPolicy()
         self._lent: Context | None = None
+        self._home = Home()
         self._connections: dict[str, Connection[Any, Any]] = {}
         self._by_service: dict[str, dict[str, Connection[Any, Any]]] = {name: {} for name in self._services}
         self._undelivered: Callbacks[Delivery[Any]] = Callbacks(self._logger)
@@ -166,7 +168,7 @@ class ConnectionManager:
             if service.pool is None:
                 raise ValueError(f"service {service.name} has no pool")
             make = functools.partial(self._make, service, parameters)
-            pool = self._pools[pool_id] = Pool(pool_id, service.pool, self._context().clock, make)
+            pool = self._pools[pool_id] = Pool(pool_id, service.pool, make, self._context())
         return pool
 
     def _take_lease(
@@ -216,7 +218,7 @@ class ConnectionManager:
 
     def events(self, limit: int = 1024) -> EventStream:
         """Every state change from now on. A reader over `limit` behind loses the oldest, and `dropped` counts them."""
-        return self._events.stream(limit)
+        return self._events.stream(limit, self._home)
 
     def subscribe(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
         """Call `callback` with every state change, as it happens; it must not block. Returns what ends that."""
@@ -260,6 +262,7 @@ class ConnectionManager:
         of life; those that give none within 5 s are replaced. When the machine was suspended this happens by itself,
         on Linux also when the network changes (`watch_network`); elsewhere call it from your platform's notifier.
         """
+        self._home.check(self)
         if self._lent is not None:
             self._lent.endpoints.hurry()
         for connection in tuple(self._connections.values()):
@@ -298,14 +301,15 @@ class ConnectionManager:
         take nothing new meanwhile. Gives what was not delivered from then on, `unsent` or of `unknown` outcome.
         Cancelled, it drops the links without waiting for their peers.
         """
+        self._home.check(self)
         self._closed = True
         left: list[Delivery[Any]] = []
         unsubscribe = self._undelivered.subscribe(left.append)
         connections = tuple(self._connections.values())
         try:
             if drain > 0:
-                await _all(connection.drain(drain) for connection in connections)
-            await _all(connection.close() for connection in connections)
+                await wait_all(connection.drain(drain) for connection in connections)
+            await wait_all(connection.close() for connection in connections)
         finally:
             for connection in connections:  # nothing, unless that was cut short
                 connection.abort()
@@ -345,6 +349,7 @@ class ConnectionManager:
         return connection
 
     def _check(self, service: Service[Any, Any]) -> None:
+        self._home.check(self)
         if self._services.get(service.name) is not service:
             raise ValueError(f"the manager was not given the service {service.name!r}")
 
@@ -353,7 +358,7 @@ class ConnectionManager:
             budget, clock = self._budget, self._clock
             if budget is None:  # the shared one goes by the real time
                 budget = shared_budget() if clock is None else RetryBudget(clock=clock.time)
-            loop = asyncio.get_running_loop()
+            loop = self._home.bind()
             hears = self._watch_network and clock is None and not getattr(loop, "is_virtual", False)
             clock = clock or loop
             endpoints = Endpoints(clock, *self._policies)
@@ -369,6 +374,7 @@ class ConnectionManager:
                 publish=self._events.publish,
                 undelivered=self._undelivered.publish,
                 logger=self._logger,
+                home=self._home,
             )
         return self._lent
 
@@ -392,10 +398,3 @@ class ConnectionManager:
                 watch.stop()
         if pool is not None:
             pool.forget(connection)
-
-
-async def _all(calls: Iterable[Coroutine[Any, Any, object]]) -> None:
-    """Await all of them, whatever one raises; then raise the first of that."""
-    for result in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result

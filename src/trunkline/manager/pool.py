@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from trunkline.manager.clock import Clock
 from trunkline.manager.connection import Connection
+from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.inbox import Inbox
 from trunkline.manager.limits import PeerLimit
@@ -37,15 +37,16 @@ class Pool(Generic[Sends, Receives]):
         self,
         pool_id: str,
         policy: PoolPolicy,
-        clock: Clock,
         make: Callable[[int, Pool[Any, Any]], Connection[Any, Any]],
+        context: Context,
     ) -> None:
         """`make` gives a new connection for a slot of this pool."""
         self.id = pool_id
         self.policy = policy
         self._make = make
-        self.inbox: Inbox[Receives] = Inbox(clock)
-        self.limit = PeerLimit(clock)  # one peer, one limit
+        self._home = context.home
+        self.inbox: Inbox[Receives] = Inbox(context.clock)
+        self.limit = PeerLimit(context.clock)  # one peer, one limit
         self._slots: list[Connection[Sends, Receives] | None] = [None] * policy.size
         self._next = 0
         self._is_closed = False
@@ -92,6 +93,7 @@ class Pool(Generic[Sends, Receives]):
 
     async def __anext__(self) -> Receives:
         """The next message of any member. Ends when the pool is closed; raises NotConnected if all members failed."""
+        self._home.check(self)
         while not self.inbox:
             if self._is_closed:
                 raise StopAsyncIteration
@@ -103,6 +105,7 @@ class Pool(Generic[Sends, Receives]):
 
     def pick(self, key: Hashable = None) -> Connection[Sends, Receives]:
         """The member that the strategy gives, dialling if it is new. ValueError for "hash" without a key."""
+        self._home.check(self)
         if self._is_closed:
             raise RuntimeError(f"pool {self.id} is closed")
         if self.policy.strategy == "hash":

@@ -15,21 +15,27 @@ __all__ = ["Home", "Shared", "send_at_once", "shared_by"]
 
 
 class Home:
-    """The event loop that something belongs to, which no other may use."""
+    """The event loop that something belongs to, which no other may use. None until it is bound to one."""
 
-    __slots__ = ("_thread", "loop")
+    __slots__ = ("_loop", "_thread")
 
     def __init__(self) -> None:
-        """It is the loop that runs now; RuntimeError if none does."""
-        self.loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+
+    def bind(self) -> asyncio.AbstractEventLoop:
+        """Bind it to the loop that runs now, and return that; RuntimeError if none does."""
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        return self._loop
 
     def check(self, owner: object) -> None:
         """Raise WrongThread for the owner unless the loop runs here; or no loop does, and it ran here last."""
         running = asyncio._get_running_loop()
-        if running is self.loop:
+        if self._loop is None:
+            return
+        if running is self._loop:
             self._thread = threading.get_ident()
-        elif running is not None or self._thread != threading.get_ident() or self.loop.is_running():
+        elif running is not None or self._thread != threading.get_ident() or self._loop.is_running():
             raise WrongThread(repr(owner))
 
 

@@ -54,7 +54,7 @@ class Server:
         self.settings = settings
         self._max_connections, self._max_pending = bounds
         self._home = Home()
-        self._loop = self._home.loop
+        self._loop = self._home.bind()
         self._pending: dict[WebSocket, float] = {}  # handshakes under way, the oldest first, and when they end at last
         self._pending_timer: asyncio.TimerHandle | None = None
         self._class = websocket_class(self._loop)

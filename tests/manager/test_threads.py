@@ -1,0 +1,132 @@
+"""A manager and its connections belong to one event loop: from anywhere else nothing is touched."""
+
+import asyncio
+import threading
+
+import pytest
+
+import trunkline
+
+pytestmark = pytest.mark.anyio
+
+
+async def echo(ws):
+    async for message in ws:
+        await ws.send(message)
+
+
+async def raised_by(call):
+    """Run it in a thread of its own, and give what it raised."""
+    caught = []
+
+    def run():
+        try:
+            call()
+        except BaseException as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    return caught[0] if caught else None
+
+
+async def raised_in_another_loop(start):
+    async def wait():
+        async with asyncio.timeout(5):
+            await start()
+
+    return await raised_by(lambda: asyncio.run(wait()))
+
+
+def a_service(server, **options):
+    return trunkline.Service("echo", f"ws://127.0.0.1:{server.port}/", sends=str, receives=str, **options)
+
+
+ACTS = {
+    "send_nowait": lambda manager, line: line.send_nowait("x"),
+    "release": lambda manager, line: line.release(),
+    "reconnect": lambda manager, line: line.reconnect(),
+    "forget_peer_limit": lambda manager, line: line.forget_peer_limit(),
+    "network_changed": lambda manager, line: manager.network_changed(),
+    "pause": lambda manager, line: manager.pause(line.service),
+    "resume": lambda manager, line: manager.resume(line.service),
+}
+
+WAITS = {
+    "send": lambda manager, line: line.send("x"),
+    "request": lambda manager, line: line.request("x"),
+    "anext": lambda manager, line: anext(line),
+    "wait_connected": lambda manager, line: line.wait_connected(),
+    "drain": lambda manager, line: line.drain(),
+    "close": lambda manager, line: line.close(),
+    "connect": lambda manager, line: manager.connect(line.service),
+    "lease": lambda manager, line: manager.lease(line.service).__aenter__(),
+    "events": lambda manager, line: anext(manager.events()),
+    "close all": lambda manager, line: manager.close(),
+}
+
+
+async def goes_on(line):
+    await line.send("goes on")
+    assert await anext(line) == "goes on"
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_what_acts_at_once_is_refused(act):
+    async with asyncio.timeout(20), trunkline.serve(echo, "127.0.0.1", 0) as server:
+        service = a_service(server)
+        async with trunkline.ConnectionManager([service]) as manager:
+            line = await manager.connect(service)
+
+            async def call():
+                ACTS[act](manager, line)
+
+            assert isinstance(await raised_by(lambda: ACTS[act](manager, line)), trunkline.WrongThread)
+            assert isinstance(await raised_in_another_loop(call), trunkline.WrongThread)
+            assert (line.leases, line.generation, line.status) == (1, 1, "connected")
+            await goes_on(line)
+
+
+@pytest.mark.parametrize("wait", WAITS)
+async def test_what_is_awaited_is_refused_in_another_loop(wait):
+    async with asyncio.timeout(20), trunkline.serve(echo, "127.0.0.1", 0) as server:
+        service = a_service(server)
+        async with trunkline.ConnectionManager([service]) as manager:
+            line = await manager.connect(service)
+            error = await raised_in_another_loop(lambda: WAITS[wait](manager, line))
+            assert isinstance(error, trunkline.WrongThread)
+            assert (line.leases, line.generation, line.status) == (1, 1, "connected")
+            await goes_on(line)
+
+
+async def test_what_is_awaited_may_be_handed_to_the_loop():
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(20), trunkline.serve(echo, "127.0.0.1", 0) as server:
+        service = a_service(server)
+        async with trunkline.ConnectionManager([service]) as manager:
+
+            def work():
+                line = asyncio.run_coroutine_threadsafe(manager.connect(service), loop).result(10)
+                for number in range(50):
+                    asyncio.run_coroutine_threadsafe(line.send(str(number)), loop).result(10)
+                manager.health()
+                manager.service_health()
+
+            assert await raised_by(work) is None
+            (line,) = manager.connections()
+            assert [await anext(line) for _ in range(50)] == [str(number) for number in range(50)]
+
+
+async def test_a_pool_is_refused_in_another_thread():
+    async with asyncio.timeout(20), trunkline.serve(echo, "127.0.0.1", 0) as server:
+        service = a_service(server, pool=trunkline.PoolPolicy(size=2))
+        async with trunkline.ConnectionManager([service]) as manager:
+            pool = manager.pool(service)
+            for act in (lambda: pool.send_nowait("x"), pool.pick, lambda: manager.pool(service)):
+                assert isinstance(await raised_by(act), trunkline.WrongThread)
+            for wait in (lambda: pool.send("x"), lambda: anext(pool), lambda: pool.lease().__aenter__()):
+                assert isinstance(await raised_in_another_loop(wait), trunkline.WrongThread)
+            assert pool.members == []
+            await pool.send("goes on")
+            assert await anext(pool) == "goes on"
