@@ -69,6 +69,9 @@ async def status_of(server, *chunks):
 ACCEPTED = {
     "as it should be": request(),
     "several tokens": request(Connection="keep-alive, Upgrade"),
+    "two Connections, the first with Upgrade": request(Connection=["Upgrade", "keep-alive"]),
+    "two Connections, the last with Upgrade": request(Connection=["keep-alive", "Upgrade"]),
+    "three Connections": request(Connection=["close", "a, upgrade, b", "keep-alive"]),
     "other cases": request(Upgrade="WebSocket", Connection="upgrade"),
     "names in other cases": request().replace(b"Sec-WebSocket-Key", b"sec-WEBSOCKET-key"),
     "a query": request("GET /chat?room=1 HTTP/1.1"),
@@ -88,6 +91,7 @@ REFUSED = {
     "two Upgrades": (request(Upgrade=["websocket", "websocket"]), 400),
     "no Connection": (request(Connection=None), 400),
     "Connection: close": (request(Connection="close"), 400),
+    "two Connections without Upgrade": (request(Connection=["close", "keep-alive"]), 400),
     "no version": (request(Sec_WebSocket_Version=None), 400),
     "version 8": (request(Sec_WebSocket_Version="8"), 426),
     "two versions": (request(Sec_WebSocket_Version=["13", "13"]), 400),

@@ -256,6 +256,22 @@ def test_requests_that_only_we_refuse(data: bytes, status: int, text: str, step:
     assert raised is None or raised[2] != error.event_hint or raised[1] != str(error)
 
 
+def test_a_connection_list_over_several_fields() -> None:
+    """wsproto reads the last (RFC 9110 5.3). The fields that it tells of are those that came."""
+    fields = [b"Connection: Upgrade\r\nX: y\r\nConnection: keep-alive\r\n", b"Connection: a\r\nConnection: Upgrade\r\n"]
+    raised, events, _ = take(a_server(protocol), request({"Connection": None}, more=fields[0]))
+    assert raised is None
+    (asked,) = events
+    assert isinstance(asked, Request)
+    assert [name for name, _ in asked.extra_headers][-3:] == [b"connection", b"x", b"connection"]
+    data = request({"Connection": None}, more=fields[1])
+    assert take(a_server(protocol), data) == take(a_server(wsproto), data)
+    client = a_client(protocol)
+    client.receive_data(answer({"Connection": None}, more=fields[0]))
+    (accepted,) = client.events()
+    assert accepted == AcceptConnection(extra_headers=[(b"x", b"y")])
+
+
 def test_after_a_bad_line_nothing_is_read_any_more() -> None:
     end = a_server(protocol)
     for data in (b"GET / HTTP/1.1\n", request(), b"\r\n\r\n", request()):
