@@ -1,14 +1,17 @@
 """`trunkline top` without a terminal: once, as JSON, and what its view makes of a feed."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import trunkline
 from trunkline.cli.top.keys import press
+from trunkline.cli.top.table import screen, sheet
 from trunkline.cli.top.view import NotTheFeed, View
 from trunkline.observe import dashboard
 
@@ -86,11 +89,73 @@ async def test_too_many_viewers(run: Any, page: dashboard.Dashboard) -> None:
     assert "too many viewers" in done.err
 
 
+def snapshot(rows: list[list[Any]], **totals: Any) -> str:
+    columns = ["id", "in_rate", "since", "next_at"]
+    return json.dumps({"kind": "snapshot", "at": 1, "program": {}, "columns": columns, "rows": rows, "totals": totals})
+
+
+BAD_SNAPSHOTS = {
+    "a row without an id": snapshot([[]]),
+    "an id that is a number": snapshot([[5]]),
+    "an id that is a list": snapshot([[["a"]]]),
+    "a rate that is a word": snapshot([["a", "fast"]]),
+    "a rate beyond all": snapshot([["a", 10**400]]),
+    "a time that is a list": snapshot([["a", 1, []]]),
+    "a time that is an object": snapshot([["a", 1, 1, {"x": 1}]]),
+    "a sum that is null": snapshot([], up=None),
+    "a sum that is a word": snapshot([], connections="many"),
+    "a quantile that is a word": snapshot([], p99="late"),
+    "no column id": json.dumps(
+        {"kind": "snapshot", "at": 1, "program": {}, "columns": [], "rows": [["a"]], "totals": {}}
+    ),
+    "nesting": "[" * 100_000,
+    "nesting in a value": '{"kind": "snapshot", "at": 1, "program": {"x": ' + "[" * 100_000,
+}
+BAD_DELTAS = {
+    "a rate": [["a", {"in_rate": "x"}]],
+    "an id": [["a", {"id": "b"}]],
+    "an id that is a list": [["a", {"id": []}]],
+}
+
+
+@pytest.mark.parametrize("message", BAD_SNAPSHOTS.values(), ids=BAD_SNAPSHOTS)
+async def test_a_snapshot_that_could_not_be_shown(message: str) -> None:
+    view = View()
+    with pytest.raises(NotTheFeed, match="no dashboard's feed"):
+        view.take(message)
+    assert (view.rows, view.totals) == ({}, {})
+
+
+@pytest.mark.parametrize("rows", BAD_DELTAS.values(), ids=BAD_DELTAS)
+async def test_a_delta_that_could_not_be_shown(rows: list[Any]) -> None:
+    view = told(a={"in_rate": 1})
+    with pytest.raises(NotTheFeed):
+        view.take(json.dumps({"kind": "delta", "at": 2, "rows": rows, "gone": [], "totals": {}}))
+    assert view.rows["a"]["in_rate"] == 1
+
+
+@pytest.mark.parametrize("width", [60, 120])
+async def test_what_has_no_figures_is_shown(width: int) -> None:
+    """Of a connection that was there before anybody looked, nobody knows since when it is up."""
+    view = View()
+    view.take(snapshot([["a", None, None, None], ["b"], ["c", 10**17, -5.0, 10**17]]))
+    console = Console(width=width, file=io.StringIO())
+    console.print(sheet(view, width), screen(view, width, 10))
+    assert isinstance(console.file, io.StringIO)
+    rows = [line.split()[:3] for line in console.file.getvalue().splitlines()[3:5]]
+    assert rows == [["a", "?", "-"], ["b", "?", "-"]]
+
+
 @pytest.mark.parametrize(
     ("first", "status", "words"),
     [
         ("\x1b[2J", 1, "no dashboard's feed"),
         ('{"kind": "delta"}', 1, "no dashboard's feed"),
+        ("{", 1, "no dashboard's feed"),
+        ("[" * 100_000, 1, "no dashboard's feed"),
+        (snapshot([[]]), 1, "no dashboard's feed: a row has no id that is a string"),
+        (snapshot([["a", "fast"]]), 1, "no dashboard's feed: in_rate is str, must be a number up to 1e+18"),
+        (snapshot([], up=None), 1, "no dashboard's feed: up of the totals is NoneType, must be a number"),
         (None, 1, "says nothing: is it a dashboard?"),
     ],
 )

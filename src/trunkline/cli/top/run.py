@@ -95,7 +95,7 @@ class Feed:
         if parts.scheme not in ("http", "https") or not parts.netloc or not parts.fragment:
             raise ValueError
         scheme = "wss" if parts.scheme == "https" else "ws"
-        self.where = parts.netloc
+        self.where = parts.netloc.rpartition("@")[2]  # without a password, which another program's address may have
         self._url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/feed"
         self._token = parts.fragment
         self._timeout = timeout

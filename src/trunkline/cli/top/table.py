@@ -99,7 +99,7 @@ def _cells(row: dict[str, Any], now: float, width: int) -> list[Text]:
     return [
         Text(printable(str(row["id"]))),
         Text(printable(status), style=STYLES.get(status, "")),
-        Text(_duration(now - row.get("since", now))),
+        Text("-" if row.get("since") is None else _duration(now - row["since"])),
         *(Text(text) for name, text in figures.items() if width >= FIGURES[name]),
         _failure(row, now, "retry in" if width >= FIGURES["RTT"] else "in"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ __all__ = ["ORDERS", "NotTheFeed", "View"]
 
 WORST_FIRST: Final = ("failed", "suspended", "waiting", "connecting", "closing", "idle", "connected", "closed")
 ORDERS: Final = ("state", "id", "in", "out", "latency", "queue")
+LARGEST: Final = 1e18  # of a figure, which is made into a float to be shown
+SUMS: Final = ("up", "connections", "queue")  # of the totals: there are such figures at any time
+ROW_FIGURES: Final = ("in_rate", "out_rate", "latency", "p99", "queue", "since", "next_at")  # null, or a figure
+TOTAL_FIGURES: Final = ("in_rate", "out_rate", "p50", "p99")
 FIGURES: Final = {"in": "in_rate", "out": "out_rate", "latency": "latency", "queue": "queue"}
 
 
@@ -58,7 +63,9 @@ class View:
         """Take a snapshot, or what has changed since. Raises NotTheFeed for anything else."""
         try:
             told = _decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            _check(told)
+        # The text of a RecursionError is Python's own.
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise NotTheFeed(f"what answers is no dashboard's feed: {error}") from None
         self.at, self.totals, self.fault = told.at, told.totals, ""
         if isinstance(told, _Snapshot):
@@ -89,6 +96,38 @@ class View:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"at": self.at, "program": self.program, "totals": self.totals, "connections": self.ordered()}
+
+
+def _check(told: _Snapshot | _Delta) -> None:
+    """Raises ValueError for what the columns and the order could not be made of."""
+    _check_figures(told.totals, TOTAL_FIGURES)
+    for name in SUMS:
+        if not _is_figure(told.totals.get(name, 0)):
+            raise ValueError(f"{name} of the totals is {type(told.totals[name]).__name__}, must be a number")
+    if isinstance(told, _Snapshot):
+        if "id" not in told.columns:
+            raise ValueError("its rows have no column id")
+        place = told.columns.index("id")
+        for values in told.rows:
+            if len(values) <= place or not isinstance(values[place], str):
+                raise ValueError("a row has no id that is a string")
+            _check_figures(dict(zip(told.columns, values, strict=False)), ROW_FIGURES)
+        return
+    for label, changed in told.rows:
+        if changed.get("id", label) != label:
+            raise ValueError("a row changes its id")
+        _check_figures(changed, ROW_FIGURES)
+
+
+def _check_figures(values: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        value = values.get(name)
+        if value is not None and not _is_figure(value):
+            raise ValueError(f"{name} is {type(value).__name__}, must be a number up to {LARGEST:g}")
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= LARGEST
 
 
 def _id(row: dict[str, Any]) -> str:
