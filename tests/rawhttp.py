@@ -64,7 +64,7 @@ async def answering(data: bytes, *, step: int | None = None, then_closes: bool =
         talks.append(asyncio.current_task())  # type: ignore[arg-type]  # it runs as one
         with suppress(ConnectionError):
             asked = await reader.readuntil(b"\r\n\r\n")
-            reply = data.replace(ACCEPT, accept_for(asked))
+            reply = data.replace(ACCEPT, accept_for(asked)) if ACCEPT in data else data
             for at in range(0, len(reply), step or len(reply) or 1):
                 writer.write(reply[at : at + (step or len(reply))])
                 await writer.drain()

@@ -63,6 +63,38 @@ async def test_lines_out_and_messages_in(run: Any, server: Server) -> None:
     assert done.err == f"connected to {server.url}\nclosed: sent 1000 (normal closure)\n"
 
 
+@pytest.mark.parametrize("path", ["/?token=hunter2", "/forbidden"])
+async def test_nothing_secret_of_the_address_is_printed(run: Any, server: Server, path: str) -> None:
+    url = server.url.replace("//", "//user:hunter2@").removesuffix("/") + path
+    done = await (await run("connect", url)).finish("hello\n")
+    assert "hunter2" not in done.out + done.err
+    assert server.requests[0].headers["authorization"] == "Basic dXNlcjpodW50ZXIy"
+    if done.status == 0:
+        assert done.err.startswith(f"connected to {server.url}?...\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ws://user:hunter2@127.0.0.1:1/?hunter2"],
+        ["ws://user:hunter2/x@127.0.0.1:1/"],
+        ["ws://user:hunter2@127.0.0.1:1/#hunter2"],
+        ["http://user:hunter2@127.0.0.1:1/"],
+        ["ws://127.0.0.1:1/", "--subprotocol", "bearer hunter2"],
+        ["ws://127.0.0.1:1/", "--subprotocol", "bearer.hunter2", "--subprotocol", "bearer.hunter2"],
+        ["ws://127.0.0.1:1/", "--header", "Authorization Bearer hunter2"],
+        ["ws://127.0.0.1:1/", "--header", "Bearer hunter2:"],
+        ["ws://127.0.0.1:1/", "--header", "Authorization: hunter2\u2603"],
+    ],
+)
+@pytest.mark.parametrize("command", ["connect", "doctor"])
+async def test_nothing_secret_is_printed_of_what_cannot_be_used(run: Any, command: str, words: list[str]) -> None:
+    done = await (await run(command, *words)).finish()
+    assert done.status != 0
+    assert done.out + done.err
+    assert "hunter2" not in done.out + done.err
+
+
 async def test_json(run: Any, server: Server) -> None:
     done = await (await run("connect", "--json", server.url)).finish("hostile\nbinary\n")
     text, binary = map(json.loads, done.out.splitlines())
@@ -170,7 +202,7 @@ async def test_the_server_refuses(run: Any, server: Server) -> None:
     ("arguments", "text"),
     [
         (["http://127.0.0.1/"], "trunkline: scheme is 'http', must be ws or wss (RFC 6455 3)"),
-        (["--header", "nonsense", "ws://127.0.0.1/"], "'nonsense' is no header field, wanted NAME:VALUE"),
+        (["--header", "nonsense", "ws://127.0.0.1/"], "no header field, wanted NAME:VALUE"),
         (["--linger", "-1", "ws://127.0.0.1/"], "-1 is not more than 0"),
         ([], "the following arguments are required: URL"),
     ],

@@ -122,6 +122,26 @@ async def test_a_server_that_says_nothing(run: Any) -> None:
     assert "says nothing" in done.out
 
 
+async def test_a_proxy_that_says_nothing(run: Any) -> None:
+    async with raw(mute) as port:
+        options = ["--timeout", "3", "--proxy", f"http://user:hunter2@127.0.0.1:{port}"]
+        done = await (await run("doctor", *options, "ws://server.example/")).finish()
+    assert done.status == 12
+    assert f"no answer from proxy 127.0.0.1:{port}" in done.out
+    assert "hunter2" not in done.out + done.err
+
+
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+async def test_where_a_redirect_leads_is_told_without_secrets(run: Any, json_too: list[str]) -> None:
+    location = "wss://user:hunter2@elsewhere.example/a//b?token=hunter2#hunter2"
+    answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    async with raw(banner(answer.encode())) as port:
+        done = await (await run("doctor", *json_too, f"ws://127.0.0.1:{port}/")).finish()
+    assert done.status == 14
+    assert "wss://elsewhere.example/a//b" in done.out
+    assert "hunter2" not in done.out + done.err
+
+
 async def test_a_port_without_tls(run: Any) -> None:
     async with raw(banner(b"220 mail.example ESMTP\r\n")) as port:
         done = await (await run("doctor", f"wss://127.0.0.1:{port}/")).finish()

@@ -241,3 +241,10 @@ async def test_bench_shows_how_far_it_is(pane: Pane) -> None:
         shown = await pane.wait_for("round trip: p50")
         assert await pane.wait_end() == 0
     assert "%" not in shown
+
+
+async def test_connect_shows_no_password_while_it_waits(pane: Pane) -> None:
+    async with raw(mute) as port:
+        await pane.start("connect", f"ws://user:hunter2@127.0.0.1:{port}/?hunter2")
+        shown = await pane.wait_for(f"connecting to ws://127.0.0.1:{port}/?...: ")
+    assert "hunter2" not in shown

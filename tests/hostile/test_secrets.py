@@ -134,6 +134,63 @@ class TestSessions:
                     await trunkline.connect(uri + f"?{SECRET}", additional_headers=FIELDS, proxy=None)
                 told.error(caught.value)
 
+    async def test_subprotocols_that_carry_a_token(self, told: Told) -> None:
+        """Browsers can send one in no other way, so servers read it there."""
+        for offered in ([f"bearer.{SECRET} x"], [f"bearer.{SECRET}"] * 2, f"bearer.{SECRET}", ["a", {SECRET: 1}]):
+            with pytest.raises((trunkline.LocalProtocolError, TypeError)) as caught:
+                trunkline.connect("ws://127.0.0.1:1/", subprotocols=offered, proxy=None)  # type: ignore[arg-type]
+            told.error(caught.value)
+        for chosen in (f"bearer.{SECRET}", f"bearer.{SECRET}, b", f"b, {SECRET}\xe9"):
+            more = f"Sec-WebSocket-Protocol: {chosen}".encode("latin-1") + b"\r\n"
+            async with answering(answer(more=more)) as uri:
+                with pytest.raises(trunkline.HandshakeError) as caught_:
+                    await trunkline.connect(uri, subprotocols=["a"], proxy=None)
+                told.error(caught_.value)
+        async with served(subprotocols=["chat"]) as server:
+            async with trunkline.connect(
+                f"ws://127.0.0.1:{server.port}/", subprotocols=[f"bearer.{SECRET}", "chat"], proxy=None
+            ) as ws:
+                told.value(ws, ws.request, ws.response)
+            for more in ("", f", {SECRET} {SECRET}"):
+                fields = f"Sec-WebSocket-Protocol: bearer.{SECRET}{more}\r\nSec-WebSocket-Version: 8"
+                async with raw(server.port, f"GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n") as status:
+                    assert status >= 400
+
+    async def test_fields_that_cannot_be_sent(self, told: Told) -> None:
+        wrong: list[Any] = [
+            {f"Bearer {SECRET}": ""},
+            {"Cookie": f"{SECRET}\n"},
+            {"Cookie": f"{SECRET}\u2603"},
+            [(f"{SECRET} ", 5)],
+            [(5, SECRET)],
+            {"Host": f"user:{SECRET}@a"},
+            {"Host": f"{SECRET} "},
+        ]
+        for fields in wrong:
+            for options in ({"additional_headers": fields}, {"proxy_headers": fields, "proxy": "http://127.0.0.1:1"}):
+                with pytest.raises((trunkline.LocalProtocolError, TypeError)) as caught:
+                    trunkline.connect("ws://127.0.0.1:1/", **options)
+                told.error(caught.value)
+
+    async def test_proxies(self, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+        user = f"user:{SECRET}"
+        for proxy in (f"socks://{user}@h", f"http://{user}/@h", f"http://{user}@h:x", f"//{SECRET} @"):
+            with pytest.raises(trunkline.InvalidURI) as caught:
+                trunkline.connect("ws://server.example/", proxy=proxy)
+            told.error(caught.value)
+            monkeypatch.setenv("all_proxy", proxy)
+            with pytest.raises(trunkline.InvalidURI) as caught:
+                trunkline.connect("ws://server.example/")
+            told.error(caught.value)
+        head_and_more = (f"HTTP/1.1 502 No\r\nX: {SECRET}\r\n\r\n{SECRET}", f"HTTP/1.1 502 No\r\nX : {SECRET}\r\n\r\n")
+        for answered in head_and_more:
+            async with answering(answered.encode()) as uri:
+                proxy = uri.replace("ws://", f"http://user:{SECRET}@")
+                options: dict[str, Any] = {"proxy": proxy, "proxy_headers": {"X-Token": SECRET}}
+                with pytest.raises(trunkline.ProxyError) as refused:
+                    await trunkline.connect("ws://server.example/", **options)
+                told.error(refused.value)
+
     async def test_messages_that_fail_the_connection(self, told: Told, line: Any) -> None:
         for opcode, payload in ((1, SECRET.encode() + b"\xff"), (2, SECRET.encode() * 1000), (9, SECRET.encode() * 50)):
             async with line(max_size=1000) as (ws, peer):

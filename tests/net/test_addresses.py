@@ -220,6 +220,17 @@ async def test_a_host_field_of_ones_own(server: trunkline.Server, name: str) -> 
         assert there.request.headers["x"] == "y"
 
 
+async def test_fields_of_ones_own_take_the_place_of_ours(server: trunkline.Server) -> None:
+    fields = {"user-agent": "mine", "authorization": "Bearer a", "Origin": f"http://127.0.0.1:{server.port}"}
+    uri = f"ws://user:pass@127.0.0.1:{server.port}/"
+    async with trunkline.connect(uri, additional_headers=iter(fields.items()), origin="http://a"):  # type: ignore[arg-type]
+        (there,) = server.connections
+        assert there.request is not None
+        assert {name: there.request.headers.get_all(name) for name in fields} == {
+            name: [value] for name, value in fields.items()
+        }
+
+
 @pytest.mark.parametrize("value", ["a b", "", "user@a", "a/b", "a:b", "a:80:90", "[::1", "a#b", "a?b"])
 async def test_a_host_field_that_is_none(value: str) -> None:
     with pytest.raises(trunkline.LocalProtocolError, match="Host"):

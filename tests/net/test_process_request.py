@@ -245,12 +245,12 @@ async def test_an_attribute_that_is_none_names_a_public_class():
 # What `serve` will not be told
 
 TOLD = {
-    "one subprotocol": ({"subprotocols": "chat"}, TypeError, "subprotocols is the str 'chat'"),
-    "bytes of it": ({"subprotocols": b"chat"}, TypeError, "subprotocols is the bytes b'chat'"),
-    "subprotocols in bytes": ({"subprotocols": [b"chat"]}, TypeError, "subprotocols holds bytes"),
+    "one subprotocol": ({"subprotocols": "chat"}, TypeError, "subprotocols is str, must be a sequence"),
+    "bytes of it": ({"subprotocols": b"chat"}, TypeError, "subprotocols is bytes, must be a sequence"),
+    "subprotocols in bytes": ({"subprotocols": [b"chat"]}, TypeError, "subprotocol 1 is bytes"),
     "a number": ({"subprotocols": 5}, TypeError, "subprotocols is int"),
-    "no token": ({"subprotocols": ["a b"]}, trunkline.LocalProtocolError, "no name of a subprotocol"),
-    "one twice": ({"subprotocols": ["a", "a"]}, trunkline.LocalProtocolError, "subprotocol a stands twice"),
+    "no token": ({"subprotocols": ["a b"]}, trunkline.LocalProtocolError, "subprotocol 1 is no token"),
+    "one twice": ({"subprotocols": ["a", "a"]}, trunkline.LocalProtocolError, "subprotocol 2 stands there already"),
     "an origin with a path": ({"origins": ["https://a/"]}, ValueError, "origins holds 'https://a/'"),
     "an origin with a user": ({"origins": ["https://u@a"]}, ValueError, "origins holds 'https://u@a'"),
     "a host": ({"origins": ["a.example"]}, ValueError, "origins holds 'a.example'"),

@@ -18,6 +18,7 @@ from trunkline.cli.descriptors import wait_readable
 from trunkline.cli.exits import CONNECTING, Exit, explain
 from trunkline.cli.options import Commands, add_address, add_command, add_json, positive
 from trunkline.cli.progress import show_progress
+from trunkline.net.uri import parse_uri
 from trunkline.protocol.errors import printable
 
 __all__ = ["add", "talk"]
@@ -55,8 +56,9 @@ def add(commands: Commands) -> None:
 async def talk(options: argparse.Namespace) -> int:
     """Send standard input, print what comes, say how it ended."""
     try:
+        where = printable(parse_uri(options.url).shown)
         async with show_progress() as progress:
-            progress.begin(lambda passed: f"connecting to {printable(options.url)}: {passed:.0f} s")
+            progress.begin(lambda passed: f"connecting to {where}: {passed:.0f} s")
             ws = await trunkline.connect(
                 options.url,
                 additional_headers=options.header,
@@ -65,7 +67,7 @@ async def talk(options: argparse.Namespace) -> int:
             )
     except CONNECTING as error:
         return explain(error)
-    told = [f"connected to {printable(options.url)}"]
+    told = [f"connected to {where}"]
     if ws.subprotocol:
         told.append(f"subprotocol {printable(ws.subprotocol)}")
     if options.compression:

@@ -77,5 +77,5 @@ def port(text: str) -> int:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is no header field, wanted NAME:VALUE")
+        raise argparse.ArgumentTypeError("no header field, wanted NAME:VALUE")
     return name.strip(), value.strip()

@@ -14,7 +14,7 @@ from wsproto.events import Request as RequestEvent
 
 from trunkline.net.client_opening import ClientOpening
 from trunkline.net.dial import dial
-from trunkline.net.http import HeadersLike
+from trunkline.net.http import HeadersLike, header_pairs
 from trunkline.net.plan import MAX_REDIRECTS, REDIRECTS, Plan
 from trunkline.net.route import Progress, Route
 from trunkline.net.settings import Limits, Settings, make_settings
@@ -96,7 +96,7 @@ def connect(
         raise ValueError("max_redirects is set, but with unix or sock there is no way to another address")
     plan = Plan(
         uri=parse_uri(uri),
-        additional_headers=additional_headers,
+        additional_headers=tuple(header_pairs(additional_headers)),  # each redirect reads them again
         subprotocols=subprotocols or (),
         origin=origin,
         user_agent=user_agent_header,
@@ -104,7 +104,7 @@ def connect(
         server_hostname=server_hostname,
         proxy=proxy,
         proxy_ssl=proxy_ssl,
-        proxy_headers=proxy_headers,
+        proxy_headers=tuple(header_pairs(proxy_headers)),
         host=host,
         port=port,
         family=family,

@@ -96,7 +96,7 @@ class Headers(Sequence[tuple[str, str]]):
 
     def __repr__(self) -> str:
         # Names only: values hold cookies and tokens.
-        return f"<Headers {', '.join(name for name, _ in self._pairs)}>"
+        return f"<Headers {', '.join(str(name) for name, _ in self._pairs)}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -152,40 +152,41 @@ def as_fields(
 def _field(name: str, value: str, reserved: frozenset[str], where: str) -> tuple[bytes, bytes]:
     if not (isinstance(name, str) and isinstance(value, str)):
         kinds = f"{type(name).__name__} and {type(value).__name__}"
-        seen = repr(name) if isinstance(name, str) else "of a name that is no str"
+        seen = name if isinstance(name, str) and TOKEN.fullmatch(name) else "whose name is no token"
         raise TypeError(f"header field {seen} is {kinds}, name and value must be str ({where}RFC 9110 5)")
     if not TOKEN.fullmatch(name):
-        raise LocalProtocolError(f"{name!r} is no name of a header field ({where}RFC 9110 5.1)")
+        # It is not quoted: whoever mistook name and value would read the value.
+        raise LocalProtocolError(
+            f"the name of a header field, of {len(name)} characters, is no token ({where}RFC 9110 5.1)"
+        )
     if name.lower() in reserved:
         raise LocalProtocolError(f"header field {name} is set by the handshake itself ({where}RFC 6455 4)")
     if not VALUE.fullmatch(value):
         raise LocalProtocolError(
             f"header field {name} has white space at an end, or a line end or NUL ({where}RFC 9110 5.5)"
         )
-    try:
-        return name.encode("ascii"), value.encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError(
-            f"header field {name} cannot be written in {error.encoding} ({where}RFC 9110 5.5)"
-        ) from None
+    # Asked for, since an error of the codec would hold the value.
+    if value and max(value) > "\xff":
+        raise LocalProtocolError(f"header field {name} cannot be written in latin-1 ({where}RFC 9110 5.5)")
+    return name.encode("ascii"), value.encode("latin-1")
 
 
 def check_subprotocols(names: Sequence[str]) -> list[str]:
     """The names, if each is a token and none stands twice (RFC 6455 4.1); LocalProtocolError otherwise, TypeError for
     what is no sequence of str, such as one str.
     """
-    if isinstance(names, (str, bytes, bytearray)):
-        raise TypeError(f"subprotocols is the {type(names).__name__} {names!r}, must be a sequence of str")
-    if not isinstance(names, Iterable):
+    if isinstance(names, (str, bytes, bytearray)) or not isinstance(names, Iterable):
         raise TypeError(f"subprotocols is {type(names).__name__}, must be a sequence of str")
+    # None is quoted: a subprotocol may carry a token, since browsers can send one in no other way.
     checked: list[str] = []
     for name in names:
+        which = f"subprotocol {len(checked) + 1}"
         if not isinstance(name, str):
-            raise TypeError(f"subprotocols holds {type(name).__name__}, must hold str")
+            raise TypeError(f"{which} is {type(name).__name__}, must be str (subprotocols)")
         if not TOKEN.fullmatch(name):
-            raise LocalProtocolError(f"{name!r} is no name of a subprotocol: it must be a token (RFC 6455 4.1)")
+            raise LocalProtocolError(f"{which} is no token (subprotocols, RFC 6455 4.1)")
         if name in checked:
-            raise LocalProtocolError(f"subprotocol {name} stands twice (RFC 6455 4.1)")
+            raise LocalProtocolError(f"{which} stands there already (subprotocols, RFC 6455 4.1)")
         checked.append(name)
     return checked
 

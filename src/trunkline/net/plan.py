@@ -96,12 +96,11 @@ class Plan:
     def _through(self, place: URI) -> Proxy | None:
         if self.unix is not None or self.sock is not None:
             return None
-        fields = Headers(self.proxy_headers)
-        if self.user_agent is not None and fields.get("user-agent") is None:
-            fields = Headers([("User-Agent", self.user_agent), *fields])
+        fields = as_fields(self.proxy_headers, OWN_PROXY_FIELDS, "proxy_headers")
+        if self.user_agent is not None and not any(name.lower() == b"user-agent" for name, _ in fields):
+            fields = [*as_fields({"User-Agent": self.user_agent}), *fields]
         proxy = find_proxy(place, self.proxy)
-        made = as_fields(fields, OWN_PROXY_FIELDS)
-        return None if proxy is None else dataclasses.replace(proxy, tls=self.proxy_ssl, fields=made)
+        return None if proxy is None else dataclasses.replace(proxy, tls=self.proxy_ssl, fields=fields)
 
     def request(self) -> RequestEvent:
         """The request; LocalProtocolError for what cannot stand in HTTP."""
@@ -119,13 +118,14 @@ class Plan:
     def _fields(self) -> list[tuple[bytes, bytes]]:
         if self.origin is not None and not self.origin.isascii():
             raise LocalProtocolError(f"origin {self.origin!r} cannot be written in ASCII (origin, RFC 6454 6.2)")
-        given = Headers(self.additional_headers)
+        given = as_fields(self.additional_headers, OWN_FIELDS, "additional_headers")
+        names = {name.decode().lower() for name, _ in given}
         own = {"Origin": self.origin, "User-Agent": self.user_agent}
         if self.uri.user is not None:
             pair = f"{self.uri.user}:{self.uri.password or ''}"
             own["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        added = [(name, value) for name, value in own.items() if value is not None and given.get(name) is None]
-        return as_fields(given, OWN_FIELDS) + as_fields(added)
+        added = [(name, value) for name, value in own.items() if value is not None and name.lower() not in names]
+        return given + as_fields(added)
 
     def redirected(self, answer: HandshakeError) -> Plan:
         """The plan that a redirect asks for; HandshakeError, with the reason, for one that is not followed."""
@@ -152,10 +152,7 @@ class Plan:
             uri = _resolve(self.uri, Headers(answer.headers).get("location"))
         except InvalidURI:
             return answer
-        path, query, _ = uri.target.partition("?")
-        # What a query holds may be a secret.
-        where = uri.origin + path + ("?..." if query else "")
-        text = f"it redirects to {where}, and {most or 'no'} redirect{'s are' if most != 1 else ' is'} followed"
+        text = f"it redirects to {uri.shown}, and {most or 'no'} redirect{'s are' if most != 1 else ' is'} followed"
         return HandshakeError(answer.status, answer.headers, answer.body, f"{text} (max_redirects)")
 
 

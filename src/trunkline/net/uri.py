@@ -36,6 +36,12 @@ class URI:
         """Scheme, host and port, for messages: no path, no credentials."""
         return f"{'wss' if self.secure else 'ws'}://{self.authority}"
 
+    @property
+    def shown(self) -> str:
+        """The address for messages: no credentials, and of a query only that there is one, since it may be a secret."""
+        path, query, _ = self.target.partition("?")
+        return self.origin + path + ("?..." if query else "")
+
 
 def parse_uri(text: str) -> URI:
     """The parts of `text`; InvalidURI says what is wrong. The text of the error never holds a password."""

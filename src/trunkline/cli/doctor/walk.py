@@ -155,17 +155,29 @@ def _refused(uri: URI, error: BaseException, seconds: float) -> Finding:
     text = ""
     if isinstance(error, ProxyError):
         step = Step.PROXY
-    elif isinstance(error, OpenTimeout):
-        text = f"the connection stands, but {uri.origin} says nothing: {error}"
     elif isinstance(error, ConnectError):
         step = {"tls": Step.TLS, "proxy": Step.PROXY, "dns": Step.DNS, "tcp": Step.TCP}.get(error.phase, step)
+        if isinstance(error, OpenTimeout) and step is Step.HANDSHAKE:
+            text = f"the connection stands, but {uri.origin} says nothing: {error}"
     elif isinstance(error, trunkline.LocalProtocolError):
         step = Step.URL
     finding = fault(step, error, seconds, text)
     if isinstance(error, HandshakeError):
-        shown = {name.lower(): printable(value) for name, value in error.headers if name.lower() in SHOWN_HEADERS}
+        shown = {name.lower(): _shown(name, value) for name, value in error.headers if name.lower() in SHOWN_HEADERS}
         finding.facts.update(status=error.status, headers=shown)
     return finding
+
+
+def _shown(name: str, value: str) -> str:
+    """A field as it may be printed: of a Location without user, query and fragment, which may be secrets."""
+    if name.lower() == "location":
+        place = value.partition("#")[0].partition("?")[0]
+        scheme, slashes, rest = place.partition("//")
+        authority, slash, path = rest.partition("/")
+        if slashes:
+            authority = authority.rpartition("@")[2]
+        value = f"{scheme}{slashes}{authority}{slash}{path}"
+    return printable(value)
 
 
 def _describe_tls(ws: trunkline.WebSocket) -> Finding:
@@ -185,7 +197,7 @@ def _describe_tls(ws: trunkline.WebSocket) -> Finding:
 
 def _describe_handshake(ws: trunkline.WebSocket, seconds: float) -> Finding:
     headers = trunkline.Headers(ws.response.headers if ws.response is not None else ())
-    shown = {name: printable(value) for name in SHOWN_HEADERS if (value := headers.get(name)) is not None}
+    shown = {name: _shown(name, value) for name in SHOWN_HEADERS if (value := headers.get(name)) is not None}
     parts = ["101 Switching Protocols"]
     if ws.subprotocol:
         parts.append(f"subprotocol {printable(ws.subprotocol)}")
