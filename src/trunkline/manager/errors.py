@@ -1,9 +1,13 @@
-"""What a managed connection raises when it cannot carry a message."""
+"""What a managed connection raises when it cannot carry a message.
+
+`connection_id` is data, to find the connection by; a text shows the id without the values of its secret parameters.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from trunkline.manager.redacting import redact
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.protocol.categories import ErrorCategory, Verdict
@@ -50,7 +54,7 @@ class NotConnected(TrunklineError):
 
     def __str__(self) -> str:
         why = f": {self.issue.message}" if self.issue is not None else ""
-        return f"connection {self.connection_id} is {self.status}{why}"
+        return f"connection {redact(self.connection_id)} is {self.status}{why}"
 
 
 class WaitTimeout(NotConnected, TimeoutError):
@@ -74,7 +78,7 @@ class SendInterrupted(NotConnected):
 
     def __str__(self) -> str:
         why = f": {self.issue.message}" if self.issue is not None else ""
-        return f"connection {self.connection_id} was lost in the middle of a send, its outcome is unknown{why}"
+        return f"connection {redact(self.connection_id)} was lost in the middle of a send, its outcome is unknown{why}"
 
 
 class OutboxFull(TrunklineError):
@@ -91,7 +95,7 @@ class OutboxFull(TrunklineError):
 
     def __str__(self) -> str:
         return (
-            f"the outbox of connection {self.connection_id} holds {self.messages} messages, {self.size} bytes; "
+            f"the outbox of connection {redact(self.connection_id)} holds {self.messages} messages, {self.size} bytes; "
             f"limits {self.limits[0]} (max_messages) and {self.limits[1]} (max_bytes)"
         )
 
@@ -113,8 +117,9 @@ class PeerLimitExceeded(TrunklineError):
         self.ago = ago
 
     def __str__(self) -> str:
+        known = redact(self.connection_id)
         return (
-            f"a message of {self.size} bytes is too big for the peer of connection {self.connection_id}: it closed "
+            f"a message of {self.size} bytes is too big for the peer of connection {known}: it closed "
             f"with 1009 for one of {self.limit} bytes or less {self.ago:.0f} s ago (RFC 6455 7.4.1; forget_peer_limit)"
         )
 
@@ -130,7 +135,7 @@ class MessageDropped(TrunklineError):
         self.outcome = outcome
 
     def __str__(self) -> str:
-        return f"a message on connection {self.connection_id} was not sent: {_WHY[self.outcome]}"
+        return f"a message on connection {redact(self.connection_id)} was not sent: {_WHY[self.outcome]}"
 
 
 class ReplyTimeout(TrunklineError, TimeoutError):
@@ -144,4 +149,4 @@ class ReplyTimeout(TrunklineError, TimeoutError):
         self.timeout = timeout
 
     def __str__(self) -> str:
-        return f"no reply on connection {self.connection_id} within {self.timeout:g} s (timeout)"
+        return f"no reply on connection {redact(self.connection_id)} within {self.timeout:g} s (timeout)"

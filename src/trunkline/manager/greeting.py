@@ -23,11 +23,12 @@ class HookError(TrunklineError):
     tried: the connection fails.
     """
 
-    def __init__(self, message: str, cause: BaseException) -> None:
+    def __init__(self, message: str, cause: BaseException | None = None) -> None:
         super().__init__(message)
-        self.__cause__ = cause
-        issue = categorize(cause)
-        self._verdict = Verdict(issue.category, issue.recoverable)
+        if cause is not None:  # a copy takes the verdict over
+            self.__cause__ = cause
+            issue = categorize(cause)
+            self._verdict = Verdict(issue.category, issue.recoverable)
 
 
 class Greeting:

@@ -107,10 +107,10 @@ class Pool(Generic[Sends, Receives]):
         """The member that the strategy gives, dialling if it is new. ValueError for "hash" without a key."""
         self._home.check(self)
         if self._is_closed:
-            raise RuntimeError(f"pool {self.id} is closed")
+            raise RuntimeError(f"pool {redact(self.id)} is closed")
         if self.policy.strategy == "hash":
             if key is None:
-                raise ValueError(f'pool {self.id} has the strategy "hash", which wants a key')
+                raise ValueError(f'pool {redact(self.id)} has the strategy "hash", which wants a key')
             member = self._fill(hash(key) % self.policy.size)
         elif self.policy.strategy == "round_robin":
             member = self._pick_next()

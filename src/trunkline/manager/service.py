@@ -215,7 +215,8 @@ class Service(Generic[Sends, Receives]):
                 raise ValueError(f"{name} of {self.name} is {value} s, wanted more than 0")
         named = parameters_of_all(self.urls)
         if not self.fresh.keys() <= named:
-            raise InvalidURI(f"{self.url!r} has no parameter {', '.join(sorted(self.fresh.keys() - named))} (fresh)")
+            unknown_names = ", ".join(sorted(self.fresh.keys() - named))
+            raise InvalidURI(f"the URL of {origins([self.url])} has no parameter {unknown_names} (fresh)")
         if self.batch is not None and self.batch.envelope and not isinstance(self.codec, EnvelopeCodec):
             raise TypeError(f"{type(self.codec).__name__} knows no envelopes, and the batches of {self.name} want them")
         return named - self.fresh.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from trunkline.protocol.categories import ErrorCategory, Initiator, Phase, Verdict, judge_os_error
 from trunkline.protocol.errors import (
@@ -19,13 +19,15 @@ from trunkline.protocol.waits import read_close_reason
 
 __all__ = ["ConnectionIssue", "CredentialsError", "IssuePhase", "SupportsClose", "categorize"]
 
+MAX_MESSAGE: Final = 1000  # characters: an exception of the program may quote whatever it was given
+
 IssuePhase = Phase | Literal["credentials"]
 
 
 class CredentialsError(TrunklineError):
     """A service's headers callable raised. Its exception is the `__cause__`, and decides about a retry."""
 
-    def __init__(self, message: str, *, recoverable: bool) -> None:
+    def __init__(self, message: str, *, recoverable: bool = False) -> None:
         super().__init__(message)
         self._verdict = Verdict(ErrorCategory.AUTHENTICATION_FAILED, recoverable)
 
@@ -51,10 +53,12 @@ class SupportsClose(Protocol):
 class ConnectionIssue:
     """One thing that went wrong with a connection.
 
-    category: the kind of failure. message: what was seen, for people. recoverable: whether trying again can help.
+    category: the kind of failure. message: what was seen, for people, at most 1,000 characters of it.
+    recoverable: whether trying again can help.
     phase: how far it had come: "credentials", "dns", "tcp", "proxy", "tls", "handshake" or "open".
     code: close code, HTTP status (a proxy's too) or errno, as `phase` tells; None if there is none.
-    details: what else is known: the close reason; headers and body of an answer, which may hold secrets.
+    details: what else is known: the close reason; headers and body of an answer. They may hold secrets, so the repr
+    leaves them out.
     retry_after: seconds that the peer asked us to wait, in a field of its answer or in the close reason.
     initiator: who closed; None if nobody did, or nothing was open.
     """
@@ -62,7 +66,7 @@ class ConnectionIssue:
     category: ErrorCategory
     message: str
     code: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
     recoverable: bool = False
     retry_after: float | None = None
     phase: IssuePhase = "open"
@@ -129,8 +133,12 @@ def _from_error(error: TrunklineError) -> ConnectionIssue:
         phase, code = error.phase, error.errno
     elif isinstance(error, CredentialsError):
         phase = "credentials"
-    return ConnectionIssue(error.category, str(error), code, recoverable=error.recoverable, phase=phase)
+    return ConnectionIssue(error.category, _cut(str(error)), code, recoverable=error.recoverable, phase=phase)
 
 
 def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _cut(f"{type(error).__name__}: {error}") if str(error) else type(error).__name__
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…"
