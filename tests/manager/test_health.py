@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from trunkline.manager.health import ConnectionHealth, Meter
-from trunkline.manager.inbox import QUARANTINE_MESSAGES, QUARANTINE_SIZE, Quarantine
 from trunkline.manager.states import ConnectionStatus
-from trunkline.protocol.errors import DecodeError
 
 pytestmark = pytest.mark.anyio
 
@@ -119,32 +117,3 @@ async def test_a_new_link_is_under_no_suspicion(clock: Any) -> None:
     assert report(meter).phi == 0.0
     meter.mark_up()
     assert report(meter).phi == 0.0
-
-
-@pytest.mark.parametrize(
-    ("payloads", "kept"),
-    [
-        ([b"x"] * 100, QUARANTINE_MESSAGES),
-        ([b"x" * (QUARANTINE_SIZE // 4)] * 100, 4),
-        ([b"x", b"x" * (QUARANTINE_SIZE + 1)], 0),
-    ],
-)
-def test_the_quarantine_is_small(payloads: list[bytes], kept: int) -> None:
-    quarantine = Quarantine()
-    for payload in payloads:
-        quarantine.put(DecodeError("does not fit", payload))
-    assert (len(quarantine.contents()), quarantine.count) == (kept, len(payloads))
-
-
-def test_the_quarantine_holds_on_to_nothing_but_the_payloads() -> None:
-    quarantine = Quarantine()
-    try:
-        try:
-            raise KeyError("cause")
-        except KeyError as cause:
-            raise DecodeError("does not fit", b"x") from cause
-    except DecodeError as error:
-        quarantine.put(error)
-    (kept,) = quarantine.contents()
-    assert isinstance(kept.__cause__, KeyError)
-    assert kept.__traceback__ is kept.__cause__.__traceback__ is None

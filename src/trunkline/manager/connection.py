@@ -138,7 +138,10 @@ class Connection(Generic[Sends, Receives]):
 
     @property
     def quarantine(self) -> tuple[DecodeError, ...]:
-        """The latest payloads that did not fit the service's type, oldest first: 16 at most, and 1 MiB."""
+        """The latest payloads that did not fit the service's type, oldest first: 16 at most, and 1 MiB.
+
+        Each says why in words; the exception that was raised is not kept.
+        """
         return self._exchange.reception.quarantine.contents()
 
     @property

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import Final, Generic, TypeVar
 
 from trunkline.manager.clock import Clock, Signal
 from trunkline.protocol.errors import DecodeError
 
-__all__ = ["INBOX_MESSAGES", "INBOX_SIZE", "QUARANTINE_MESSAGES", "QUARANTINE_SIZE", "Inbox", "Quarantine"]
+__all__ = [
+    "INBOX_MESSAGES",
+    "INBOX_SIZE",
+    "QUARANTINE_MESSAGES",
+    "QUARANTINE_REASON",
+    "QUARANTINE_SIZE",
+    "Inbox",
+    "Quarantine",
+]
 
 Receives = TypeVar("Receives")
 
@@ -18,7 +27,9 @@ INBOX_SIZE: Final = 2 * 2**20  # characters or bytes of the payloads as received
 
 # Past either, the oldest goes.
 QUARANTINE_MESSAGES: Final = 16
-QUARANTINE_SIZE: Final = 2**20
+QUARANTINE_SIZE: Final = 2**20 + 4096  # bytes in memory: one payload of the default max_size, and its reason
+
+QUARANTINE_REASON: Final = 500  # characters: a decoder's words may quote the payload
 
 
 class Inbox(Generic[Receives]):
@@ -53,25 +64,38 @@ class Inbox(Generic[Receives]):
 
 
 class Quarantine:
-    """The latest payloads that could not be decoded, whole, for whoever wants to know why."""
+    """The latest payloads that could not be decoded, whole, for whoever wants to know why.
+
+    What is kept is what is counted: a `DecodeError` made here, with the payload and the reason in words. The exception
+    that was raised is not kept: it holds what it came from, and through its traceback all that was read together.
+    """
 
     def __init__(self) -> None:
         self.count = 0  # all that ever came
+        self.size = 0  # bytes that the payloads and reasons kept take in memory
         self._errors: deque[DecodeError] = deque()
-        self._size = 0
 
-    def put(self, error: DecodeError) -> None:
-        """Keep it, without its traceback; the oldest go when there are too many or they are too large."""
-        # A traceback holds on to the frames it went through, and those to everything that was read with this payload.
-        error.__traceback__ = None
-        if error.__cause__ is not None:
-            error.__cause__.__traceback__ = None
+    def put(self, error: DecodeError) -> DecodeError:
+        """Keep what it says, and give that; the oldest go when there are too many or they are too large."""
         self.count += 1
-        self._errors.append(error)
-        self._size += len(error.payload)
-        while len(self._errors) > QUARANTINE_MESSAGES or self._size > QUARANTINE_SIZE:
-            self._size -= len(self._errors.popleft().payload)
+        payload = error.payload
+        if not isinstance(payload, str):
+            payload = bytes(payload)  # a view would hold the whole of what it is a part of
+        kept = DecodeError(_cut(str(error.args[0])), payload)
+        self._errors.append(kept)
+        self.size += _size(kept)
+        while len(self._errors) > QUARANTINE_MESSAGES or self.size > QUARANTINE_SIZE:
+            self.size -= _size(self._errors.popleft())
+        return kept
 
     def contents(self) -> tuple[DecodeError, ...]:
         """What is kept, oldest first."""
         return tuple(self._errors)
+
+
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= QUARANTINE_REASON else f"{reason[:QUARANTINE_REASON]}…"
+
+
+def _size(kept: DecodeError) -> int:
+    return sys.getsizeof(kept.payload) + sys.getsizeof(kept.args[0])

@@ -33,6 +33,7 @@ from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 from trunkline.protocol.errors import TrunklineError
+from trunkline.protocol.traces import forget_frames
 
 __all__ = ["Line"]
 
@@ -95,7 +96,7 @@ class Line:
         if self.status is ConnectionStatus.IDLE or self.status is ConnectionStatus.FAILED:
             self._retries = self._make_retries(has_been_up=self._retries.has_been_up)
             self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
-            self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {self._id}")
+            self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {redact(self._id)}")
             self._task.add_done_callback(self._ended)
 
     async def wait_link(self, timeout: float | None) -> None:
@@ -307,7 +308,7 @@ class Line:
         if judgement.issue.category is not ErrorCategory.NORMAL_CLOSURE:
             self._meter.count_error()
         if self._order is None:  # what the program ended has not failed
-            self.last_error, self.cause = judgement.issue, error
+            self.last_error, self.cause = judgement.issue, forget_frames(error)
         self._dialer.is_plain = self._dialer.is_plain or judgement.hint.plain
         if judgement.hint.set_aside and judgement.issue.initiator == "remote":
             self._traffic.set_aside(judgement.issue)

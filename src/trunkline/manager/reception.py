@@ -44,11 +44,12 @@ class Reception(Generic[Receives]):
         self._meter = meter
         self._requests = requests
         self._is_last_call = False
+        self._last_misfit = ""  # what was wrong with it, for the log
         self._expects_envelopes = service.batch is not None and service.batch.envelope
 
     def receive(self, batch: list[Payload]) -> None:
         """Decode what came together; what does not fit the service's type goes to the quarantine."""
-        misfits: list[DecodeError] = []
+        before = self.quarantine.count
         if self._expects_envelopes:
             batch = [part for payload in batch for part in self._service.unpack(payload)]
         for payload in batch:
@@ -56,16 +57,17 @@ class Reception(Generic[Receives]):
                 self._take(payload)
                 self._meter.count_received(1)
             except DecodeError as error:
-                self._open_envelope(payload, error, misfits)
-        for misfit in misfits:
-            self.quarantine.put(misfit)
-            self._meter.count_undecodable()
-        if misfits:
+                misfit = error
+            else:
+                continue
+            # Out of the handler: what is raised in it would hold this error, and with it the whole envelope.
+            self._open_envelope(payload, misfit)
+        if (count := self.quarantine.count - before) > 0:
             # Once for all that came together: a peer must not decide how fast our log grows.
             known = redact(self._id)
-            extra = log_fields("message.undecodable", connection=known, service=self._service.name, count=len(misfits))
+            extra = log_fields("message.undecodable", connection=known, service=self._service.name, count=count)
             text = "%s: %d undecodable messages, the last: %s"
-            self._logger.warning(text, known, len(misfits), misfits[-1], extra=extra)
+            self._logger.warning(text, known, count, self._last_misfit, extra=extra)
         self.inbox.changed.notify()
 
     async def wait_room(self) -> None:
@@ -78,18 +80,22 @@ class Reception(Generic[Receives]):
         self._is_last_call = True
         self.inbox.changed.notify()
 
-    def _open_envelope(self, payload: Payload, error: DecodeError, misfits: list[DecodeError]) -> None:
+    def _open_envelope(self, payload: Payload, error: DecodeError) -> None:
         """What fits no type may still be an envelope around what does."""
         parts = [payload] if self._expects_envelopes else self._service.unpack(payload)
         self._meter.count_received(len(parts))
         if parts == [payload]:
-            misfits.append(error)
+            self._put_aside(error)
             return
         for part in parts:
             try:
                 self._take(part)
             except DecodeError as misfit:
-                misfits.append(misfit)
+                self._put_aside(misfit)
+
+    def _put_aside(self, misfit: DecodeError) -> None:
+        self._last_misfit = str(self.quarantine.put(misfit))
+        self._meter.count_undecodable()
 
     def _take(self, payload: Payload) -> None:
         message = self._service.decode(payload)

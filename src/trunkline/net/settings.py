@@ -26,10 +26,8 @@ class Settings:
     open_timeout: seconds from the name look-up to the end of the opening handshake; None for no limit.
     close_timeout: seconds that the peer has to answer a close; then the transport is aborted.
     ping_interval: seconds between two keepalive pings; None for none.
-    ping_timeout: seconds in which some byte must arrive after a ping; None to ping without a deadline.
-    max_line: bytes of the first line of a handshake's request or answer, or of one field.
-    max_head: bytes of all of its head, max_line or more.
-    max_fields: how many fields it may have.
+    ping_timeout: seconds after a ping in which a byte must arrive, or an upload that it stands behind get on; None to
+    ping without a deadline.
     max_size: bytes of a received message; None for no limit.
     max_fragments: frames that a received message may come in; None for no limit.
     max_control_rate: pings, pongs and such that a peer may send in a second, beyond a first second's worth; a peer that

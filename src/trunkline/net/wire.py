@@ -39,6 +39,7 @@ from trunkline.protocol.errors import (
     connection_closed,
 )
 from trunkline.protocol.states import Happening, after
+from trunkline.protocol.traces import forget_frames
 
 if TYPE_CHECKING:
     from trunkline._inflate import Inflater
@@ -236,7 +237,9 @@ class Wire(Standing, asyncio.BaseProtocol):
             self._abort_timer.cancel()
             self._abort_timer = None
         opened = self._keepalive is not None
-        self._conclude(Close(1006, "", clean=False, initiator=None), functools.partial(_lost, exc))
+        self._conclude(
+            Close(1006, "", clean=False, initiator=None), functools.partial(_lost, exc and forget_frames(exc))
+        )
         self._move(Happening.LOST)
         if self._closed_waiter is not None and not self._closed_waiter.done():
             self._closed_waiter.set_result(None)
@@ -381,6 +384,7 @@ class Wire(Standing, asyncio.BaseProtocol):
 
 
 def _lost(cause: Exception | None) -> ConnectionClosed:
+    """The error for a transport that was lost, and for what it said."""
     error = connection_closed(1006, "" if cause is None else str(cause), None)
     error.__cause__ = cause
     return error
