@@ -10,7 +10,8 @@ import trunkline
 from loopclock import Clock
 from rawpeer import PING, PONG, TEXT
 from trunkline import Close, ConnectionClosedError, ErrorCategory, LocalProtocolError, Settings
-from trunkline.net.keepalive import MAX_PENDING, SECOND_LOOK, Keepalive
+from trunkline.net.keepalive import BUFFERS, MAX_PENDING, SECOND_LOOK, Keepalive
+from trunkline.net.progress import Look
 from trunkline.net.timers import Timers
 from turns import until
 
@@ -22,6 +23,11 @@ class Line:
         self.pings: list[bytes] = []
         self.received = 0
         self.deaf = False
+        self.left = 0  # bytes that have left
+        self.queued = 0  # bytes that have not
+        self.pressed = False
+        self.choked = False
+        self.unread = 0  # bytes that the kernel has received for us while we do not read
         self.dead = 0
         self.latencies: list[float] = []
 
@@ -33,6 +39,9 @@ class Line:
 
     def is_deaf(self) -> bool:
         return self.deaf
+
+    def look(self) -> Look:
+        return Look(self.received + self.unread, self.left, self.queued, self.pressed, self.choked)
 
     def note_latency(self, seconds: float) -> None:
         self.latencies.append(seconds)
@@ -61,7 +70,7 @@ class Bench:
 
 
 @pytest.mark.parametrize(
-    ("interval", "timeout", "period"), [(20, 20, 20), (20, 5, 20), (10, 30, 30), (20, None, 20), (0.5, 0.25, 0.5)]
+    ("interval", "timeout", "period"), [(20, 20, 20), (20, 5, 20), (10, 30, 10), (20, None, 20), (0.5, 0.25, 0.5)]
 )
 def test_pings_go_out_at_the_interval(interval, timeout, period):
     bench = Bench(interval, timeout)
@@ -157,20 +166,6 @@ def test_a_timer_that_comes_late_brings_a_probe_and_no_verdict(moment):
     assert bench.line.dead == 1, "the probe's time was up"
 
 
-def test_while_reading_is_paused_silence_proves_nothing():
-    bench = Bench(20, 20)
-    bench.keepalive.start()
-    bench.line.deaf = True
-    bench.clock.advance(200)
-    assert bench.line.dead == 0
-    bench.line.deaf = False
-    bench.line.received += 1
-    bench.clock.advance(20)
-    assert bench.line.dead == 0
-    bench.clock.advance(20 + SECOND_LOOK)
-    assert bench.line.dead == 1
-
-
 def test_reading_that_pauses_between_deadline_and_second_look_gives_no_verdict():
     bench = Bench(20, 20)
     bench.keepalive.start()
@@ -178,6 +173,132 @@ def test_reading_that_pauses_between_deadline_and_second_look_gives_no_verdict()
     bench.line.deaf = True
     bench.clock.advance(SECOND_LOOK)
     assert bench.line.dead == 0
+
+
+@pytest.mark.parametrize(("interval", "timeout"), [(20, 20), (20, 5), (10, 30), (7, 30), (1, 0.3)])
+@pytest.mark.parametrize("moment", [0.001, 0.3, 0.999], ids="{} of an interval".format)
+def test_a_line_is_dead_in_time_whatever_the_interval_and_the_timeout(interval, timeout, moment):
+    bench = Bench(interval, timeout)
+    bench.keepalive.start()
+    bench.clock.advance(3 * interval + moment * interval)
+    bench.line.received += 1
+    bench.clock.advance(interval + timeout + 1)
+    assert bench.line.dead == 1
+
+
+# What leaves
+
+
+def upload(bench: Bench, rate: int, seconds: int) -> None:
+    """So many bytes a second leave for so long, while 100 kB wait."""
+    bench.line.queued, bench.line.pressed = 100_000, True
+    for _ in range(seconds * 10):
+        bench.clock.advance(0.1)
+        bench.line.left += rate // 10
+
+
+def test_an_upload_that_gets_on_is_alive_though_no_byte_comes():
+    bench = Bench(1, 1)
+    bench.keepalive.start()
+    upload(bench, 500_000, 6)
+    assert bench.line.dead == 0
+
+
+def test_an_upload_that_gets_no_further_is_dead_in_time():
+    bench = Bench(1, 1)
+    bench.keepalive.start()
+    upload(bench, 500_000, 6)
+    bench.clock.advance(1 + 1 + 1)
+    assert bench.line.dead == 1
+
+
+def test_what_stood_before_the_ping_may_take_its_time():
+    """It all lies in the kernel, and nothing of ours waits for it."""
+    bench = Bench(1, 1)
+    bench.keepalive.start()
+    bench.line.queued = 60_000
+    for _ in range(60):
+        bench.clock.advance(0.1)
+        bench.line.left += 1000
+        bench.line.queued -= 1000
+    assert bench.line.dead == 0
+
+
+@pytest.mark.parametrize("pressed", [False, True])
+def test_a_line_that_swallows_everything_and_never_answers_is_dead(pressed):
+    bench = Bench(1, 1)
+    bench.keepalive.start()
+    bench.line.queued, bench.line.pressed = 1000, pressed
+    for _ in range(40):
+        bench.clock.advance(0.1)
+        bench.line.left += 2**20
+    assert bench.line.dead == 1
+
+
+def test_an_answer_gives_an_upload_new_credit():
+    bench = Bench(1, 1)
+    bench.keepalive.start()
+    for _ in range(5):
+        upload(bench, BUFFERS // 4, 3)
+        bench.line.received += 8
+    assert bench.line.dead == 0
+    upload(bench, BUFFERS, 6)
+    assert bench.line.dead == 1
+
+
+def test_small_messages_into_a_void_are_no_sign_of_life():
+    bench = Bench(20, 20)
+    bench.keepalive.start()
+    for _ in range(410):
+        bench.clock.advance(0.1)
+        bench.line.left += 100
+    assert bench.line.dead == 1
+
+
+# While we do not read
+
+
+def test_a_line_that_is_not_read_is_alive_while_the_kernel_receives():
+    bench = Bench(20, 20)
+    bench.line.deaf = True
+    bench.keepalive.start()
+    for _ in range(10):
+        bench.clock.advance(20)
+        bench.line.unread += 10
+    assert bench.line.dead == 0
+
+
+def test_a_line_that_is_not_read_and_moves_neither_way_is_dead():
+    bench = Bench(20, 20)
+    bench.line.deaf = bench.line.choked = True
+    bench.keepalive.start()
+    bench.clock.advance(20 + 20 + 1)
+    assert bench.line.dead == 1
+
+
+@pytest.mark.parametrize("choked", [False, True])
+def test_a_line_that_is_not_read_and_only_swallows_is_dead_unless_it_may_have_no_room_to_answer(choked):
+    bench = Bench(20, 20)
+    bench.line.deaf, bench.line.choked = True, choked
+    bench.keepalive.start()
+    for _ in range(205):
+        bench.clock.advance(0.2)
+        bench.line.left += 1
+    assert bench.line.dead == (not choked)
+
+
+def test_a_line_that_is_read_again_has_no_more_excuse():
+    bench = Bench(20, 20)
+    bench.line.deaf = bench.line.choked = True
+    bench.keepalive.start()
+    for _ in range(100):
+        bench.clock.advance(1)
+        bench.line.left += 1
+    bench.line.deaf = bench.line.choked = False
+    for _ in range(41):
+        bench.clock.advance(1)
+        bench.line.left += 1
+    assert bench.line.dead == 1
 
 
 def test_without_a_timeout_nothing_is_ever_dead():

@@ -1,11 +1,23 @@
-"""Pings: the keepalive that notices a line that is dead, and the round-trip times.
+"""The keepalive: pings that notice a line that is dead, and the round-trip times.
 
-Theory of operation. Every `ping_interval` a ping goes out. If no byte at all has come `ping_timeout` later, the line is
-dead: any byte is a sign of life, not the pong alone, since a pong may stand behind megabytes of data. A timer that
-fires after the loop has stalled may run before the bytes that came meanwhile are read, or our ping may have been held
-up as well: so a missed deadline brings another ping, and is looked at once more a moment later. If the timer itself
-came late, we or the whole machine slept, and what did not come meanwhile proves nothing: it all begins anew. While we
-ourselves have paused reading, silence proves nothing either, and no verdict is given.
+Theory of operation. Every `ping_interval` a ping goes out. A line is dead when neither direction has moved for
+`ping_timeout` after a ping.
+
+What comes is a sign of life, whatever it is, and not the pong alone, since a pong may stand behind megabytes of data.
+
+What leaves is one as long as our ping may stand behind it: an upload that the peer's TCP acknowledges goes on, but a
+line that swallows everything and never answers is dead however much it swallows. So bytes count that leave before all
+has left that was queued when the first unanswered ping was sent, and, if the way out was blocked by then, `BUFFERS`
+bytes more: a proxy may hold so much that the ping has to get through. What the kernel's buffer takes counts only where
+the kernel does not tell what the peer has taken (`trunkline.net.progress`).
+
+While we have paused reading we cannot see a pong, but the kernel counts what it has received for us. Only if so much
+lies unread that the peer may have no room to answer in, or if nobody knows, is all that leaves a sign of life.
+
+A timer that fires after the loop has stalled may run before the bytes that came meanwhile are read, or our ping may
+have been held up as well: so a missed deadline brings more pings, and is looked at once more a moment later. If the
+timer itself came late, we or the whole machine slept, and what did not come meanwhile proves nothing: it all begins
+anew.
 """
 
 from __future__ import annotations
@@ -14,8 +26,9 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
+from trunkline.net.progress import Look
 from trunkline.net.settings import Settings
 from trunkline.net.timers import Timers
 
@@ -23,6 +36,7 @@ __all__ = ["Keepalive", "Pinged"]
 
 SECOND_LOOK: Final = 0.5  # seconds between a missed deadline and the verdict
 STALL: Final = 0.5  # seconds that a timer may come late before we take it that we slept
+BUFFERS: Final = 8 * 2**20  # bytes that machines on the way may hold of an upload: Linux gives a socket up to 6 MiB
 MAX_PENDING: Final = 64  # pings of the keepalive and of callers that wait for their pong; the oldest is given up
 
 
@@ -38,17 +52,27 @@ class Pinged(Protocol):
     def is_deaf(self) -> bool:
         """Whether we have paused reading."""
 
+    def look(self) -> Look:
+        """How far its bytes have come, each way."""
+
     def note_latency(self, seconds: float) -> None:
         """A ping was answered, so many seconds after it was sent."""
 
     def declare_dead(self) -> None:
-        """No byte came in time."""
+        """Nothing moved in time."""
+
+
+class _Upload(NamedTuple):
+    """What was on its way out when a ping was sent. Bytes that leave past `mark` are no sign of life."""
+
+    look: Look
+    mark: int
 
 
 class Keepalive:
     """The pings of one connection."""
 
-    __slots__ = ("_pending", "_pinged", "_seen", "_settings", "_step", "_timers", "due", "latency")
+    __slots__ = ("_left", "_pending", "_pinged", "_seen", "_settings", "_step", "_timers", "_upload", "due", "latency")
 
     def __init__(self, pinged: Pinged, settings: Settings, timers: Timers) -> None:
         self._pinged: Pinged | None = pinged  # None once it is stopped
@@ -57,13 +81,16 @@ class Keepalive:
         self._pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]] | None = None
         # What the next moment is for: a plain function, since a bound method would be one more object a connection.
         self._step: Callable[[Keepalive, Pinged], None] = Keepalive._tick
-        self._seen = 0
+        self._seen = 0  # bytes received before the last ping
+        self._left = 0.0  # seconds from the last ping, or the last look, to the deadline
+        self._upload: _Upload | None = None  # None: nothing was queued and we were reading, so only an answer counts
         self.due = 0.0
         self.latency: float | None = None  # seconds: the last round trip
 
     def start(self) -> None:
         """Begins to send pings, if there is an interval."""
         if self._settings.ping_interval is not None:
+            self._left = self._settings.ping_timeout or 0.0
             self._timers.after(self._settings.ping_interval, self)
 
     def stop(self, make_error: Callable[[], BaseException]) -> None:
@@ -125,36 +152,74 @@ class Keepalive:
     def _tick(self, pinged: Pinged) -> None:
         interval, timeout = self._settings.ping_interval, self._settings.ping_timeout
         assert interval is not None
-        self._seen = pinged.bytes_seen()
-        self.ping(None, None)
         if timeout is None:
+            self.ping(None, None)
             self._after(interval, Keepalive._tick)
+            return
+        if self._is_alive(pinged) or self._has_slept():
+            self._left = timeout
+        self._note(pinged)
+        self.ping(None, None)
+        if self._left <= interval:
+            self._after(self._left, Keepalive._judge)
         else:
-            self._after(timeout, Keepalive._judge)
+            self._left -= interval
+            self._after(interval, Keepalive._tick)
 
     def _judge(self, pinged: Pinged) -> None:
         if self._is_alive(pinged):
-            interval, timeout = self._settings.ping_interval or 0, self._settings.ping_timeout or 0
-            self._after(max(0.0, interval - timeout), Keepalive._tick)
+            self._after(max(0.0, (self._settings.ping_interval or 0.0) - self._left), Keepalive._tick)
+            self._left = self._settings.ping_timeout or 0.0
         elif self._has_slept():
             self._tick(pinged)
         else:
-            self.ping(None, None)
-            self._after(SECOND_LOOK, Keepalive._sentence)
+            self._left = SECOND_LOOK
+            self._probe(pinged)
 
-    def _sentence(self, pinged: Pinged) -> None:
+    def _look_again(self, pinged: Pinged) -> None:
         if self._is_alive(pinged):
+            self._left = min(self._settings.ping_timeout or 0.0, self._settings.ping_interval or 0.0)
             self._judge(pinged)
         elif self._has_slept():
             self._tick(pinged)
+        elif self._left > 0:
+            self._probe(pinged)
         else:
             pinged.declare_dead()
+
+    def _probe(self, pinged: Pinged) -> None:
+        """The deadline has passed: asks once more, and looks again."""
+        wait = min(self._left, self._settings.ping_interval or self._left)
+        self._left -= wait
+        self.ping(None, None)
+        self._after(wait, Keepalive._look_again)
 
     def _has_slept(self) -> bool:
         return self._timers.time() - self.due > STALL
 
     def _is_alive(self, pinged: Pinged) -> bool:
-        return pinged.is_deaf() or pinged.bytes_seen() != self._seen
+        """Whether there was a sign of life since `_note`."""
+        if pinged.bytes_seen() != self._seen:
+            return True
+        if self._upload is None:
+            return pinged.is_deaf()  # it began just now, with bytes that were read
+        before, now = self._upload.look, pinged.look()
+        if now.received != before.received:
+            return True
+        if now.left <= before.left:
+            return False
+        return before.left < self._upload.mark or (now.is_choked and pinged.is_deaf())
+
+    def _note(self, pinged: Pinged) -> None:
+        """Keeps how things stand just before a ping."""
+        upload, seen, now = self._upload, self._seen, pinged.look()
+        self._seen = pinged.bytes_seen()
+        if upload is None or self._seen != seen or now.received != upload.look.received:
+            # The first ping that is unanswered, as far as we know.
+            mark = now.left + now.queued + (BUFFERS if now.is_pressed else 0)
+        else:
+            mark = upload.mark
+        self._upload = _Upload(now, mark) if now.queued or pinged.is_deaf() else None
 
 
 def _fail(waiter: asyncio.Future[float], error: BaseException) -> None:

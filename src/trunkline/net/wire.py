@@ -28,6 +28,7 @@ from trunkline.net.large import Turns, run_work
 from trunkline.net.listener import Close, Listener
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import shared_by
+from trunkline.net.progress import Look, look_at
 from trunkline.net.settings import Settings
 from trunkline.net.standing import Standing
 from trunkline.protocol.categories import Initiator
@@ -320,16 +321,24 @@ class Wire(Standing, asyncio.BaseProtocol):
         """Whether reading is paused, since messages wait to be taken or too much came at once."""
         return self._reading_paused or self._is_held
 
+    def look(self) -> Look:
+        """How far the connection's bytes have come, each way."""
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        return look_at(sock, self.bytes_seen(), self.bytes_sent, self._waiting)
+
     def note_latency(self, seconds: float) -> None:
         """A ping was answered."""
         if self._on_latency is not None:
             self._on_latency(seconds)
 
     def declare_dead(self) -> None:
-        """No byte came in time after a keepalive ping."""
+        """Nothing moved in time after a keepalive ping. The close frame goes as far as the socket takes it at once: a
+        peer that is dead will not answer, so there is no wait for that.
+        """
         seconds = self._settings.ping_timeout
         told = "keepalive ping timeout"
         self.fail(1011, f"{told}: no byte for {seconds} s (ping_timeout)", told=told)
+        asyncio.get_running_loop().call_soon(self.abort)  # uvloop writes at the end of the turn
 
     # What the link asks
 
