@@ -12,6 +12,7 @@ import re
 import resource
 import subprocess
 import sys
+from typing import Any
 
 import trunkline
 from trunkline.manager.redacting import MAX_SHOWN, _hide, redact
@@ -23,7 +24,7 @@ PIECES = [*'?&=;:/ \ta0.@"\\', "key", "?key", "&token", "=token", "://", "\\0"]
 ENDS = ["", "\0", "\n", "=", '"']
 
 
-def patterns() -> dict[str, re.Pattern[str]]:
+def patterns() -> dict[str, re.Pattern[Any]]:
     """Every compiled pattern of the package's modules, by where it stands."""
     found = {}
     for module in pkgutil.walk_packages(trunkline.__path__, "trunkline."):
@@ -46,8 +47,9 @@ def run_all() -> None:
     every = set(patterns().values())
     for text in texts():
         for pattern in every:
-            pattern.fullmatch(text)
-            pattern.match(text)
+            seen = text if isinstance(pattern.pattern, str) else text.encode()
+            pattern.fullmatch(seen)
+            pattern.match(seen)
         _hide(text)
 
 
