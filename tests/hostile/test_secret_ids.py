@@ -51,6 +51,8 @@ VALUES: dict[str, list[Any]] = {
     "recoverable": [True],
 }
 
+PLAIN: dict[str, list[Any]] = {"str": ["what was seen"], "int": [3], "float": [4.0], "bool": [True]}
+
 
 def exceptions() -> list[type[BaseException]]:
     """Every exception class of the package."""
@@ -77,10 +79,19 @@ def values_of(kind: type[BaseException]) -> dict[str, list[Any]]:
         is_needed = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
         if parameter.name == "status" and parameter.annotation == "int | None":
             found["status"] = [403]
-        elif is_needed or parameter.name in VALUES:
-            assert parameter.name in VALUES, f"say above what {kind.__name__} may be given as {parameter.name}"
+        elif parameter.name in VALUES:
             found[parameter.name] = VALUES[parameter.name]
+        elif is_needed:
+            found[parameter.name] = guess(kind, parameter)
     return found
+
+
+def guess(kind: type[BaseException], parameter: inspect.Parameter) -> list[Any]:
+    """Values for a parameter that is not listed: a name that speaks of an id or an address gets the secret."""
+    if any(part in parameter.name for part in ("id", "uri", "url", "address")):
+        return [ID]
+    assert parameter.annotation in PLAIN, f"say above what {kind.__name__} may be given as {parameter.name}"
+    return PLAIN[parameter.annotation]
 
 
 def examples(kind: type[BaseException]) -> Iterator[BaseException]:
