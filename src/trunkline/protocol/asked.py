@@ -29,6 +29,7 @@ _LISTS: Final = {
     b"upgrade": "upgrade",
 }
 _APART: Final = frozenset({b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"})  # wsproto's event has them
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _KEY: Final = re.compile(rb"[0-9A-Za-z+/]{21}[AQgw]==")  # 16 bytes in base64; the last digit has no bits to spare
 _LENGTH: Final = re.compile(rb"^content-length:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
@@ -125,11 +126,13 @@ def _judge_body(event: h11.Request, asked: Asked, head: bytes) -> None:
     """How long the body is must be beyond doubt: what two servers read differently is how requests are smuggled
     (RFC 9112 6.1, 6.3). h11 makes one length of several.
     """
-    names = {name for name, _ in asked.fields}
+    names = [name for name, _ in asked.fields if name in _FRAMING]
+    if not names:
+        return
     in_chunks = b"transfer-encoding" in names
     if in_chunks and (b"content-length" in names or event.http_version < b"1.1"):
         raise refused("transfer-encoding with content-length, or in HTTP/1.0 (RFC 9112 6.1)")
-    lengths = [value.strip(b" \t") for value in _LENGTH.findall(head)] if b"content-length" in names else []
+    lengths = [value.strip(b" \t") for value in _LENGTH.findall(head)]
     if len(lengths) > 1 or any(_DIGITS.fullmatch(length) is None for length in lengths):
         raise refused(f"content-length is {quote(b' and '.join(lengths))}, must be one number (RFC 9110 8.6)")
     asked.has_body = in_chunks or any(int(length) for length in lengths)

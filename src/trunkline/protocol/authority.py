@@ -6,6 +6,7 @@ takes more than a second for one label of 8 KiB, and urllib guesses. Each patter
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import Final, NamedTuple
@@ -50,8 +51,11 @@ class Target(NamedTuple):
 
 def parse_authority(value: bytes) -> Authority | None:
     """What `uri-host[:port]` (RFC 9110 7.2) names; None for anything else."""
-    if len(value) > MAX_HOST + 6:
-        return None
+    return None if len(value) > MAX_HOST + 6 else _parse_authority(value)
+
+
+@functools.lru_cache(maxsize=256)  # a server has few names, and none that is kept is longer than 261 bytes
+def _parse_authority(value: bytes) -> Authority | None:
     match = _AUTHORITY.fullmatch(value)
     if match is None:
         return None

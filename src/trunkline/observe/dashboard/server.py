@@ -189,7 +189,7 @@ class Door:
         if not self._is_ours(request.headers.get("host", "")):
             return self._refuse(421, "not a name of this server")
         if request.headers.get("upgrade") is None:
-            return self._pages.answer(request.path)
+            return self._pages.answer(request.path) if request.method in ("GET", "HEAD") else None
         if request.path != "/feed":
             return self._refuse(404, "not found")
         if not self._knows_token(request.headers.get("sec-websocket-protocol", "")):
