@@ -36,7 +36,7 @@ demo: $(DONE)/core  ## run three services and keep their lines up through inject
 	@$(BIN)/python -m trunkline demo $(or $(ARGS),--seconds 30)
 
 test: $(DONE)/core $(DONE)/test  ## run the tests
-	@scripts/system $(BIN)/python browser terminal
+	@scripts/system $(BIN)/python browser terminal proxies
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DONE)/core $(DONE)/lint  ## check style, formatting, types and the stubs of the compiled modules
