@@ -176,10 +176,16 @@ async def test_an_odd_answer_that_will_do(data, step):
 
 
 async def test_informational_answers_without_end():
-    """They are read, and nothing of them is kept, until open_timeout."""
-    async with answering(b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000, then_closes=False) as uri:
-        with pytest.raises(trunkline.ConnectError):
-            await trunkline.connect(uri, proxy=None, open_timeout=0.3)
+    """To read them takes a third of a second for each read of 256 KiB, as long as they come."""
+    async with answering(b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000) as uri:
+        with pytest.raises(trunkline.HandshakeError, match="more than 100 interim answers"):
+            await trunkline.connect(uri, proxy=None)
+
+
+async def test_as_many_informational_answers_as_may_be():
+    async with answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100 + answer(), then_closes=False) as uri:
+        ws = await trunkline.connect(uri, proxy=None)
+        ws.abort()
 
 
 # What may be set: a line end in it would be another field

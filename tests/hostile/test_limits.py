@@ -12,7 +12,7 @@ import pytest
 import trunkline
 from rawpeer import BINARY, CONTINUATION, PONG
 from trunkline.net import http, keepalive, serve, settings
-from trunkline.protocol import ConnectionState
+from trunkline.protocol import ConnectionState, head
 from trunkline.testing import ScriptedServer, run_virtual
 from trunkline.testing.script import hang
 from turns import until
@@ -38,6 +38,7 @@ def of_the_code():
     own = trunkline.Settings()
     fields = {name: getattr(own, name) for name in settings.Limits.__annotations__ if name != "logger"}
     return fields | {
+        "MAX_INTERIM": head.MAX_INTERIM,
         "MAX_BODY": http.MAX_BODY,
         "BODY_WAIT": http.BODY_WAIT,
         "MAX_PENDING": keepalive.MAX_PENDING,

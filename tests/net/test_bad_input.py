@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import encodings.idna
 import socket
 
 import pytest
@@ -220,3 +221,13 @@ async def test_settings_that_make_no_sense(options):
         trunkline.connect("ws://localhost/", **options)
     with pytest.raises(ValueError, match=next(iter(options))):
         trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, **options)
+
+
+@pytest.mark.parametrize("host", ["é" * 8000, "a." * 4000, "xn--" + "7u" * 4000], ids=["é", "labels", "Punycode"])
+async def test_a_host_without_end_is_not_encoded(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """IDNA takes quadratic time, and the host may be that of a redirect."""
+    encoded: list[str] = []
+    monkeypatch.setattr(encodings.idna, "ToASCII", encoded.append)
+    with pytest.raises(trunkline.InvalidURI, match=r"the host has \d+ characters, may have 255 \(RFC 1035 2\.3\.4\)"):
+        trunkline.connect(f"ws://{host}/")
+    assert encoded == []

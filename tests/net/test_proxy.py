@@ -228,6 +228,21 @@ async def test_a_proxy_that_speaks_something_else():
             await trunkline.connect("ws://server.example/", proxy=proxy.url)
 
 
+BAD_HEADS = {
+    "spaces, then NUL": (b"X:" + b" " * 15_000 + b"\0\r\n\r\n", "a field holds NUL, VT, FF or CR"),
+    "a head of 100 KB": (b"X: " + b"x" * 100_000 + b"\r\n\r\n", "(no HTTP head ends within|HTTP head of)"),
+    "interim answers without end": (b"\r\n" + b"HTTP/1.1 102 Wait\r\n\r\n" * 1000, "more than 100 interim answers"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HEADS)
+async def test_the_head_of_a_proxys_answer_is_looked_at_before_it_is_parsed(name):
+    data, words = BAD_HEADS[name]
+    async with proxied(answer=b"HTTP/1.1 102 Wait\r\n" + data) as proxy:
+        with pytest.raises(trunkline.ProxyError, match=f"answered no HTTP: {words}"):
+            await trunkline.connect("ws://server.example/", proxy=proxy.url)
+
+
 async def test_a_malformed_field_of_a_proxy_is_not_quoted():
     async with proxied(answer=b"HTTP/1.1 502 No\r\nSet-Cookie : hunter2\r\n\r\n") as proxy:
         with pytest.raises(trunkline.ProxyError, match=r"answered no HTTP: illegal header line \(RFC 9112\)$"):

@@ -11,7 +11,8 @@ from trunkline.net.http import BODY_WAIT, MAX_BODY, from_fields
 from trunkline.net.proxy import Proxy
 from trunkline.net.uri import URI
 from trunkline.protocol.answers import without_quotes
-from trunkline.protocol.errors import ProxyError, printable
+from trunkline.protocol.errors import ProxyError, RemoteProtocolError, printable
+from trunkline.protocol.head import HeadLimits, HeadReader, pieces
 
 __all__ = ["Tunnel"]
 
@@ -29,6 +30,7 @@ class Tunnel(asyncio.Protocol):
         self._uri = uri
         self._loop = loop
         self._http = h11.Connection(h11.CLIENT)
+        self._heads = HeadReader(HeadLimits(), strict=False)
         self._refusal: h11.Response | None = None
         self._beginning = b""  # of the answer
         self._body = bytearray()
@@ -58,10 +60,11 @@ class Tunnel(asyncio.Protocol):
         """Takes a piece of the answer."""
         self._beginning += data[: max(0, MAX_BEGINNING - len(self._beginning))]
         try:
-            self._http.receive_data(data)
-            while not self.ready.done() and self._take(self._http.next_event()):
-                pass
-        except h11.RemoteProtocolError as error:
+            for piece in pieces(self._heads, data, lambda: self._http.their_state is h11.SEND_RESPONSE):
+                self._http.receive_data(piece)
+                while not self.ready.done() and self._take(self._http.next_event()):
+                    pass
+        except (h11.RemoteProtocolError, RemoteProtocolError) as error:
             self._end(self._refused() or ProxyError(f"proxy {self._proxy.where} answered no HTTP: {self._tell(error)}"))
 
     def _take(self, event: object) -> bool:
@@ -115,8 +118,10 @@ class Tunnel(asyncio.Protocol):
             self.ready.exception()  # seen: whoever waited may have been cancelled
             self.transport.abort()
 
-    def _tell(self, error: h11.RemoteProtocolError) -> str:
+    def _tell(self, error: h11.RemoteProtocolError | RemoteProtocolError) -> str:
         """What was seen. Of fields nothing is quoted: they may hold somebody's credentials."""
         if not self._beginning.startswith(b"HTTP/"):
             return f"it begins with {self._beginning!r}, must be HTTP/1.1"
+        if isinstance(error, RemoteProtocolError):
+            return error.detail or str(error)
         return f"{without_quotes(error)} (RFC 9112)"

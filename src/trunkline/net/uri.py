@@ -7,6 +7,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import Final
 
+from trunkline.protocol.authority import MAX_HOST
 from trunkline.protocol.errors import InvalidURI
 
 __all__ = ["URI", "ascii_host", "parse_uri", "split_url"]
@@ -90,6 +91,8 @@ def ascii_host(host: str) -> str:
     """The host as DNS and HTTP want it (RFC 3490); InvalidURI for none."""
     if any(ord(char) <= 32 or char in "/@?#[]\\" for char in host):
         raise InvalidURI(f"host {host!r} is no host name (RFC 3986 3.2.2)")
+    if len(host) > MAX_HOST:  # looked at before IDNA, which takes quadratic time: it may be a redirect's
+        raise InvalidURI(f"the host has {len(host)} characters, may have {MAX_HOST} (RFC 1035 2.3.4)")
     try:
         if ":" in host:
             ipaddress.IPv6Address(host)

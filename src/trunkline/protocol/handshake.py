@@ -28,7 +28,7 @@ from trunkline.protocol.answers import check_answer, join_fields, without_quotes
 from trunkline.protocol.asked import Asked, PlainRequest, judge_request
 from trunkline.protocol.connection import Connection
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
-from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE, HeadLimits, HeadReader, refused
+from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE, HeadLimits, HeadReader, pieces, refused
 
 __all__ = [
     "MAX_FIELDS",
@@ -72,7 +72,6 @@ class Handshake(wsproto.handshake.H11Handshake):
         self._h11_connection._max_incomplete_event_size = limits.max_head
         self._heads = HeadReader(limits, strict=connection_type is ConnectionType.SERVER)
         self._head = b""  # the last of them
-        self._is_behind = False  # what comes belongs to no head any more
         # A server's: the fields of the request as they came, names in lower case; () before. Host is what the target
         # says where that is absolute (RFC 9112 3.2.2).
         self.fields: Sequence[tuple[bytes, bytes]] = ()
@@ -146,24 +145,17 @@ class Handshake(wsproto.handshake.H11Handshake):
 
     def receive_data(self, data: bytes | None) -> None:
         """Takes what was read; events follow from `events()`."""
-        if not data and not self._is_behind and self._heads.kept:
-            self._parse(self._heads.kept)  # the stream ends within a head: h11 says so
-        if not data or self._is_behind:
+        if not data:
+            if self._expects_head() and self._heads.kept:
+                self._parse(self._heads.kept)  # the stream ends within a head: h11 says so
             self._parse(data)
             return
-        rest = data
-        while rest and not self._is_behind:
-            found = self._heads.feed(rest)
-            if found is None:
-                return
-            self._head, rest = found
-            try:
-                self._parse(self._head)
-            finally:
-                # 1xx other than 101: the next head follows (RFC 9110 15.2).
-                self._is_behind = not self.client or self._h11_connection.their_state is not h11.SEND_RESPONSE
-        if rest:
-            self._parse(rest)
+        for piece in pieces(self._heads, data, self._expects_head):
+            self._head = piece
+            self._parse(piece)
+
+    def _expects_head(self) -> bool:
+        return self._h11_connection.their_state in (h11.IDLE, h11.SEND_RESPONSE)
 
     def _parse(self, data: bytes | None) -> None:
         try:

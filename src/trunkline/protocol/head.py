@@ -8,18 +8,30 @@ size, lines and bytes are looked at, and only then is it handed on, whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from wsproto.events import RejectConnection
 
 from trunkline.protocol.errors import RemoteProtocolError
 
-__all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_LINE", "HeadLimits", "HeadReader", "describe", "quote", "refused"]
+__all__ = [
+    "MAX_FIELDS",
+    "MAX_HEAD",
+    "MAX_INTERIM",
+    "MAX_LINE",
+    "HeadLimits",
+    "HeadReader",
+    "describe",
+    "pieces",
+    "quote",
+    "refused",
+]
 
 MAX_HEAD: Final = 32 * 1024  # bytes of a request or response up to its empty line
 MAX_LINE: Final = 8 * 1024  # bytes of its first line, or of one field
 MAX_FIELDS: Final = 100
+MAX_INTERIM: Final = 100  # answers of 1xx before the one that counts (RFC 9110 15.2)
 MAX_SEEN: Final = 100  # bytes of what a stranger sent that an error holds
 
 _REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/[0-9]\.[0-9]")
@@ -67,13 +79,14 @@ def describe(beginning: bytes) -> str:
 class HeadReader:
     """Collects heads. `strict`: a server's, for requests; a client bears lines that end with LF alone, and folds."""
 
-    __slots__ = ("_begun", "_fault", "_kept", "_limits", "_searched", "_strict", "has_switched", "is_head")
+    __slots__ = ("_begun", "_fault", "_found", "_kept", "_limits", "_searched", "_strict", "has_switched", "is_head")
 
     def __init__(self, limits: HeadLimits, *, strict: bool) -> None:
         self._limits = limits
         self._strict = strict
         self._kept = bytearray()
         self._searched = 0  # bytes of it in which no end begins, and no fault is
+        self._found = 0  # heads
         self._begun = False  # whether the first line is one of HTTP
         self._fault: RemoteProtocolError | None = None
         self.is_head = False  # whether the request is a HEAD
@@ -118,6 +131,9 @@ class HeadReader:
         head, rest = bytes(seen[:end]), bytes(seen[end:])
         self._kept.clear()
         self._searched = 0
+        self._found += 1
+        if self._found > MAX_INTERIM + 1:
+            raise refused(f"more than {MAX_INTERIM} interim answers (RFC 9110 15.2)")
         self._check(head)
         return head, rest
 
@@ -171,3 +187,19 @@ class HeadReader:
             raise refused(f"header field of {longest} bytes, limit {most.max_line} (max_line)", 431)
         if size > most.max_head:
             raise refused(f"HTTP head of {size} bytes, limit {most.max_head} (max_head)", 431)
+
+
+def pieces(reader: HeadReader, data: bytes, expects_head: Callable[[], bool]) -> Iterator[bytes]:
+    """What of `data` may go to h11: whole heads as long as it expects one (behind 1xx another follows, RFC 9110 15.2),
+    and then whatever comes. Each must have gone there before the next is asked for.
+
+    Raises RemoteProtocolError for what no head may be.
+    """
+    while data and expects_head():
+        found = reader.feed(data)
+        if found is None:
+            return
+        head, data = found
+        yield head
+    if data:
+        yield data
