@@ -1,11 +1,13 @@
 """A manager and its connections belong to one event loop: from anywhere else nothing is touched."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
 
 import trunkline
+from turns import until
 
 pytestmark = pytest.mark.anyio
 
@@ -130,3 +132,43 @@ async def test_a_pool_is_refused_in_another_thread():
             assert pool.members == []
             await pool.send("goes on")
             assert await anext(pool) == "goes on"
+
+
+@pytest.fixture
+def hasty():
+    """Threads that take turns as often as the interpreter lets them."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+async def test_health_may_be_asked_for_in_another_thread_while_lines_come_and_go(hasty):
+    """A scraper has a thread of its own."""
+    async with asyncio.timeout(60), trunkline.serve(echo, "127.0.0.1", 0) as server:
+        service = trunkline.Service("echo", f"ws://127.0.0.1:{server.port}/{{room}}", sends=str, receives=str)
+        async with trunkline.ConnectionManager([service]) as manager:
+            kept = await manager.connect(service, room="kept")
+            done = threading.Event()
+
+            def scrape():
+                while not done.is_set():
+                    manager.health(), manager.service_health(), manager.connections(), server.health()
+
+            scrapers = [asyncio.create_task(asyncio.to_thread(scrape)) for _ in range(2)]
+            try:
+                for number in range(40):
+                    line = await manager.connect(service, room=number)
+                    await goes_on(line)
+                    await goes_on(kept)
+                    await line.close()
+            finally:
+                done.set()
+            await asyncio.gather(*scrapers)
+            await until(lambda: len(server.connections) == 1)
+            await kept.websocket.ping()  # the server has read all that was sent
+            (report,) = manager.service_health()
+            assert report.counters["messages_sent"] == 80
+            assert report.counters["bytes_sent"] == server.health().stats.bytes_received
+            health = kept.health()
+            assert (health.bytes_received, health.bytes_sent) == kept.websocket.moved()

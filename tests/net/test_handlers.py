@@ -293,3 +293,25 @@ async def test_connections_may_come_and_go_while_they_are_walked_through():
         assert await clients[3].recv() == "x"
         for client in clients:
             await client.close()
+
+
+def test_a_connection_that_fails_within_tls_is_logged_with_its_address(server_tls, caplog):
+    """asyncio's loop: uvloop accepts by itself, and tells nobody."""
+
+    async def knock():
+        async with asyncio.timeout(20), serving(close_with_1000, ssl=server_tls) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            here = writer.get_extra_info("sockname")
+            await reader.read()
+            writer.close()
+            await until(accepted)
+            return here
+
+    def accepted():
+        return [record for record in caplog.records if getattr(record, "event", None) == "accept.failed"]
+
+    with caplog.at_level(logging.DEBUG, "trunkline.net"):
+        here = asyncio.run(knock())
+    (record,) = accepted()
+    assert record.remote == here

@@ -163,8 +163,9 @@ class Connection(Generic[Sends, Receives]):
         """A snapshot."""
         outbox = self._exchange.sender.outbox
         queue = Queue(len(outbox), outbox.size, self._exchange.sender.writer.unconfirmed)
-        if self.websocket is not None:
-            self._meter.count_bytes(*self.websocket.moved())
+        generation, link = self.generation, self.websocket  # in this order: another thread may ask
+        if link is not None:
+            self._meter.count_bytes(*link.moved(), generation)
         return self._meter.report(self.id, self.service.name, self.status, self.attempts, queue)
 
     def latencies(self) -> Histogram:

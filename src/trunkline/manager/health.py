@@ -6,6 +6,7 @@ message. Everything is on the monotonic clock: a wall clock that is set does not
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -15,6 +16,8 @@ from trunkline.manager.redacting import show
 from trunkline.manager.states import ConnectionStatus
 
 __all__ = ["ConnectionHealth", "Meter", "Rate"]
+
+_counting: Final = threading.Lock()  # for a moment: a report may be asked for in any thread
 
 LATENCY_WEIGHT: Final = 1 / 8  # of a new round trip in the average, as TCP smooths its own (RFC 6298 2)
 LEAST_DEVIATION: Final = 1.0  # seconds: a sign of life that is so much late is no cause for suspicion
@@ -167,6 +170,7 @@ class Meter:
         self._latency = Average(LATENCY_WEIGHT)
         self._suspicion = Suspicion(least=LEAST_DEVIATION)
         self._moved = (0, 0)  # bytes of the present link that are counted
+        self._ended = 0  # number of the latest link that has gone
 
     # What others tell
 
@@ -194,13 +198,21 @@ class Meter:
         self.undecodable += 1
         self.count_error()
 
-    def count_bytes(self, received: int, sent: int) -> None:
-        """What the present link has moved since it came up."""
+    def count_bytes(self, received: int, sent: int, generation: int | None = None) -> None:
+        """What the present link has moved since it came up. In any thread.
+
+        generation: number of the link that it is about; if that has gone meanwhile, this has been counted.
+        """
         now = self._clock.time()
-        before_received, before_sent = self._moved
-        self._counters.bytes_received.add(now, received - before_received)
-        self._counters.bytes_sent.add(now, sent - before_sent)
-        self._moved = received, sent
+        with _counting:
+            before_received, before_sent = self._moved
+            if generation is not None and (generation != self.links or generation == self._ended):
+                return
+            if received < before_received or sent < before_sent:
+                return  # somebody else was faster
+            self._counters.bytes_received.add(now, received - before_received)
+            self._counters.bytes_sent.add(now, sent - before_sent)
+            self._moved = received, sent
 
     def record_latency(self, seconds: float) -> None:
         """A ping was answered, so many seconds after it was sent."""
@@ -217,7 +229,9 @@ class Meter:
 
     def mark_down(self) -> None:
         """The link is gone, whether it was up for all or only greeted."""
-        self._moved = 0, 0
+        with _counting:
+            self._moved = 0, 0
+            self._ended = self.links
         self.times.mark_down()
 
     # What they are told

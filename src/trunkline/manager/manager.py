@@ -243,11 +243,11 @@ class ConnectionManager:
 
     def service_health(self) -> list[ServiceHealth]:
         """A snapshot of every service: its connections together, those that are gone included."""
-        return [self._totals.report(name, held.values()) for name, held in self._by_service.items()]
+        return [self._totals.report(name, tuple(held.values())) for name, held in self._by_service.items()]
 
     def health(self) -> list[ConnectionHealth]:
         """A snapshot of every connection, in the order in which they were made."""
-        return [connection.health() for connection in self._connections.values()]
+        return [connection.health() for connection in self.connections()]
 
     def subscribe_undelivered(self, callback: Callable[[Delivery[Any]], object]) -> Callable[[], None]:
         """Call `callback` with every message that was not delivered, as that is known; it must not block. Returns what

@@ -79,7 +79,7 @@ class Listening:
     def _accept(self, sock: socket.socket) -> None:
         for _ in range(A_TURN):
             try:
-                connection, _ = sock.accept()
+                connection, address = sock.accept()
             except OSError as error:
                 # All others: nobody is there any more, or that one connection is broken already (accept(2)).
                 if error.errno in SHORT_OF:
@@ -87,7 +87,7 @@ class Listening:
                 return
             self._pause = 0.0
             send_at_once(connection)
-            task = self._loop.create_task(self._begin(connection))
+            task = self._loop.create_task(self._begin(connection, address))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -101,14 +101,14 @@ class Listening:
         self._stop_reading()
         self._timer = self._loop.call_later(self._pause, self._resume)
 
-    async def _begin(self, connection: socket.socket) -> None:
+    async def _begin(self, connection: socket.socket, address: Any) -> None:
         if not self._accepting:
             connection.close()  # the server was closed meanwhile
             return
         try:
             await self._loop.connect_accepted_socket(self._make, connection, **self._tls)
         except OSError as error:  # of the TLS handshake; what there is of a connection is closed
-            extra = log_fields("accept.failed", code=error.errno)
+            extra = log_fields("accept.failed", code=error.errno, remote=address or None)
             self._logger.debug("a connection ended before it began: %s", error, extra=extra)
             connection.close()
 
