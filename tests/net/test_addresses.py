@@ -263,6 +263,12 @@ async def test_what_cannot_be_dialled_is_refused_at_once(options: dict[str, Any]
         trunkline.connect("ws://localhost/", **options)
 
 
+@pytest.mark.parametrize(("options", "text"), WRONG.values(), ids=WRONG)
+async def test_and_when_a_service_is_made(options: dict[str, Any], text: str) -> None:
+    with pytest.raises((ValueError, trunkline.LocalProtocolError), match=text):
+        trunkline.Service("chat", "wss://a.test/{room}", sends=str, receives=str, **options)
+
+
 async def test_several_connections_gathered(server: trunkline.Server) -> None:
     uri = f"ws://127.0.0.1:{server.port}/"
     for ws in await asyncio.gather(trunkline.connect(uri), trunkline.connect(uri)):

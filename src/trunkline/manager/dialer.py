@@ -5,7 +5,7 @@ The budget, the breaker and the gate are the manager's. The way round the servic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from trunkline.manager.context import Context
@@ -14,8 +14,9 @@ from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
 from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.taxonomy import CredentialsError, categorize
+from trunkline.net.connect import time_out
 from trunkline.net.websocket import WebSocket
-from trunkline.protocol.errors import OpenTimeout, TrunklineError
+from trunkline.protocol.errors import TrunklineError
 
 __all__ = ["Dialer"]
 
@@ -61,16 +62,18 @@ class Dialer:
 
     async def _shake_hands(self, permit: Permit) -> WebSocket:
         limit = self._service.retry.attempt_timeout
+        opening: Awaitable[WebSocket] | None = None
         try:
             try:
                 async with Deadline(self._clock, limit):
                     headers, url = await self._ask_credentials(permit.url)
                     await permit.endpoint.gate.wait_moment()
-                    link = await self._context.dial(url, additional_headers=headers, **self._options())
+                    opening = self._context.dial(url, additional_headers=headers, **self._options())
+                    link = await opening
             except TimeoutError as error:
                 if isinstance(error, TrunklineError):
                     raise
-                raise OpenTimeout(f"{permit.endpoint.name} was not open after {limit} s (attempt_timeout)") from error
+                raise time_out(opening, permit.endpoint.name, limit, "attempt_timeout") from error
         except Exception as error:
             cooldown = min(permit.endpoint.breaker.policy.cooldown, self._service.retry.cap)
             cooldown *= self._context.rng.uniform(0.5, 1.0)

@@ -18,7 +18,8 @@ from trunkline.manager.requests import Correlate, Correlation, field_getter
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule, RuleKey, Rules
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all
-from trunkline.net.http import HeadersLike
+from trunkline.net.http import HeadersLike, header_pairs
+from trunkline.net.plan import check_options
 from trunkline.net.settings import Limits, make_settings
 from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.errors import DecodeError, InvalidURI
@@ -98,7 +99,8 @@ class Service(Generic[Sends, Receives]):
 
     Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that the codec cannot
     carry, for a batch in envelopes with a codec that has none and for an option that there is not, ValueError for a
-    limit or a timeout that cannot be and for a rule about a number that is neither a close code nor a status.
+    limit or a timeout that cannot be and for a rule about a number that is neither a close code nor a status, and what
+    `trunkline.connect` raises for options that it could not use.
     """
 
     def __init__(
@@ -139,6 +141,8 @@ class Service(Generic[Sends, Receives]):
         self.on_connected, self.hook_timeout, self.on_undelivered = on_connected, hook_timeout, on_undelivered
         self.idle_timeout = idle_timeout
         self.options = options
+        if "proxy_headers" in options:
+            options["proxy_headers"] = tuple(header_pairs(options["proxy_headers"]))  # each attempt reads them
         self.url = self.urls[0] if self.urls else ""
         self.parameters: frozenset[str] = self._check_made()
 
@@ -209,6 +213,7 @@ class Service(Generic[Sends, Receives]):
             raise TypeError(f"Service() got an unexpected keyword argument {min(unknown)!r}")
         # What no link could be made with is told now, and not by each attempt.
         make_settings("Service", cast("Limits", {k: v for k, v in self.options.items() if k in Limits.__annotations__}))
+        check_options(self.options)
         for name in ("hook_timeout", "idle_timeout"):
             value = getattr(self, name)
             if value is not None and not value > 0:

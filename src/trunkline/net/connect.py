@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from trunkline.net.listener import Listener
 
-__all__ = ["Connecting", "connect"]
+__all__ = ["Connecting", "connect", "time_out"]
 
 
 def connect(
@@ -129,6 +129,7 @@ class Connecting:
     _settings: Settings
     _redirects: int  # that may still be followed
     _ws: WebSocket | None = None
+    _progress: Progress = field(default_factory=Progress)
 
     def __await__(self) -> Generator[Any, None, WebSocket]:
         return self._open().__await__()
@@ -154,7 +155,7 @@ class Connecting:
         except TimeoutError as error:
             if isinstance(error, ConnectError):
                 raise
-            raise attempt.refusal or attempt.time_out(timeout) from error
+            raise attempt.refusal or time_out(self, attempt.where, timeout, "open_timeout") from error
 
     async def _follow(self, attempt: _Attempt) -> WebSocket:
         """Connects, by way of redirects where they are allowed."""
@@ -184,8 +185,8 @@ class Connecting:
             return made[-1]
 
         try:
-            ws = await dial(route, make, attempt.progress)
-            attempt.progress.begin("handshake", "no answer to the request")
+            ws = await dial(route, make, self._progress)
+            self._progress.begin("handshake", "no answer to the request")
             await opening.opened
         except BaseException as error:
             attempt.refusal = opening.refusal
@@ -201,14 +202,18 @@ class Connecting:
 
 @dataclass(slots=True)
 class _Attempt:
-    """How far it has come, for the error that says so. refusal: an answer that had begun and did not end."""
+    """Whom it is made to. refusal: an answer that had begun and did not end."""
 
     where: str = ""
-    progress: Progress = field(default_factory=Progress)
     refusal: HandshakeError | None = None
 
-    def time_out(self, timeout: float | None) -> OpenTimeout:
-        """The error for an attempt that took longer than `timeout` seconds."""
-        phase, doing = self.progress.phase, self.progress.doing
-        text = f"{self.where} was not open after {timeout} s, in phase {phase}: {doing} (open_timeout)"
-        return OpenTimeout(text, phase=phase)
+
+def time_out(opening: object, where: str, timeout: float | None, parameter: str) -> OpenTimeout:
+    """The error for what took longer than `timeout` seconds, as `parameter` allows.
+
+    opening: the Connecting, which says how far it came; what is none has not dialled.
+    """
+    progress = opening._progress if isinstance(opening, Connecting) else Progress()
+    how_far = f", in phase {progress.phase}: {progress.doing}" if progress.doing else ""
+    text = f"{where} was not open after {timeout} s{how_far} ({parameter})"
+    return OpenTimeout(text, phase=progress.phase if progress.doing else "tcp")

@@ -13,9 +13,9 @@ import re
 import socket
 import ssl as ssl_module
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wsproto.events import Request as RequestEvent
 
@@ -28,7 +28,7 @@ from trunkline.protocol.errors import HandshakeError, InvalidURI, LocalProtocolE
 if TYPE_CHECKING:
     import os
 
-__all__ = ["MAX_REDIRECTS", "REDIRECTS", "Plan", "check_dialling"]
+__all__ = ["MAX_REDIRECTS", "REDIRECTS", "Plan", "check_dialling", "check_options"]
 
 MAX_REDIRECTS: Final = 5
 FAMILIES: Final = (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6)
@@ -171,6 +171,19 @@ def check_dialling(plan: Plan) -> None:
         raise ValueError(f"local_addr is {plan.local_addr!r}, must be a pair of host and port, 0 for any (local_addr)")
     if plan.proxy_ssl is not None and isinstance(plan.proxy, str) and not plan.proxy.lower().startswith("https://"):
         raise ValueError("proxy_ssl is set, but the proxy's URL is not https:// (proxy_ssl)")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raises what `connect` would for these options of it, whatever the URL. The environment is not looked at, nor is
+    `ssl`, which must fit the URL.
+    """
+    known = {field.name for field in dataclasses.fields(Plan)} - {"uri", "ssl"}
+    given = {name: value for name, value in options.items() if name in known}
+    if given.get("proxy") is True:
+        del given["proxy"]
+    plan = Plan(uri=parse_uri("ws://localhost/"), **{"proxy": None, **given})
+    plan.route()
+    plan.request()
 
 
 def _tls_context(uri: URI, ssl: ssl_module.SSLContext | bool | None) -> ssl_module.SSLContext | None:
