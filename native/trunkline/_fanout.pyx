@@ -12,23 +12,36 @@ from trunkline._batch cimport Batch
 from trunkline._outlet cimport Outlet
 from trunkline._writer cimport OPEN, Flusher
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 cdef enum:
+    BURST = 16            # times the limit that may wait before a connection has had time to be slow
     UNCOPIED = 32 * 1024  # bytes: so large a frame is not copied
 
 
-def fan_out(list connections not None, Flusher flusher not None, bytes frame not None, message, *, bint drops):
+def fan_out(list connections not None, Flusher flusher not None, bytes frame not None, message, slow):
     """Sends one message to every open connection: `frame`, its unmasked frame, or for a client the message itself.
 
-    Gives how many it was sent to; those that it was not since they are slow, more waiting to be sent than may; those
-    that are in the middle of a fragmented message; and those where it must wait behind a message that a thread
-    compresses. drops: the slow and the fragmented lose the message, and count it.
+    slow: (limit, patience), which say what a slow connection is; limit 0 for the `write_limit` of each. The slow, and
+    those in the middle of a fragmented message, count the message as dropped then. None: slow are those for which `send`
+    would wait, and they count nothing.
+
+    Gives how many it was sent to; those that it was not since they are slow; those in the middle of a fragmented
+    message; and those where it must wait behind a message that a thread compresses.
     Raises TypeError for what is no connection, ValueError for one of another loop than the flusher's: nothing is sent
     then.
     """
     cdef Outlet outlet
-    cdef list slow = [], busy = [], late = []
+    cdef list behind = [], busy = [], late = []
     cdef dict payloads = {}
-    cdef Py_ssize_t sent = 0
+    cdef Py_ssize_t sent = 0, limit = 0
+    cdef double patience = 0, now = 0
+    cdef bint waits = slow is None
+    cdef bint drops = slow is not None
+    if not waits:
+        limit, patience = slow
+        now = flusher.loop.time()
     for connection in connections:
         if not isinstance(connection, Outlet):
             raise TypeError(f"a connection is a WebSocket, not {type(connection).__name__}")
@@ -37,30 +50,68 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
     for outlet in connections:
         if outlet._wire_state != OPEN:
             continue
-        if outlet._unfinished or is_slow(outlet):
-            (busy if outlet._unfinished else slow).append(outlet)
+        if outlet._unfinished or (would_wait(outlet) if waits else is_slow(outlet, limit, patience, now)):
+            (busy if outlet._unfinished else behind).append(outlet)
             outlet.messages_dropped += drops
-            continue
-        if outlet._queueing:
+        elif outlet._queueing:
             late.append(outlet)
-            continue
+        else:
+            put(outlet, frame, message, payloads)
+            sent += 1
+    return sent, behind, busy, late
+
+
+def put_late(Outlet outlet not None, message, slow not None):
+    """Sends a broadcast that had to wait; False if the connection is slow by now. slow: as of `fan_out`."""
+    cdef Py_ssize_t limit
+    cdef double patience
+    limit, patience = slow
+    if outlet._wire_state != OPEN:
+        return True
+    if outlet._unfinished or is_slow(outlet, limit, patience, outlet._flusher.loop.time()):
+        return False
+    put(outlet, None, message, {})
+    return True
+
+
+cdef bint would_wait(Outlet outlet) except -1:
+    """Whether more waits to be sent than the high-water mark, or than write_limit."""
+    if outlet._full:
+        return True
+    return (outlet._handed or outlet._backlog is not None) and outlet._pending() > outlet._write_limit
+
+
+cdef bint is_slow(Outlet outlet, Py_ssize_t limit, double patience, double now) except -1:
+    """Whether more than limit bytes wait, and it has been behind for longer than patience allows; or far too many."""
+    cdef Py_ssize_t pending
+    if not outlet._full and not outlet._handed and outlet._backlog is None:
+        return False
+    pending = outlet._pending()
+    limit = limit or outlet._write_limit
+    if pending <= limit:
+        return False
+    if pending // BURST > limit:
+        return True
+    return patience <= 0 or (outlet._full and now - outlet._full_since >= patience)
+
+
+cdef int put(Outlet outlet, bytes frame, message, dict payloads) except -1:
+    """Sends a message to one of many. frame: None for one that has a deflater."""
+    # It has been decided already that there is room, by another limit than that of `send_nowait`.
+    cdef Py_ssize_t limit = outlet._write_limit
+    outlet._write_limit = PY_SSIZE_T_MAX
+    try:
         if outlet._deflater is not None:
             outlet._put_shared(message, payloads)
-        elif outlet._keys is not None:
+        elif frame is None or outlet._keys is not None:
             outlet._put(message)  # each client's frames are masked with keys of its own (RFC 6455 5.3)
         elif PyBytes_GET_SIZE(frame) < UNCOPIED:
             outlet._put_encoded(frame)
         else:
             send_large(outlet, frame)
-        sent += 1
-    return sent, slow, busy, late
-
-
-cdef bint is_slow(Outlet outlet) except -1:
-    """Whether more waits to be sent than the high-water mark, or than write_limit."""
-    if outlet._full:
-        return True
-    return (outlet._handed or outlet._backlog is not None) and outlet._pending() > outlet._write_limit
+    finally:
+        outlet._write_limit = limit
+    return 0
 
 
 cdef int send_large(Outlet outlet, bytes frame) except -1:

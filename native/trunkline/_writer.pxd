@@ -61,6 +61,7 @@ cdef class Writer:
     cdef Py_ssize_t _high            # bytes that wait at which `send` waits
     cdef Py_ssize_t _low             # bytes at which it goes on
     cdef bint _full                  # it waits
+    cdef double _full_since          # when that began, in the loop's time
     cdef bint _overdue               # a task has sent FLUSH_AT bytes without letting the loop run
 
     # Counters
@@ -82,4 +83,5 @@ cdef class Writer:
     cdef int _hand_rest(self) except -1
     cdef int _drain(self, bint full) except -1
     cdef int _give_up(self) except -1
+    cdef int _fill_up(self) except -1
     cdef int _make_room(self) except -1

@@ -188,7 +188,7 @@ cdef class Writer:
         """The transport holds bytes of ours; under TLS: more than its high-water mark."""
         self._handed = True
         if self._fd < 0:
-            self._full = True
+            self._fill_up()
 
     def resume_writing(self):
         """The transport holds nothing of ours; under TLS: less than its low-water mark."""
@@ -201,6 +201,13 @@ cdef class Writer:
                 self._on_broken(error)
         if self._full and (self._fd < 0 or self._pending() <= self._low):
             self._make_room()
+
+    cdef int _fill_up(self) except -1:
+        """More bytes wait than the high-water mark."""
+        if not self._full:
+            self._full = True
+            self._full_since = self._flusher.loop.time()
+        return 0
 
     cdef int _make_room(self) except -1:
         """Fewer bytes wait than the low-water mark."""
@@ -356,7 +363,7 @@ cdef class Writer:
         if not kept:
             self._flusher.give_back(batch)
         if backlog.left > self._high and self._fd >= 0:
-            self._full = True  # without a socket of our own it is the transport that says so
+            self._fill_up()  # without a socket of our own it is the transport that says so
         if not self._handed and not self._draining:
             self._drain(True)
         return 0

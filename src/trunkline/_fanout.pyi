@@ -5,5 +5,6 @@ from typing_extensions import Buffer
 from trunkline._writer import Flusher, Writer
 
 def fan_out(
-    connections: list[Writer], flusher: Flusher, frame: bytes, message: str | Buffer, *, drops: bool
+    connections: list[Writer], flusher: Flusher, frame: bytes, message: str | Buffer, slow: tuple[int, float] | None
 ) -> tuple[int, list[Any], list[Any], list[Any]]: ...
+def put_late(outlet: Writer, message: str | bytes, slow: tuple[int, float]) -> bool: ...

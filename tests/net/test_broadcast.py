@@ -3,6 +3,7 @@
 import array
 import asyncio
 import contextlib
+import os
 import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
@@ -54,6 +55,9 @@ async def audience(count: int, **options: Any) -> AsyncIterator[tuple[list[trunk
         finally:
             for peer in peers:
                 peer.writer.transport.abort()
+
+
+AT_ONCE: dict[str, Any] = {"limit": 64 * 1024, "patience": 0}  # slow is what has more than 64 KiB waiting
 
 
 async def fill(ws: trunkline.WebSocket) -> None:
@@ -153,7 +157,7 @@ async def test_clients_mask_each_with_keys_of_its_own(raw_server: Callable[..., 
 async def test_a_slow_one_is_closed_and_the_others_notice_nothing() -> None:
     async with audience(3) as (there, peers):
         await fill(there[1])
-        result = trunkline.broadcast(there, "news")
+        result = trunkline.broadcast(there, "news", **AT_ONCE)
         assert (result.sent, result.closed, result.dropped) == (2, 1, 0)
         assert there[1].close_info == trunkline.Close(1013, "reads too slowly", False, "local")
         assert [ws.stats().messages_dropped for ws in there] == [0, 1, 0]
@@ -165,13 +169,13 @@ async def test_a_slow_one_is_closed_and_the_others_notice_nothing() -> None:
 async def test_a_slow_one_loses_messages_and_the_count_says_so() -> None:
     async with audience(2) as (there, peers):
         await fill(there[1])
-        results = [trunkline.broadcast(there, f"{number}", slow="drop") for number in range(3)]
+        results = [trunkline.broadcast(there, f"{number}", slow="drop", **AT_ONCE) for number in range(3)]
         assert [(result.sent, result.dropped) for result in results] == [(1, 1)] * 3
         assert [ws.stats().messages_dropped for ws in there] == [0, 3]
         assert await peers[0].frames(3) == [Frame(TEXT, b"%d" % number) for number in range(3)]
         while there[1]._writing_paused:
             await peers[1].frame()
-        trunkline.broadcast(there, "end", slow="drop")
+        trunkline.broadcast(there, "end", slow="drop", **AT_ONCE)
         while await peers[1].frame() != Frame(TEXT, b"end"):
             pass
 
@@ -214,15 +218,69 @@ async def test_one_that_goes_while_it_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("slow", ["close", "drop"])
-async def test_what_waits_for_slow_ones_is_bounded(slow: Any) -> None:
-    async with audience(3) as (there, _):
-        most = 0
-        for _ in range(200):
-            trunkline.broadcast(there, bytes(10_000), slow=slow)
-            most = max(most, *(ws._waiting for ws in there))
+@pytest.mark.parametrize(
+    ("options", "limit", "most"),
+    [
+        ({"write_limit": 200_000}, {"patience": 0}, 200_000),
+        ({"write_limit": 200_000}, {"limit": 100_000, "patience": 0}, 100_000),
+        ({"write_limit": 100_000}, {"limit": 300_000, "patience": 0}, 300_000),
+        ({"write_limit": 30_000}, {"limit": 20_000}, 16 * 20_000),  # however much patience there is
+        ({"write_limit": 20_000}, {}, 16 * 20_000),
+    ],
+    ids=["the write_limit", "less", "more", "a burst", "a burst by the write_limit"],
+)
+async def test_what_waits_for_slow_ones_is_bounded(slow: Any, options: Any, limit: Any, most: int) -> None:
+    """It is closed, or loses messages, when more than that waits and not before."""
+    async with audience(3, **options) as (there, _):
+        seen = 0
+        while not all(ws.stats().messages_dropped for ws in there):
+            assert seen <= most + 3 * 10_000
+            trunkline.broadcast(there, bytes(10_000), slow=slow, **limit)
+            seen = max(seen, *(ws._waiting for ws in there))
             await asyncio.sleep(0)
-        assert 64 * 1024 < most < 64 * 1024 + 3 * 10_000
-        assert all(ws.stats().messages_dropped for ws in there)
+        assert most - 10_000 < seen <= most + 3 * 10_000
+
+
+async def test_a_burst_closes_nobody_who_reads() -> None:
+    """Eight messages of 1 MB in one turn: nobody could have read them by then."""
+    got: list[int] = []
+
+    async def read(uri: str) -> None:
+        async with trunkline.connect(uri, proxy=None, max_size=None) as ws:
+            got.append(sum([len(await ws.recv()) for _ in range(8)]))
+
+    async with asyncio.timeout(LIMIT), trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0) as server:
+        reading = [asyncio.ensure_future(read(f"ws://127.0.0.1:{server.port}/")) for _ in range(4)]
+        await until(lambda: len(server.connections) == 4)
+        results = [trunkline.broadcast(server.connections, bytes(1_000_000)) for _ in range(8)]
+        assert [(result.sent, result.closed) for result in results] == [(4, 0)] * 8
+        await asyncio.gather(*reading)
+    assert got == [8_000_000] * 4
+
+
+async def test_a_burst_behind_a_message_that_a_thread_compresses_closes_nobody() -> None:
+    message = os.urandom(600_000) + bytes(400_000)
+    async with (
+        asyncio.timeout(LIMIT),
+        trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, compression="deflate") as server,
+        trunkline.connect(
+            f"ws://127.0.0.1:{server.port}/", proxy=None, compression="deflate", max_size=None, max_queue=None
+        ) as ws,
+    ):
+        (there,) = server.connections
+        sending = asyncio.ensure_future(there._send_slowly(message))
+        await until(lambda: there._turns is not None and there._turns._is_taken)
+        results = [trunkline.broadcast([there], message) for _ in range(8)]
+        assert [(result.sent, result.closed) for result in results] == [(1, 0)] * 8
+        await sending
+        assert [await ws.recv() == message for _ in range(9)] == [True] * 9
+        assert there.close_info is None
+
+
+async def test_a_limit_and_a_patience_that_cannot_be() -> None:
+    for options, text in (({"limit": 0}, "limit is 0, must be 1 or more"), ({"patience": -1}, "patience is -1, must")):
+        with pytest.raises(ValueError, match=text):
+            trunkline.broadcast([], "x", **options)  # type: ignore[arg-type]
 
 
 async def test_a_fragmented_message_under_way_is_no_reason_to_close() -> None:

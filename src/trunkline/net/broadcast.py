@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trunkline._batch import Encoder
 from trunkline._fanout import fan_out
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from trunkline.net.websocket import WebSocket
 
 __all__ = ["Broadcast", "broadcast"]
+
+PATIENCE: Final = 5.0  # seconds that a connection may be behind before a broadcast finds it slow
 
 Slow = Literal["close", "drop", "wait"]
 
@@ -52,22 +54,42 @@ class Broadcast:
         return self
 
 
-def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slow = "close") -> Broadcast:
-    """Sends a message to every connection that is open, encoded once; it leaves with each one's batch, at the end of
+def broadcast(
+    connections: Iterable[WebSocket],
+    message: str | Buffer,
+    slow: Slow = "close",
+    *,
+    limit: int | None = None,
+    patience: float = PATIENCE,
+) -> Broadcast:
+    """Send a message to every connection that is open, encoded once; it leaves with each one's batch, at the end of
     the turn. A message of 32 KiB or more is not even copied.
 
-    connections: any iterable, `room - {sender}` for instance; all of this event loop.
-    slow: what to do with a connection that has more than 64 KiB waiting (its high-water mark). "close": close it with
-    1013; "drop": leave this message out; "wait": send when it has room, once the result is awaited. What is left out is
-    counted in the connection's stats as `messages_dropped`. A connection that is in the middle of a fragmented message
-    loses this one, unless slow is "wait". Where a thread compresses a large message of `send`, this one is sent behind
-    it; a connection that has more than `write_limit` of such broadcasts waiting is slow too.
-    Raises TypeError for a message that is neither str nor bytes-like and for what is no WebSocket, LocalProtocolError
-    for text with lone surrogates, ValueError for another word in slow and for a connection of another event loop;
-    nothing is sent then. WrongThread, a RuntimeError, if no event loop runs here.
+    A connection is slow when more than `limit` bytes wait for its peer, and more than its high-water mark (64 KiB) have
+    for `patience` seconds. So a burst of large messages closes nobody who reads. Past 16 times the limit a connection
+    is slow at once, so that what waits stays bounded.
+
+    A connection that is in the middle of a fragmented message loses this one, unless slow is "wait". Where a thread
+    compresses a large message of `send`, this one is sent behind it; a connection that has more than 16 times the limit
+    of such broadcasts waiting is slow too.
+
+    Args:
+        connections: any iterable, `room - {sender}` for instance; all of this event loop.
+        message: str goes as text, bytes-like as binary.
+        slow: what to do with a slow connection. "close": close it with 1013; "drop": leave this message out. What is
+            left out is counted in the connection's stats as `messages_dropped`. "wait": send it to those for which
+            `send` would wait when they have room, once the result is awaited; limit and patience play no part.
+        limit: bytes; None for the `write_limit` of each connection.
+        patience: seconds; 0 to go by the bytes alone.
+
+    Raises:
+        TypeError: the message is neither str nor bytes-like, or something is no WebSocket. Nothing is sent then, nor
+            with the other errors.
+        LocalProtocolError: text with lone surrogates.
+        ValueError: another word in slow, a limit or a patience that cannot be, or a connection of another event loop.
+        WrongThread: no event loop runs here; a RuntimeError.
     """
-    if slow not in ("close", "drop", "wait"):
-        raise ValueError(f'slow is {slow!r}, must be "close", "drop" or "wait"')
+    _check(slow, limit, patience)
     loop = asyncio._get_running_loop()
     if loop is None:
         raise WrongThread("broadcast")
@@ -77,8 +99,9 @@ def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slo
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"text is not Unicode at index {error.start}: {error.reason} (RFC 6455 8.1)") from None
     result = Broadcast()
-    result.sent, behind, busy, late = fan_out(list(connections), flusher, frame, message, drops=slow != "wait")
-    if slow == "wait":
+    bounds = None if slow == "wait" else (limit or 0, patience)
+    result.sent, behind, busy, late = fan_out(list(connections), flusher, frame, message, bounds)
+    if bounds is None:
         result._behind = behind + busy + late
         result.waiting = len(result._behind)
         if result._behind:
@@ -86,7 +109,7 @@ def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slo
         return result
     if late:
         kept = message if isinstance(message, str) else bytes(message)
-        refused = [ws for ws in late if ws._turns is None or not ws._turns.put(kept, closes=slow == "close")]
+        refused = [ws for ws in late if ws._turns is None or not ws._turns.put(kept, bounds, closes=slow == "close")]
         result.sent += len(late) - len(refused)
         behind += refused
     result.dropped = len(busy) + (len(behind) if slow == "drop" else 0)
@@ -95,3 +118,12 @@ def broadcast(connections: Iterable[WebSocket], message: str | Buffer, slow: Slo
         for ws in behind:
             ws.fail(*READS_TOO_SLOWLY)
     return result
+
+
+def _check(slow: Slow, limit: int | None, patience: float) -> None:
+    if slow not in ("close", "drop", "wait"):
+        raise ValueError(f'slow is {slow!r}, must be "close", "drop" or "wait"')
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}, must be 1 or more bytes, or None for each connection's write_limit")
+    if not patience >= 0:
+        raise ValueError(f"patience is {patience}, must be 0 or more seconds")

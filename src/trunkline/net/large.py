@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wsproto.connection import ConnectionState
 
+from trunkline._fanout import put_late
 from trunkline._frames import OPCODE_BINARY, OPCODE_TEXT
-from trunkline.protocol.errors import SlowConsumer
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trunkline.net.websocket import WebSocket
     from trunkline.net.wire import Wire
 
+BURST: Final = 16  # times the limit of a broadcast: as much may wait behind a message that a thread compresses
 READS_TOO_SLOWLY: Final = (1013, "reads too slowly")
 
 __all__ = ["READS_TOO_SLOWLY", "Turns", "run_work", "send_large"]
@@ -62,13 +63,14 @@ class Turns:
     async def __aexit__(self, *error: object) -> None:
         self._pass_on()
 
-    def put(self, message: str | bytes, *, closes: bool) -> bool:
-        """Has a broadcast sent when those before it are; False if more than `write_limit` bytes of them would wait.
+    def put(self, message: str | bytes, slow: tuple[int, float], *, closes: bool) -> bool:
+        """Has a broadcast sent when those before it are; False if more than 16 times the limit of them would wait.
 
-        closes: what becomes of the connection if it is slow by then: closed, or it loses the message.
+        slow: the limit, in bytes (0: `write_limit`), and the patience of the broadcast. closes: what becomes of the
+        connection if it is slow by then: closed, or it loses the message.
         """
-        behind = _Behind(message, closes)
-        if self._bytes + behind.size > self._ws._settings.write_limit:
+        behind = _Behind(message, slow, closes)
+        if self._bytes + behind.size > BURST * (slow[0] or self._ws._settings.write_limit):
             if not closes:
                 self._ws._count_dropped()
             return False
@@ -92,12 +94,11 @@ class Turns:
         if self._ws.state is not ConnectionState.OPEN:
             return
         try:
-            self._ws.send_nowait(behind.message)
-        except SlowConsumer:
+            if put_late(self._ws, behind.message, behind.slow):
+                return
+            self._ws._count_dropped()
             if behind.closes:
                 self._ws.fail(*READS_TOO_SLOWLY)
-            else:
-                self._ws._count_dropped()
         except Exception as error:  # the compressor raised: no matter of whoever passes the turn on, nor to keep it for
             self._ws._on_broken(error)
 
@@ -106,6 +107,7 @@ class _Behind(NamedTuple):
     """A broadcast that waits behind a large message."""
 
     message: str | bytes
+    slow: tuple[int, float]
     closes: bool
 
     @property
