@@ -26,8 +26,10 @@ cdef class Inbox:
     cdef int put(self, object message) except -1
     cdef int wake(self) except -1
     cdef Py_ssize_t count(self) noexcept
+    cdef bint is_awaited(self) except -1
     cdef bint is_over(self) noexcept
     cdef object take(self, int mode)
+    cdef int _drained(self, object taken, int mode) except -1
     cdef Receipt receipt(self, int mode)
 
 

@@ -61,6 +61,10 @@ cdef class Inbox:
     cdef Py_ssize_t count(self) noexcept:
         return len(self._messages) - self._taken
 
+    cdef bint is_awaited(self) except -1:
+        """Whether a task waits for a message."""
+        return self._waiter is not None and not self._waiter.done()
+
     cdef bint is_over(self) noexcept:
         """Whether it holds more than it should; more messages only if nobody is about to take from it."""
         return self._high >= 0 and (self._size > INBOX_BYTES or (self._waiter is None and self.count() > self._high))
@@ -87,8 +91,20 @@ cdef class Inbox:
                 del self._messages[:self._taken]
                 self._taken = 0
         if self.paused and self.count() <= self._low and self._size <= INBOX_BYTES // 4:
-            self._owner._resume_reading()
+            self._drained(taken, mode)
         return taken
+
+    cdef int _drained(self, object taken, int mode) except -1:
+        """Reads on. If that raises, what was taken is put back: whoever wants it has not got it."""
+        cdef list back = taken if mode == NEXT_BATCH else [taken]
+        try:
+            self._owner._resume_reading()
+        except BaseException:
+            self._messages[self._taken:self._taken] = back
+            for message in back:
+                self._size += size_of(message)
+            raise
+        return 0
 
     cdef Receipt receipt(self, int mode):
         cdef Receipt made = Receipt.__new__(Receipt)

@@ -22,6 +22,7 @@ cdef class Link(Outlet):
     cdef bint _again                 # the loop may read again in this turn
     cdef int _last_turns             # turns' worth that is still inflated of what was read, once the transport is gone
     cdef bint _ended                 # no message will follow
+    cdef bint _heard                 # bytes came that were thrown away, or were the opening handshake's
     cdef bint _inflating             # a thread inflates; reading is paused meanwhile
     cdef object _held                # handle of the loop that will call _read_on: nothing is read before; or None
     cdef double _rate                # control frames a second that the peer may send; 0: no bound

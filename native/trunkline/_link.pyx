@@ -103,6 +103,25 @@ cdef class Link(Outlet):
         """Reading is put off, since enough was read for now."""
         return self._held is not None
 
+    def _take_heard(self):
+        """Whether bytes have come, since this was last asked, that were no frames of an open connection."""
+        cdef bint heard = self._heard
+        self._heard = False
+        return heard
+
+    @property
+    def _has_messages(self):
+        """Whether messages wait for the application."""
+        return self._inbox is not None and self._inbox.count() > 0
+
+    @property
+    def _is_answering(self):
+        """Whether the application has messages to take, or has taken some and not come back for more."""
+        cdef Inbox inbox = self._inbox
+        if inbox is None:
+            return False
+        return inbox.count() > 0 or (self._decoder.messages_received > 0 and not inbox.is_awaited())
+
     def _read_on(self):
         """A turn has passed, or as long as a throttle takes: the next part of what was read, or the next read."""
         self._held = None
@@ -189,11 +208,13 @@ cdef class Link(Outlet):
         self._lent = 0  # a buffer that is filled now holds what came before these bytes
         self._flusher._thread = tl_thread()
         if decoder is None:
+            self._heard = True
             self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
             return 0
         if self._reading:
             raise RuntimeError("a callback cannot feed bytes to the connection whose bytes it was called for")
         if self._ended or (decoder.fault is not None and n != RESUMED):
+            self._heard = True
             if self._adapts and n >= WHOLE_READ:
                 self._hold()
             return 0  # a parser that has failed is dead; so is what comes after a close frame
@@ -204,9 +225,11 @@ cdef class Link(Outlet):
         self._reading = True
         try:
             self._process(data, n)
-        except (Exception, CancelledError) as error:
+        except BaseException as error:  # messages of this read are lost with it: the connection may not go on
             self._corked = False
             self._on_broken(error)
+            if not isinstance(error, (Exception, CancelledError)):
+                raise
         finally:
             self._corked = self._reading = False
         return 0
@@ -305,7 +328,11 @@ cdef class Link(Outlet):
         self._inflating = True
         if self.transport is not None:
             self._halt()
-        self._inflate(self._decoder.inflater)
+        try:
+            self._inflate(self._decoder.inflater)
+        except BaseException:
+            self._inflating = False  # nobody will say that it is done
+            raise
         return 0
 
     cdef int _fault(self, fault) except -1:

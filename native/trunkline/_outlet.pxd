@@ -41,6 +41,7 @@ cdef class Outlet(Writer):
     cdef int _write_large(self, Batch batch, object message) except -1
     cdef int _put_pong(self, bytes payload) except -1
     cdef int _end_pongs(self) except -1
+    cdef int _join_batch(self, Batch batch) except -1
     cdef Batch _encode(self, messages, object compress, list large)
     cdef int _check_open(self) except -1
     cdef int _check_limit(self) except -1

@@ -145,11 +145,23 @@ cdef class Outlet(Writer):
         cdef Batch batch
         self._check_here()
         batch = self._encode(messages, compress, large)
-        if large:
-            self.flush()
-            self._overdue = not self._corked
-            for before, message in large:
-                self._write_large(<Batch>before, message)
+        try:
+            if large:
+                self.flush()
+                self._overdue = not self._corked
+                for before, message in large:
+                    self._write_large(<Batch>before, message)
+            self._join_batch(batch)
+        except BaseException:
+            if large:
+                self._give_up()  # some of them may have left
+            elif self._deflater is not None:
+                self._deflater.reset()
+            raise
+        self._mark()
+
+    cdef int _join_batch(self, Batch batch) except -1:
+        """Has the batch, which it takes, leave behind what waits to leave."""
         if self._frame is not None:
             self._lend(0)
         if self._batch is None:
@@ -157,7 +169,7 @@ cdef class Outlet(Writer):
         else:
             self._batch.put_bytes(batch._bytes, batch._used)
             self._flusher.give_back(batch)
-        self._mark()
+        return 0
 
     cdef Batch _encode(self, messages, object compress, list large):
         """A batch of our own with the frames of these messages, counted as sent. What must leave before it is added to

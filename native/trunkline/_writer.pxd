@@ -76,9 +76,9 @@ cdef class Writer:
     cdef Py_ssize_t _pending(self) except -1
     cdef int flush(self) except -1
     cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
+    cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
     cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1
-    cdef int _keep_rest(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1
     cdef int _hand_piece(self) except -1
     cdef int _hand_rest(self) except -1
     cdef int _drain(self, bint full) except -1

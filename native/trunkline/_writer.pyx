@@ -132,10 +132,12 @@ cdef class Writer:
         """The transport is there. fd: the socket of a plain TCP transport, -1 for any other. marks: bytes that wait at
         which `send` waits, and goes on.
         """
+        cdef bint direct = TL_SENDS_NOW and fd >= 0
         self.transport = transport
-        self._fd = fd if TL_SENDS_NOW else -1
         self._high, self._low = marks
-        transport.set_write_buffer_limits(*(marks if self._fd < 0 else (0, 0)))
+        transport.set_write_buffer_limits(*((0, 0) if direct else marks))
+        if direct:
+            self._fd = fd  # last: whatever raises above leaves no number behind
 
     def _check_thread(self):
         """Raises WrongThread unless this is the event loop's thread."""
@@ -192,15 +194,17 @@ cdef class Writer:
 
     def resume_writing(self):
         """The transport holds nothing of ours; under TLS: less than its low-water mark."""
-        if self._fd >= 0:
-            self._handed = False
-            try:
+        try:
+            if self._fd >= 0:
+                self._handed = False
                 self._drain(False)
-            except Exception as error:
-                self._give_up()
-                self._on_broken(error)
-        if self._full and (self._fd < 0 or self._pending() <= self._low):
-            self._make_room()
+            if self._full and (self._fd < 0 or self._pending() <= self._low):
+                self._make_room()
+        except BaseException as error:
+            self._give_up()
+            self._on_broken(error)
+            if not isinstance(error, Exception):
+                raise
 
     cdef int _fill_up(self) except -1:
         """More bytes wait than the high-water mark."""
@@ -283,8 +287,15 @@ cdef class Writer:
 
     cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         """Writes the batch, which it takes, and behind it n bytes of payload that belong to owner: bytes, or a str (its
-        UTF-8).
+        UTF-8). If it raises, the transport is aborted: part of a frame may have left, and its rest is lost.
         """
+        try:
+            return self._write_out(batch, payload, n, owner)
+        except BaseException:
+            self._give_up()
+            raise
+
+    cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         cdef iovec parts[2]
         cdef Py_ssize_t used = batch._used, sent = 0
         if used + n and self.transport is not None:
@@ -322,9 +333,6 @@ cdef class Writer:
                 transport.write(PyBytes_FromStringAndSize(<const char *>payload, n))
             if self._backlog is not None:
                 self._hand_rest()
-        except BaseException:
-            self._give_up()
-            raise
         finally:
             self._draining = False
         return 0
@@ -344,13 +352,6 @@ cdef class Writer:
 
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
         """Keeps what the socket did not take of the batch, and of n bytes of owner behind it."""
-        try:
-            return self._keep_rest(batch, sent, n, owner)
-        except BaseException:
-            self._give_up()
-            raise
-
-    cdef int _keep_rest(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
         cdef Backlog backlog = self._backlog
         cdef Py_ssize_t gone = min(sent, batch._used)
         cdef bint kept = False
