@@ -54,6 +54,7 @@ def of_the_code():
         "max_redirects": default(trunkline.connect, "max_redirects"),
         **{name: default(trunkline.serve, name) for name in ("origins", "max_connections", "max_pending_handshakes")},
         "MAX_REFUSED": serve.MAX_REFUSED,
+        "TLS_TIMEOUT": serve.TLS_TIMEOUT,
     }  # fmt: skip
 
 

@@ -74,6 +74,10 @@ class ClientOpening:
         silent = ConnectionResetError("the server ended the connection without an answer")
         self._fail(ws, self.refusal or error or silent)
 
+    def is_answering(self) -> bool:
+        """A client owes no answer."""
+        return False
+
     def _handle(self, ws: WebSocket, event: Event) -> None:
         if isinstance(event, AcceptConnection):
             headers = from_fields(event.extra_headers)

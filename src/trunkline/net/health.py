@@ -20,8 +20,9 @@ class ServerHealth:
 
     connections: open now. pending_handshakes: under way now. opened: connections so far. turned_away: refused since
     there were too many. refused: opening handshakes refused for what stood in them. expired: those that were not done
-    in open_timeout. stats: what they have moved. latency_p50, p90, p99: seconds, quantiles of the round trips of
-    keepalive pings, within 1 %; None before the first. latencies: all of them, which may be merged with others.
+    in open_timeout. tls_failed: connections that ended or failed before their TLS handshake was done. stats: what they
+    have moved. latency_p50, p90, p99: seconds, quantiles of the round trips of keepalive pings, within 1 %; None before
+    the first. latencies: all of them, which may be merged with others.
     """
 
     connections: int
@@ -30,6 +31,7 @@ class ServerHealth:
     turned_away: int
     refused: int
     expired: int
+    tls_failed: int
     stats: Stats
     latency_p50: float | None
     latency_p90: float | None
@@ -43,12 +45,13 @@ NAMES = tuple(field.name for field in fields(Stats))
 class Tally:
     """What connections that are gone have moved, and the round trips of all. Recording allocates nothing."""
 
-    __slots__ = ("_gone", "expired", "latencies", "opened", "refused")
+    __slots__ = ("_gone", "expired", "latencies", "opened", "refused", "tls_failed")
 
     def __init__(self) -> None:
         self.opened = 0
         self.refused = 0
         self.expired = 0
+        self.tls_failed = 0
         self.latencies = Histogram()
         self._gone = dict.fromkeys(NAMES, 0)
 

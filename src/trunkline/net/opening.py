@@ -61,6 +61,10 @@ class ServerOpening:
         if self._deciding is not None and self._received > self._acceptance.head.max_head and ws.transport is not None:
             ws.transport.pause_reading()
 
+    def is_answering(self) -> bool:
+        """Whether `process_request` has yet to decide."""
+        return self._deciding is not None
+
     def lose(self, ws: WebSocket, error: Exception | None) -> None:
         """The client went away."""
         deciding, self._deciding = self._deciding, None
@@ -178,15 +182,17 @@ class ServerOpening:
     ) -> None:
         assert ws.request is not None
         trailing = self._handshake.trailing_data
-        ws.open(
-            client=False,
-            request=ws.request,
-            response=self._acceptance.response,
-            subprotocol=subprotocol,
-            agreement=agreement_of(extensions),
-            listener=listener,
-        )
-        self._finish(ws, True)
+        try:
+            ws.open(
+                client=False,
+                request=ws.request,
+                response=self._acceptance.response,
+                subprotocol=subprotocol,
+                agreement=agreement_of(extensions),
+                listener=listener,
+            )
+        finally:  # whatever the listener raises, the server knows of it
+            self._finish(ws, ws.state is not ConnectionState.CONNECTING)
         if trailing:
             ws._feed(trailing)
 
@@ -195,7 +201,8 @@ class ServerOpening:
             return
         self._is_refused = True
         ws.transport.write(self._render(ws, answer))
-        ws.linger()
+        ws.linger(at_once=ws.request is not None)
+        self._finish(ws, False)
 
     def _render(self, ws: WebSocket, answer: Answer) -> bytes:
         fields, body = answer.fields, answer.body

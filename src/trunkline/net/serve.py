@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import math
+import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from trunkline.net.acceptance import Acceptance, Origins, ProcessRequest, make_acceptance
-from trunkline.net.accepting import Listening, steady
+from trunkline.net.accepting import Accepting, Listening, steady
 from trunkline.net.handling import Handler, run_handler
 from trunkline.net.health import ServerHealth, Tally
 from trunkline.net.http import HeadersLike
 from trunkline.net.loops import Home
 from trunkline.net.opening import ServerOpening
+from trunkline.net.places import Places
+from trunkline.net.refusal import Refusal
 from trunkline.net.register import Connections
 from trunkline.net.settings import Limits, Settings, make_settings
-from trunkline.net.timers import SLACK
+from trunkline.net.unix import UnixPath
 from trunkline.net.websocket import WebSocket, websocket_class
 from trunkline.net.wire import check_close
 
 if TYPE_CHECKING:
-    import os
     import socket
     from types import TracebackType
 
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "Serving", "serve"]
 
-MAX_REFUSED: Final = 64  # connections that may wait for their refusal to be read; further ones are just dropped
-
-# Sent before anything is read, so it is not the handshake's business (RFC 9110 15.6.4).
-FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+MAX_REFUSED: Final = 64  # connections that may wait for their refusal to be read; past them the oldest is dropped
+TLS_TIMEOUT: Final = 60.0  # seconds for TLS's handshake where there is no open_timeout
 
 
 class Server:
@@ -55,12 +54,14 @@ class Server:
         self._max_connections, self._max_pending = bounds
         self._home = Home()
         self._loop = self._home.bind()
-        self._pending: dict[WebSocket, float] = {}  # handshakes under way, the oldest first, and when they end at last
-        self._pending_timer: asyncio.TimerHandle | None = None
         self._class = websocket_class(self._loop)
-        self._refused: set[WebSocket] = set()
+        timeout = settings.open_timeout
+        self._pending = Places(timeout, self._expire)  # handshakes under way
+        self._tls_timeout = TLS_TIMEOUT if timeout is None else timeout
+        self._leaving = Places(self._tls_timeout + settings.close_timeout, self._drop)  # refused, not yet gone
         self._handlers: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Server | Listening | None = None
+        self._unix: UnixPath | None = None
         self._closing: asyncio.Task[None] | None = None
         self._serving: asyncio.Future[None] | None = None
         self.connections: set[WebSocket] = Connections()  # the open ones
@@ -92,6 +93,7 @@ class Server:
             turned_away=self.turned_away,
             refused=self._tally.refused,
             expired=self._tally.expired,
+            tls_failed=self._tally.tls_failed,
             stats=self._tally.total(self.connections),
             latency_p50=latencies.quantile(0.5),
             latency_p90=latencies.quantile(0.9),
@@ -137,10 +139,17 @@ class Server:
         self._home.check(self)
         check_close(code, reason)
         if self._closing is None:
-            if self._listening is not None:
-                self._listening.close()
+            self._stop_listening()
             self._closing = self._loop.create_task(self._close(code, reason))
         return asyncio.shield(self._closing)
+
+    def _stop_listening(self) -> None:
+        if self._unix is not None:
+            self._unix.remove()
+        if self._listening is not None:
+            self._listening.close()
+        elif self._unix is not None:
+            self._unix.sock.close()
 
     async def wait_closed(self) -> None:
         """Waits until `close` is called and done."""
@@ -150,10 +159,10 @@ class Server:
         await asyncio.shield(self._serving)
 
     async def _close(self, code: int, reason: str) -> None:
-        if self._pending_timer is not None:
-            self._pending_timer.cancel()
-        for ws in [*self._pending, *self._refused]:
-            ws.abort()
+        for places in (self._pending, self._leaving):
+            places.close()
+            for ws in places:
+                self._drop(ws)
         closing = [ws.close(code, reason) for ws in self.connections]
         await asyncio.gather(*closing, return_exceptions=True)
         if self._handlers:
@@ -173,33 +182,55 @@ class Server:
             or len(self.connections) + len(self._pending) >= self._max_connections
         ):
             self.turned_away += 1
-            ws = self._class(self.settings, _Refusal(self._refused), plain=plain)
-            self._refused.add(ws)
+            ws = self._class(self.settings, Refusal(), plain=plain)
+            self._see_off(ws)
             return ws
         ws = self._class(self.settings, ServerOpening(self._acceptance, self._opened, self._tally), plain=plain)
-        timeout = self.settings.open_timeout
-        self._pending[ws] = math.inf if timeout is None else self._loop.time() + timeout
-        if self._pending_timer is None and timeout is not None:
-            self._pending_timer = self._loop.call_later(timeout, self._expire)
+        self._pending.add(ws)
         return ws
 
-    def _expire(self) -> None:
-        """The open_timeout of a handshake has passed; it may have ended before. One timer serves all of them."""
-        self._pending_timer = None
-        now = self._loop.time() + SLACK
-        late = list(itertools.takewhile(lambda ws: self._pending[ws] <= now, self._pending))
-        for ws in late:
-            # A handshake that died within TLS has told nobody, so this is its end as well.
-            self._opened(ws, False)
+    def _expire(self, ws: WebSocket) -> None:
+        """The open_timeout of a handshake has passed."""
+        self._tally.expired += 1
+        self._drop(ws)
+
+    def _drop(self, ws: WebSocket) -> None:
+        """End a connection that is not open, at whatever point it stands."""
+        self._pending.remove(ws)
+        self._leaving.remove(ws)
+        ws.abort()
+        if isinstance(self._listening, Listening):
+            self._listening.give_up(ws)
+
+    def _see_off(self, ws: WebSocket) -> None:
+        """Keep track of a connection that is on its way out. Of too many the oldest is dropped."""
+        if len(self._leaving) >= MAX_REFUSED:
+            self._drop(self._leaving.oldest())
+        self._leaving.add(ws)
+        ws.on_gone(self._gone)
+
+    def _gone(self, ws: WebSocket) -> None:
+        if ws.transport is None:
+            self._leaving.remove(ws)
+        else:  # closed, and its peer has yet to notice
+            ws.on_gone(self._gone)
+
+    def _fail_tls(self, ws: WebSocket, late: bool) -> None:
+        """A connection ended within TLS, where its protocol is told nothing. late: for want of time."""
+        if not self._pending.remove(ws):
+            self._leaving.remove(ws)
+        elif late:
             self._tally.expired += 1
-            ws.abort()
-        if self._pending and self._pending_timer is None:
-            due = next(iter(self._pending.values()))
-            self._pending_timer = self._loop.call_later(max(0.0, due - self._loop.time()), self._expire)
+        else:
+            self._tally.tls_failed += 1
+        ws.abort()
 
     def _opened(self, ws: WebSocket, is_open: bool) -> None:
-        self._pending.pop(ws, None)
+        """A handshake is done: the connection is open, refused, or gone."""
+        self._pending.remove(ws)
         if not is_open:
+            if ws.transport is not None:
+                self._see_off(ws)
             return
         self.connections.add(ws)
         ws.on_gone(self._forget)
@@ -213,31 +244,11 @@ class Server:
             task.add_done_callback(self._handlers.discard)
 
     def _forget(self, ws: WebSocket) -> None:
+        """A connection has ended; its transport may have yet to."""
         self.connections.discard(ws)
         self._tally.add(ws)
-
-
-class _Refusal:
-    """The opening of a connection that there is no room for: 503, and nothing is read."""
-
-    def __init__(self, refused: set[WebSocket]) -> None:
-        self._refused = refused
-
-    def begin(self, ws: WebSocket) -> None:
-        """Sends the answer."""
-        assert ws.transport is not None
-        if len(self._refused) > MAX_REFUSED:
-            ws.abort()
-            return
-        ws.transport.write(FULL)
-        ws.linger()
-
-    def receive(self, ws: WebSocket, data: bytes) -> None:
-        """Throws the request away."""
-
-    def lose(self, ws: WebSocket, error: Exception | None) -> None:
-        """The client went away."""
-        self._refused.discard(ws)
+        if ws.transport is not None:
+            self._see_off(ws)
 
 
 async def _start(
@@ -245,16 +256,24 @@ async def _start(
 ) -> Server:
     """Listens. Raises OSError if it cannot there."""
     server, loop = make(), asyncio.get_running_loop()
-    settings = server.settings
     create = loop.create_unix_server if "path" in where else loop.create_server
-    tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "ssl_handshake_timeout": settings.open_timeout}
-    accept = functools.partial(server.accept, plain=ssl is None)
-    bound = await create(accept, backlog=backlog, start_serving=False, **tls, **where)
-    listening = server._listening = steady(bound, accept, backlog, tls, settings.logger)
+    how = Accepting(
+        make=functools.partial(server.accept, plain=ssl is None),
+        fail=server._fail_tls,
+        tls=ssl,
+        seconds=server._tls_timeout,
+        backlog=backlog,
+        logger=server.settings.logger,
+    )
     try:
+        if "path" in where:
+            server._unix = UnixPath(os.fspath(where["path"]))
+            where = {"sock": server._unix.sock}
+        bound = await create(how.make, backlog=backlog, start_serving=False, **how.options, **where)
+        listening = server._listening = steady(bound, how)
         await listening.start_serving()
     except BaseException:  # a create_server that starts by itself would go on listening if it is cancelled
-        listening.close()
+        server._stop_listening()
         raise
     return server
 
@@ -283,8 +302,9 @@ def serve(
     handler: a coroutine function, called with each connection. Its end closes the connection: with 1000 if it returned,
     or raised the ConnectionClosed of this connection; with 1011, and a line in the log, if it raised anything else.
     listener: in its place a Listener class, or a callable that makes one a connection.
-    host, port: where to listen (0 takes a free port); or unix, a path; or sock, one that is bound. ssl: a context, for
-    TLS. backlog: connections that the kernel holds for us. reuse_port: other processes may listen there, too.
+    host, port: where to listen (0 takes a free port); or unix, a path where no other server listens, which is removed
+    when the server closes; or sock, one that is bound. ssl: a context, for TLS. backlog: connections that the kernel
+    holds for us. reuse_port: other processes may listen there, too.
     process_request: called with the WebSocket and its Request before it is accepted, and for every other request but
     CONNECT (a health check, say: GET or HEAD, HTTP/1.0 or 1.1). A Response that it, or its coroutine, gives is sent in
     place of the 101. If it gives none, a plain GET or HEAD gets 426 and any other method 405. One that raises, or gives

@@ -10,18 +10,17 @@ of `close_timeout` seconds sees to it that the socket goes even if the peer neve
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import ssl
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from wsproto.connection import ConnectionState
 
 from trunkline._control import Fault
 from trunkline._frames import OPCODE_CLOSE, OPCODE_PING, Decoder
 from trunkline._inbox import Inbox
+from trunkline.net import parting
 from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive
 from trunkline.net.large import Turns, run_work
@@ -33,21 +32,17 @@ from trunkline.net.settings import Settings
 from trunkline.net.standing import Standing
 from trunkline.protocol.categories import Initiator
 from trunkline.protocol.connection import check_close, close_payload
-from trunkline.protocol.errors import (
-    ConnectionClosed,
-    MessageTooBig,
-    RemoteProtocolError,
-    connection_closed,
-)
+from trunkline.protocol.errors import ConnectionClosed, MessageTooBig, RemoteProtocolError, connection_closed
 from trunkline.protocol.states import Happening, after
 from trunkline.protocol.traces import forget_frames
 
 if TYPE_CHECKING:
     from trunkline._inflate import Inflater
+    from trunkline.net.openings import Opening
     from trunkline.net.websocket import WebSocket
     from trunkline.protocol.deflate import Agreement
 
-__all__ = ["INTERNAL_ERROR", "Opening", "Wire", "check_close"]
+__all__ = ["INTERNAL_ERROR", "Wire", "check_close"]
 
 # RFC 6455 7.1.7: the peer is told which rule it broke, in words that hold nothing of what it sent or of our limits.
 FIXED_REASONS: Final = {
@@ -56,21 +51,7 @@ FIXED_REASONS: Final = {
     1008: "too many fragments",
     1009: "message too big",
 }
-TLS_READ: Final = 64 * 1024  # bytes
 INTERNAL_ERROR: Final = "internal error"  # what a peer is told of a fault of the application
-
-
-class Opening(Protocol):
-    """The opening handshake of one side, while it lasts."""
-
-    def begin(self, ws: WebSocket) -> None:
-        """The transport is there."""
-
-    def receive(self, ws: WebSocket, data: bytes) -> None:
-        """Bytes were read."""
-
-    def lose(self, ws: WebSocket, error: Exception | None) -> None:
-        """The transport ended before the handshake did."""
 
 
 class Wire(Standing, asyncio.BaseProtocol):
@@ -81,6 +62,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         "_closed_waiter",
         "_data",
         "_forget",
+        "_is_peer_done",
         "_keepalive",
         "_on_latency",
         "_opening",
@@ -105,7 +87,8 @@ class Wire(Standing, asyncio.BaseProtocol):
         self._turns: Turns | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
-        self._forget: Callable[[WebSocket], None] | None = None  # a server's, told when the transport is gone
+        self._is_peer_done = False  # it has ended its side of the transport: nothing more will come
+        self._forget: Callable[[WebSocket], None] | None = None  # a server's, told when it has ended
         self._on_latency: Callable[[float], object] | None = None  # whoever keeps a histogram
         self._data: SimpleNamespace | None = None  # made when the program first asks for it
         self.close_info: Close | None = None
@@ -134,6 +117,9 @@ class Wire(Standing, asyncio.BaseProtocol):
             self._make_error = functools.partial(connection_closed, code, reason, "local")
             self._resume_reading()  # the peer's close frame stands behind what we have not read
             self._abort_later()
+            if self._is_peer_done:
+                self._flush()
+                self._shut()
 
     async def wait_closed(self) -> None:
         """Waits until the transport is gone."""
@@ -151,7 +137,7 @@ class Wire(Standing, asyncio.BaseProtocol):
             self._drop_socket()
             self.transport.abort()
         if self.transport is not None or self._state is ConnectionState.CONNECTING:
-            self._conclude(Close(1006, "", clean=False, initiator=None))
+            self._conclude(parting.ABNORMAL)
             self._move(Happening.LOST)
 
     def fail(
@@ -186,16 +172,14 @@ class Wire(Standing, asyncio.BaseProtocol):
         self._end()
         self._on_writable()
 
-    def linger(self) -> None:
+    def linger(self, *, at_once: bool = False) -> None:
         """Sends what is written, then nothing more; what the peer still sends is thrown away until it closes, or
         close_timeout.
+
+        at_once: the peer is not thought to be sending, so that a TLS transport need not wait until it is quiet.
         """
         self._check_thread()
-        self._abort_later()
-        self._release_socket()
-        if self.transport is not None and self.transport.can_write_eof():
-            with contextlib.suppress(OSError):  # the peer has reset the line, and `connection_lost` is about to say so
-                self.transport.write_eof()
+        parting.linger(self, at_once=at_once)
 
     def _move(self, happening: Happening) -> None:
         self._state = after(self._state, happening)
@@ -203,8 +187,12 @@ class Wire(Standing, asyncio.BaseProtocol):
 
     def _abort_later(self) -> None:
         if self._abort_timer is None:
-            loop = asyncio.get_running_loop()
-            self._abort_timer = loop.call_later(self._settings.close_timeout, self.abort)
+            self._set_timer(self._settings.close_timeout, self.abort)
+
+    def _set_timer(self, delay: float, callback: Callable[[], object]) -> None:
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self._abort_timer = asyncio.get_running_loop().call_later(delay, callback)
 
     # What the event loop tells
 
@@ -222,44 +210,53 @@ class Wire(Standing, asyncio.BaseProtocol):
             self._opening.begin(self._ws)
 
     def eof_received(self) -> bool | None:
-        """The peer will send nothing more: the transport closes itself, and `connection_lost` follows."""
+        """The peer will send nothing more: true if it is owed an answer, else the transport closes itself, and
+        `connection_lost` follows.
+        """
+        self._is_peer_done = True
+        if parting.has_to_answer(self):
+            return True
+        self._flush()  # what was sent in this turn
         self._release_socket()
         self._abort_later()  # the transport would wait for ever for a peer that does not read what we have sent
         return None
 
+    def _conclusion(self, iterating: bool) -> Exception:
+        if self._is_peer_done and self._state is ConnectionState.OPEN:
+            parting.end_with_peer(self)
+        return super()._conclusion(iterating)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
+        # The descriptor first: whatever raises below, its number is somebody else's in a moment.
+        self._drop_socket()
+        try:
+            self._catch_up()
+            parting.empty_tls(self)
+        finally:
+            self._end_for_good(exc)
+        if self._keepalive is not None and self._listener is not None and self.close_info is not None:
+            self._guard(self._listener.on_close, self.close_info)
+
+    def _end_for_good(self, exc: Exception | None) -> None:
         opening, self._opening = self._opening, None
-        self._catch_up()
-        self._empty_tls()
         self._keep_extra()
         self._detach()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
             self._abort_timer = None
-        opened = self._keepalive is not None
-        self._conclude(
-            Close(1006, "", clean=False, initiator=None), functools.partial(_lost, exc and forget_frames(exc))
-        )
+        self._conclude(parting.ABNORMAL, functools.partial(parting.lost, exc and forget_frames(exc)))
         self._move(Happening.LOST)
         if self._closed_waiter is not None and not self._closed_waiter.done():
             self._closed_waiter.set_result(None)
         if opening is not None:
             opening.lose(self._ws, exc)
-        if self._forget is not None:
-            self._forget(self._ws)
-        if opened and self._listener is not None and self.close_info is not None:
-            self._guard(self._listener.on_close, self.close_info)
+        self._give_place_back()
 
-    def _empty_tls(self) -> None:
-        """Receives what came over TLS while reading was paused: uvloop drops it if the line ends meanwhile."""
-        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
-        if tls is None:
-            return
-        with contextlib.suppress(ssl.SSLError):  # nothing more is there, or its end is
-            while self._decoder_view is not None and self.close_info is None and (data := tls.read(TLS_READ)):
-                self._feed(data)
-                self._catch_up()
+    def _give_place_back(self) -> None:
+        forget, self._forget = self._forget, None
+        if forget is not None:
+            forget(self._ws)
 
     # What the opening handshake tells
 
@@ -296,14 +293,19 @@ class Wire(Standing, asyncio.BaseProtocol):
         if listener is not None:
             self._listener = listener
             self._listen(getattr(listener, "on_message", None), getattr(listener, "on_batch", None))
+        if self._is_peer_done:
+            loop.call_soon(parting.after_opening, self)
+        if listener is not None:
             self._guard(listener.on_open)
 
     def _guard(self, callback: Callable[..., object], *arguments: object) -> None:
         """Calls a listener; what it raises ends the connection and not the loop."""
         try:
             callback(self, *arguments)
-        except (Exception, asyncio.CancelledError) as error:  # the latter from a future that the callback looked at
+        except BaseException as error:
             self._on_broken(error)
+            if not isinstance(error, (Exception, asyncio.CancelledError)):  # the latter from a future it looked at
+                raise
 
     # What the keepalive asks
 
@@ -368,7 +370,9 @@ class Wire(Standing, asyncio.BaseProtocol):
             self._shut()
 
     def on_gone(self, forget: Callable[[WebSocket], None]) -> None:
-        """`forget` is called with this connection when its transport is gone: a server's register."""
+        """`forget` is called once, with this connection, when it has ended: a server's register. Its transport is gone
+        by then or, over TLS, on its way.
+        """
         self._forget = forget
 
     def watch_latency(self, record: Callable[[float], object]) -> None:
@@ -376,9 +380,9 @@ class Wire(Standing, asyncio.BaseProtocol):
         self._on_latency = record
 
     def _shut(self) -> None:
-        if self.transport is not None:
-            self._release_socket()
-            self.transport.close()
+        self._release_socket()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()  # once: after a second call asyncio's TLS transport cannot be aborted any more
 
     def _on_fault(self, fault: Fault) -> None:
         error: Callable[[], ConnectionClosed] = functools.partial(MessageTooBig, fault.text)
@@ -387,13 +391,8 @@ class Wire(Standing, asyncio.BaseProtocol):
         self.fail(fault.code, fault.text, error, told=FIXED_REASONS[fault.code])
 
     def _on_broken(self, error: BaseException) -> None:
-        extra = log_fields("callback.failed", remote=self.remote_address)
-        self.logger.error("a callback of %r failed", self, exc_info=error, extra=extra)
-        self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)
-
-
-def _lost(cause: Exception | None) -> ConnectionClosed:
-    """The error for a transport that was lost, and for what it said."""
-    error = connection_closed(1006, "" if cause is None else str(cause), None)
-    error.__cause__ = cause
-    return error
+        try:
+            extra = log_fields("callback.failed", remote=self.remote_address)
+            self.logger.error("a callback of %r failed", self, exc_info=error, extra=extra)
+        finally:
+            self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)

@@ -35,6 +35,7 @@ SERVER_COUNTERS: Final = (
     Instrument("turned_away_connections", "Connections refused, there being too many.", "turned_away", "{connection}"),
     Instrument("refused_handshakes", "Opening handshakes refused for what stood in them.", "refused", "{handshake}"),
     Instrument("expired_handshakes", "Opening handshakes not done in open_timeout.", "expired", "{handshake}"),
+    Instrument("failed_tls_handshakes", "Connections that ended within TLS's handshake.", "tls_failed", "{handshake}"),
     Instrument("received_messages", "Messages received.", "messages_received"),
     Instrument("sent_messages", "Messages sent.", "messages_sent"),
     Instrument("received_bytes", "Bytes received, under TLS its plaintext.", "bytes_received", "By"),

@@ -1,0 +1,73 @@
+"""Connections that hold a place for a while: those that shake hands, and those that are being turned away.
+
+Theory of operation. All have equally long, so they come due in the order in which they came: one timer of the loop, for
+the first of them, serves all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from trunkline.net.timers import SLACK
+
+if TYPE_CHECKING:
+    from trunkline.net.websocket import WebSocket
+
+__all__ = ["Places"]
+
+
+class Places:
+    """Connections, the oldest first, each with a deadline."""
+
+    def __init__(self, seconds: float | None, expire: Callable[[WebSocket], None]) -> None:
+        """seconds: how long each may stay; None for as long as it likes. `expire` is called with one that stayed
+        longer, and has lost its place.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._seconds = math.inf if seconds is None else seconds
+        self._expire = expire
+        self._held: dict[WebSocket, float] = {}  # until when, in the loop's time
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[WebSocket]:
+        """The oldest first, as they are now."""
+        return iter([*self._held])
+
+    def add(self, ws: WebSocket) -> None:
+        """Give it a place."""
+        self._held[ws] = self._loop.time() + self._seconds
+        if self._timer is None and self._seconds < math.inf:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def remove(self, ws: WebSocket) -> bool:
+        """Take its place; False if it had none."""
+        return self._held.pop(ws, None) is not None
+
+    def oldest(self) -> WebSocket:
+        """The one that came first. KeyError if there is none."""
+        for ws in self._held:
+            return ws
+        raise KeyError("nobody holds a place")
+
+    def close(self) -> None:
+        """Expire nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time() + SLACK
+        for ws in list(itertools.takewhile(lambda ws: self._held[ws] <= now, self._held)):
+            del self._held[ws]
+            self._expire(ws)
+        if self._held and self._timer is None:
+            due = next(iter(self._held.values()))
+            self._timer = self._loop.call_later(max(0.0, due - self._loop.time()), self._look)

@@ -1,0 +1,76 @@
+"""Unix sockets to listen on: a path belongs to whoever listens there.
+
+The file of a unix socket stays when its server ends without removing it, and then nobody can listen there until it is
+removed. Both loops remove whatever socket they find, that of a live server included, whose clients then meet another
+server. Here a socket that somebody listens on is left alone, and our own is removed when the server closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+
+__all__ = ["UnixPath"]
+
+
+class UnixPath:
+    """A unix socket that is bound to a path. path: where; "" for a name in the abstract namespace, which is no file."""
+
+    def __init__(self, path: str | bytes) -> None:
+        """Raises OSError if another server listens there, or if something that is no socket is there."""
+        is_file = path[:1] not in ("\0", b"\0")
+        self.path = path if is_file else ""
+        if is_file:
+            _remove_stale(path)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.sock.bind(path)
+            self._file = _identity(path) if is_file else None
+        except OSError as error:
+            self.sock.close()
+            raise OSError(error.errno, f"{error.strerror} (unix)", path) from None
+        except BaseException:
+            self.sock.close()
+            raise
+
+    def remove(self) -> None:
+        """Remove the file, if it is still the one that we have made."""
+        if self._file is not None and _identity(self.path) == self._file:
+            with contextlib.suppress(OSError):  # it has gone meanwhile, or the folder is no more ours to write
+                os.unlink(self.path)
+        self._file = None
+
+
+def _identity(path: str | bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _remove_stale(path: str | bytes) -> None:
+    """Remove a socket that nobody listens on. Raises OSError if somebody does."""
+    found = _identity(path)
+    if found is None or not stat.S_ISSOCK(os.stat(path).st_mode):
+        return  # to bind says what is wrong
+    if _is_live(path):
+        raise OSError(errno.EADDRINUSE, "another server listens there (unix)", path)
+    if _identity(path) == found:
+        os.unlink(path)
+
+
+def _is_live(path: str | bytes) -> bool:
+    """Whether somebody listens on the socket. Anything but a plain refusal means that somebody may."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # its backlog is full, or it is not ours to connect to
+            return True
+    return True
