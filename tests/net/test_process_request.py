@@ -5,7 +5,10 @@ will not be told.
 import asyncio
 import gc
 import http
+import re
 import sys
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -154,6 +157,22 @@ async def test_a_good_answer(caplog, name):
     assert head.lower().count(b"\r\nconnection: close\r\n") == 1
     assert (b"content-length" in head.lower()) is (status not in (b"204", b"304"))
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.mark.parametrize(
+    ("process", "date"),
+    [(None, None), (lambda ws, request: R(200), None), (lambda ws, request: R(200, {"date": DATE}), DATE)],
+)
+async def test_an_answer_says_when_it_was_made(process, date):
+    """RFC 9110 6.6.1. A date in Retry-After is read against it."""
+    async with serving(process_request=process) as server:
+        head, _ = await talk(server, PLAIN)
+    [said] = re.findall(rb"\r\ndate: (.*)\r\n", head, re.IGNORECASE)
+    assert parsedate_to_datetime(said.decode()).utcoffset() == timedelta(0)
+    assert date in (None, said.decode())
 
 
 async def test_a_client_that_leaves_while_a_future_is_cancelled(caplog):

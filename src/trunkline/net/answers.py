@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from email.utils import formatdate
 from typing import Final, NamedTuple
 
 from trunkline.net.http import Response, as_fields
@@ -67,10 +68,11 @@ def make_answer(response: Response) -> Answer:
 
 
 def _framed(status: int, given: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields with those that say how the answer ends: by its length, and the connection with it."""
+    """The fields with those that say when it was made, and how it ends: by its length, and the connection with it."""
     fields: list[tuple[bytes, bytes]] = []
     options = [b"close"]
     length = None
+    dated = False
     for name, value in given:
         lower = name.lower()
         if lower == b"connection":
@@ -82,8 +84,11 @@ def _framed(status: int, given: list[tuple[bytes, bytes]], body: bytes) -> list[
         elif lower == b"transfer-encoding":
             raise ValueError("the Response has Transfer-Encoding: its body goes whole, with a length (RFC 9112 6.1)")
         else:
+            dated = dated or lower == b"date"
             fields.append((name, value))
     fields.append((b"Connection", b", ".join(option.strip() for option in reversed(options))))
+    if not dated:  # RFC 9110 6.6.1
+        fields.append((b"Date", formatdate(usegmt=True).encode()))
     if status not in BODILESS:
         if length not in (None, b"%d" % len(body)):
             raise ValueError(f"the Response's Content-Length is not that of its body, {len(body)} bytes (RFC 9110 8.6)")

@@ -121,7 +121,7 @@ class Response:
     """An answer to a request. A server's `process_request` returns one in place of a 101.
 
     status: 200 to 599. headers: a mapping or pairs of str; those that frame the answer (Connection, Content-Length) are
-    added. body: bytes; not sent to a HEAD.
+    added, and Date if there is none. body: bytes; not sent to a HEAD.
     """
 
     status: int
