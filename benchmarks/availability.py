@@ -48,6 +48,16 @@ def defaults() -> dict[str, object]:
     return {}
 
 
+def former() -> dict[str, object]:
+    """What the defaults were: for comparison."""
+    spread = trunkline.Hint("first after 0 to 5 s, then backoff", first=(0.0, 5.0))
+    restart = trunkline.Hint("first after 5 to 30 s, then backoff", first=(5.0, 30.0))
+    return {
+        "retry": trunkline.RetryPolicy(cap=60.0, growth=2.0, second_opinion=False),
+        "rules": {code: trunkline.Rule(hint=hint) for code, hint in ((1001, spread), (1006, spread), (1012, restart))},
+    }
+
+
 def eager() -> dict[str, object]:
     """For a service that would rather have a burst of dials, which the gate spreads, than a pause."""
     return {
@@ -58,7 +68,7 @@ def eager() -> dict[str, object]:
     }
 
 
-POLICIES: Final = {"defaults": defaults, "eager": eager}
+POLICIES: Final = {"defaults": defaults, "former": former, "eager": eager}
 
 
 @dataclass(slots=True)

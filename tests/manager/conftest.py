@@ -88,6 +88,7 @@ class FakeLink:
         self.pings: list[asyncio.Future[float]] = []  # those that wait for their pong
         self._writable = asyncio.Event()
         self.pinged = 0
+        self.questions = 0  # pings that nothing waits for in a coroutine
         self.bytes_received = 0
         self._batches: asyncio.Queue[list[Any] | Exception] = asyncio.Queue()
         self._end: Exception | None = None
@@ -128,6 +129,7 @@ class FakeLink:
 
     def ping_nowait(self) -> asyncio.Future[float]:
         self._check_open()
+        self.questions += 1
         ping = asyncio.get_running_loop().create_future()
         if self.answers_pings:
             ping.set_result(0.01)
@@ -200,16 +202,29 @@ class FakeNet:
         self.links: list[FakeLink] = []
         self.dials: list[tuple[str, dict[str, Any]]] = []
         self.hangs = False
+        self.given_up = 0  # dials that were cancelled
+        self._held: asyncio.Future[None] | None = None
 
     @property
     def link(self) -> FakeLink:
         return self.links[-1]
 
+    def let_through(self) -> None:
+        """The dial that hangs goes on."""
+        self.hangs = False
+        assert self._held is not None
+        self._held.set_result(None)
+
     async def __call__(self, uri: str, /, **options: Any) -> FakeLink:
         self.dials.append((uri, options))
         self.times.append(self.clock.time())
         if self.hangs:
-            await asyncio.get_running_loop().create_future()
+            self._held = asyncio.get_running_loop().create_future()
+            try:
+                await self._held
+            except asyncio.CancelledError:
+                self.given_up += 1
+                raise
         host = urlsplit(uri).netloc
         if host in self.down:
             raise ConnectError.wrap(ConnectionRefusedError(111, "refused"), "tcp", host)

@@ -39,8 +39,8 @@ def pauses(counter: Retries, issue: ConnectionIssue, count: int) -> list[Pause |
 
 def test_full_jitter_fills_the_range_below_a_ceiling_that_grows_to_the_cap() -> None:
     rng = random.Random(7)
-    for retry in (1, 2, 3, 5, 10, 15, 16, 100):
-        ceiling = min(20.0, 0.5 * 1.3 ** (retry - 1))
+    for retry in (1, 2, 3, 5, 10, 20, 22, 100):
+        ceiling = min(20.0, 0.5 * 1.2 ** (retry - 1))
         drawn = [RetryPolicy().delay(retry, rng) for _ in range(2000)]
         assert 0 <= min(drawn) < ceiling * 0.01
         assert ceiling * 0.99 < max(drawn) <= ceiling * (1 + 1e-9)
@@ -109,10 +109,16 @@ def test_the_count_starts_over_after_stable_uptime() -> None:
     assert counter.count == 1
 
 
-@pytest.mark.parametrize(("life", "count"), [(6.9, 21), (7.1, 20), (12.1, 19), (27.1, 16), (29.9, 16), (30, 1)])
-def test_the_count_decays_with_uptime(life: float, count: int) -> None:
-    """One failure less for each 5 s of life after the first 2 s."""
-    counter = Retries(RetryPolicy(), Stingy())  # no pause is longer than 5 s
+@pytest.mark.parametrize(
+    ("growth", "life", "count"),
+    [
+        *[(2, 6.9, 21), (2, 7.1, 20), (2, 12.1, 19), (2, 27.1, 16), (2, 29.9, 16), (2, 30, 1)],
+        *[(1.2, 6.9, 21), (1.2, 7.1, 17), (1.2, 12.1, 13), (1.2, 27.1, 1), (1, 7.1, 1), (4, 7.1, 20), (4, 12.1, 20)],
+    ],
+)
+def test_the_count_decays_with_uptime(growth: float, life: float, count: int) -> None:
+    """By what halves the ceiling, for each 5 s of life after the first 2 s."""
+    counter = Retries(RetryPolicy(growth=growth), Stingy())  # no pause is longer than 5 s
     for now in range(20):
         counter.after(REFUSED, now)
     counter.opened(100)
@@ -121,18 +127,19 @@ def test_the_count_decays_with_uptime(life: float, count: int) -> None:
 
 
 def test_a_link_forgets_nothing_that_did_not_live_as_long_as_the_pause_before_it() -> None:
-    counter = Retries(RetryPolicy(jitter="added"), random.Random(1))
+    counter = Retries(RetryPolicy(growth=2, jitter="added"), random.Random(1))
     for now in range(20):
-        counter.after(REFUSED, now)  # the last pause was 20 s
+        pause = counter.after(REFUSED, now)
+    assert pause is not None
     counter.opened(100)
-    counter.after(REFUSED, 121.9)
+    counter.after(REFUSED, 100 + pause.delay + 1.9)
     assert counter.count == 21
     counter.opened(200)
-    counter.after(REFUSED, 223)
-    assert counter.count == 21
+    counter.after(REFUSED, 224)
+    assert counter.count == 21, "one that it adds, and one that it forgets"
 
 
-@pytest.mark.parametrize("lifetime", [15.0, 20.0, 29.0])
+@pytest.mark.parametrize("lifetime", [8.0, 20.0, 29.0])
 def test_a_server_that_flaps_does_not_ratchet_the_pause_to_its_cap(lifetime: float) -> None:
     counter, now, longest = retries(), 0.0, 0.0
     for _ in range(500):
@@ -209,7 +216,8 @@ def test_nor_is_it_if_chance_always_gives_the_least(issue: ConnectionIssue, open
         pause = counter.after(issue, now)
         assert pause is not None
         now += pause.delay
-    assert 7 <= dials <= 9
+    is_front_end = has_worked and not opens and issue.phase != "open"
+    assert 7 <= dials <= (22 if is_front_end else 9)
 
 
 def test_a_server_that_refuses_meets_full_jitter_without_a_floor() -> None:
@@ -303,10 +311,10 @@ def test_a_pause_of_ours_stays_under_the_cap(issue: ConnectionIssue) -> None:
 @pytest.mark.parametrize(
     ("issue", "life", "high"),
     [
-        (LOST, 7200, 1),
-        (LOST, 1800, 0.5),
-        (LOST, 360, 0.1),
-        (LOST, 30, 0.05),
+        (LOST, 8000, 1),
+        (LOST, 3600, 0.5),
+        (LOST, 720, 0.1),
+        (LOST, 30, 0.02),
         (closed(1012), 3600, 5),
         (closed(1012), 360, 1),
         (closed(1001), 30, 1),
@@ -337,7 +345,7 @@ def test_a_first_pause_of_its_own_raises_no_ceiling() -> None:
 def test_only_the_first_retry_is_special() -> None:
     counter = retries()
     counter.after(RESET, 0)
-    drawn = [pause.delay for pause in pauses(counter, RESET, 12) if pause is not None]
+    drawn = [pause.delay for pause in pauses(counter, RESET, 20) if pause is not None]
     assert max(drawn) > 3
 
 

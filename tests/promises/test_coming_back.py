@@ -26,20 +26,34 @@ def manager_of(*services, seed):
     return trunkline.ConnectionManager(services, rng=random.Random(seed), budget=RetryBudget(clock=loop.time))
 
 
+async def read_head(peer):
+    await peer.read_request()
+
+
 ENDINGS = {
-    "end of file": [drop()],
-    "reset": [reset()],
-    "1001": [close(1001)],
-    "1011": [close(1011)],
-    "1012": [close(1012)],
-    "after 5 s": [wait(5), drop()],
+    "at TCP, end of file": [drop()],
+    "at TCP, reset": [reset()],
+    "before the 101, end of file": [read_head, drop()],
+    "before the 101, reset": [read_head, reset()],
+    "end of file": [accept(), drop()],
+    "reset": [accept(), reset()],
+    "1001": [accept(), close(1001)],
+    "1011": [accept(), close(1011)],
+    "1012": [accept(), close(1012)],
+    "no status": [accept(), close(None)],
+    "after 1 s": [accept(), wait(1), drop()],
+    "after 5 s": [accept(), wait(5), drop()],
 }
 
 
-async def arrivals(ending, seed):
-    feed = trunkline.Service("feed", f"ws://{HOST}:8000/", sends=str, receives=str)
+async def greet(session):
+    await asyncio.get_running_loop().create_future()
+
+
+async def arrivals(ending, seed, **options):
+    feed = trunkline.Service("feed", f"ws://{HOST}:8000/", sends=str, receives=str, **options)
     async with (
-        ScriptedServer([accept(), *ending], host=HOST, port=8000) as server,
+        ScriptedServer(ending, host=HOST, port=8000) as server,
         manager_of(feed, seed=seed) as manager,
     ):
         await manager.connect(feed, wait=False)
@@ -47,14 +61,66 @@ async def arrivals(ending, seed):
         return server.arrivals
 
 
+@pytest.mark.parametrize("options", [{}, {"on_connected": greet}], ids=["", "greeted"])
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-def test_a_server_that_accepts_and_closes_is_not_dialled_in_a_hot_loop(ending):
-    for seed in range(20):
-        came = run_virtual(arrivals(ending, seed))
+def test_a_server_that_accepts_and_closes_is_not_dialled_in_a_hot_loop(ending, options):
+    for seed in range(10):
+        came = run_virtual(arrivals(ending, seed, **options))
         first_minute = [at for at in came if at - came[0] < 60]
         assert len(first_minute) < 10
         gaps = [later - earlier for earlier, later in itertools.pairwise(came)]
         assert statistics.mean(gaps[-3:]) > statistics.mean(gaps[:3]), "the pauses grow"
+
+
+def ends(manner):
+    """How a server goes away."""
+
+    async def end(server):
+        if manner == "killed":
+            for ws in list(server.connections):
+                ws.abort()
+        await server.close(1001 if manner == "killed" else manner)
+
+    return end
+
+
+async def share_of_uptime(manner, period, down, seed, clients=5, hours=0.5):
+    """The share of a server's uptime in which its clients' lines are up; it is away for a while, again and again."""
+    feed = trunkline.Service("feed", f"ws://{HOST}:8000/", sends=str, receives=str)
+    up_since, total = {}, 0.0
+    managers = [manager_of(feed, seed=f"{seed}/{number}") for number in range(clients)]
+
+    def watch(number):
+        def see(change):
+            nonlocal total
+            if change.after is trunkline.ConnectionStatus.CONNECTED:
+                up_since[number] = change.at
+            elif change.before is trunkline.ConnectionStatus.CONNECTED:
+                total += change.at - up_since.pop(number)
+
+        return see
+
+    server = await trunkline.serve(trunkline.WebSocket.wait_closed, HOST, 8000)
+    for number, manager in enumerate(managers):
+        manager.subscribe(watch(number))
+        await manager.connect(feed, wait=False)
+    rounds = int(hours * 3600 / period)
+    for _ in range(rounds):
+        await asyncio.sleep(period - down)
+        closing = asyncio.ensure_future(ends(manner)(server))
+        await asyncio.sleep(down)
+        await closing
+        server = await trunkline.serve(trunkline.WebSocket.wait_closed, HOST, 8000)
+    for manager in managers:
+        await manager.close()
+    await server.close()
+    return total / (clients * rounds * (period - down))
+
+
+@pytest.mark.parametrize("manner", ["killed", 1001, 1012])
+@pytest.mark.parametrize(("period", "down", "least"), [(30, 1, 0.975), (20, 0.2, 0.973), (300, 5, 0.992)])
+def test_a_server_that_flaps_keeps_its_clients(manner, period, down, least):
+    assert run_virtual(share_of_uptime(manner, period, down, seed=1)) >= least
 
 
 CLIENTS = 2_000

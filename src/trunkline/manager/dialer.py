@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from wsproto.connection import ConnectionState
+
 from trunkline.manager.context import Context
 from trunkline.manager.deadline import Deadline
-from trunkline.manager.endpoints import AVOIDANCE, Permit, Way, endpoint_name
+from trunkline.manager.endpoints import AVOIDANCE, Endpoint, Permit, Way, endpoint_name
 from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.taxonomy import CredentialsError, categorize
@@ -35,6 +37,7 @@ class Dialer:
         self._context = context
         self._clock = context.clock
         self._begins = begins
+        self._spare: WebSocket | None = None
         names = [endpoint_name(url, service.options.get("unix")) for url in urls]
         self._way = Way(urls, context.endpoints, names, context.clock)
 
@@ -43,6 +46,10 @@ class Dialer:
 
         Raises whatever kept the link from coming up.
         """
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.state is ConnectionState.OPEN:
+            self._begins()
+            return spare
         if cost:
             await self._context.budget.pay(self._clock, cost)
         while True:
@@ -53,6 +60,29 @@ class Dialer:
                     self._begins()
                     return await self._shake_hands(permit)
 
+    async def dial_beside(self) -> WebSocket:
+        """Return another link to the server that was dialled last; it pays like a retry, and says nothing of others.
+
+        Raises whatever kept the link from coming up.
+        """
+        await self._context.budget.pay(self._clock)
+        present = self._way.present
+        async with present.endpoint.gate.slot():
+            link = await self._reach(present.url, present.endpoint)
+        self._context.budget.succeed()
+        return link
+
+    def keep(self, link: WebSocket) -> None:
+        """The next dial gives this link, if it is still open."""
+        self.drop_spare()
+        self._spare = link
+
+    def drop_spare(self) -> None:
+        """The link that was kept is not wanted, if there is one."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.abort()
+
     def note_failure(self, judgement: Judgement, now: float) -> bool:
         """Go on to the next endpoint after a failure; whether there is another one that may be dialled."""
         avoidance = AVOIDANCE if judgement.hint.elsewhere else 0.0
@@ -61,19 +91,8 @@ class Dialer:
         return self._way.has_other(now)
 
     async def _shake_hands(self, permit: Permit) -> WebSocket:
-        limit = self._service.retry.attempt_timeout
-        opening: Awaitable[WebSocket] | None = None
         try:
-            try:
-                async with Deadline(self._clock, limit):
-                    headers, url = await self._ask_credentials(permit.url)
-                    await permit.endpoint.gate.wait_moment()
-                    opening = self._context.dial(url, additional_headers=headers, **self._options())
-                    link = await opening
-            except TimeoutError as error:
-                if isinstance(error, TrunklineError):
-                    raise
-                raise time_out(opening, permit.endpoint.name, limit, "attempt_timeout") from error
+            link = await self._reach(permit.url, permit.endpoint)
         except Exception as error:
             cooldown = min(permit.endpoint.breaker.policy.cooldown, self._service.retry.cap)
             cooldown *= self._context.rng.uniform(0.5, 1.0)
@@ -83,6 +102,20 @@ class Dialer:
         self._way.note_success()
         self._context.budget.succeed()
         return link
+
+    async def _reach(self, url: str, endpoint: Endpoint) -> WebSocket:
+        limit = self._service.retry.attempt_timeout
+        opening: Awaitable[WebSocket] | None = None
+        try:
+            async with Deadline(self._clock, limit):
+                headers, url = await self._ask_credentials(url)
+                await endpoint.gate.wait_moment()
+                opening = self._context.dial(url, additional_headers=headers, **self._options())
+                return await opening
+        except TimeoutError as error:
+            if isinstance(error, TrunklineError):
+                raise
+            raise time_out(opening, endpoint.name, limit, "attempt_timeout") from error
 
     async def _ask_credentials(self, url: str) -> tuple[Mapping[str, str], str]:
         """The headers and the URL for this attempt."""

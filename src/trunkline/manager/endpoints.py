@@ -136,6 +136,11 @@ class Way:
         self._failures: dict[Stop, int] = {}  # by address: the number of its last failure since a link was up
         self._count = 0
 
+    @property
+    def present(self) -> Stop:
+        """The address dialled last."""
+        return self._present
+
     async def wait_permit(self) -> Permit:
         """Leave to dial the best address that may be dialled; waits while every breaker is open."""
         while True:

@@ -76,7 +76,7 @@ Hint.FAST = Hint("one fast retry, then backoff", first=(0.0, 0.05))
 # A broken line, or a server that everybody lost. Nobody can tell, but a fleet's links are old as a rule: so those come
 # back spread out, and a link that breaks time and again costs little each time.
 Hint.LOST = Hint(
-    "first after 0 to 1 s, or to a 3,600th of the link's life, then backoff", first=(0.0, 1.0), of_life=1 / 3600
+    "first after 0 to 1 s, or to a 7,200th of the link's life, then backoff", first=(0.0, 1.0), of_life=1 / 7200
 )
 # Everybody was told the same: come back spread out.
 Hint.SPREAD = Hint("first after 0 to 1 s, then backoff", first=(0.0, 1.0))

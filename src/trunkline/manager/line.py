@@ -28,7 +28,7 @@ from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, UNDER_WAY, ConnectionStatus, Event, move
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.manager.traffic import Traffic
-from trunkline.manager.wake import is_alive
+from trunkline.manager.vigil import Vigil
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
@@ -69,6 +69,8 @@ class Line:
         self._context = context
         self._clock = context.clock
         self._dialer = Dialer(service, urls, context, self._begin_dial)
+        dial_beside = self._dialer.dial_beside if service.seeks_opinions else None
+        self._vigil = Vigil(context.clock, meter.latencies, dial_beside, self._replace)
         self._traffic = traffic
         self._meter = meter
         self._forget = forget
@@ -76,7 +78,6 @@ class Line:
         self._retries = self._make_retries()
         self._moved = Signal(context.clock)
         self._hurried = Signal(context.clock)
-        self._inquiry: asyncio.Task[None] | None = None  # into whether the link is alive
         self._held: WebSocket | None = None  # the link that is read, also while it is greeted
         self._is_trying = False  # from the wait for a permit to the end of the link
         self._order: str | None = None  # why the program ends the attempt that is under way
@@ -172,15 +173,7 @@ class Line:
         What the server has asked for is waited out all the same. A link that gives no sign in time is dropped.
         """
         self._hurried.notify()
-        if self.link is not None and self._inquiry is None:
-            self._inquiry = asyncio.get_running_loop().create_task(self._inquire(self.link))
-
-    async def _inquire(self, link: WebSocket) -> None:
-        try:
-            if not await is_alive(link, self._clock):
-                link.abort()
-        finally:
-            self._inquiry = None
+        self._vigil.inquire()
 
     # The task
 
@@ -213,6 +206,7 @@ class Line:
     async def _wait_resumed(self, earliest: float) -> None:
         if self.last_change is None or self.last_change.note != PAUSED:
             self._apply(Event.HOLD, note=PAUSED)
+        self._dialer.drop_spare()
         while self.is_paused:
             await self._hurried.wait()
         left = earliest - self._clock.time()
@@ -254,8 +248,11 @@ class Line:
                 link.start_closing(1000)
             greeting = self._prepare(link)
             async for batch in link.batches():
+                self._vigil.note()
                 self._traffic.receive(batch)
+                self._vigil.is_deaf = True
                 await self._traffic.wait_room()
+                self._vigil.is_deaf = False
             await link.recv()  # raises what ended the link, where the iteration only stops
             raise AssertionError("a message came after the last batch")
         except Exception as error:
@@ -289,13 +286,22 @@ class Line:
         self._apply(Event.OPENED, downtime=self._meter.mark_up())
         link.watch_latency(self._meter.record_latency)
         self._traffic.begin(link)
+        self._vigil.begin(link)
+
+    def _replace(self, other: WebSocket, silence: float) -> None:
+        """Take another link in the place of the present one, which is dead."""
+        if self._held is None or self._order is not None or self.status is not ConnectionStatus.CONNECTED:
+            other.abort()
+            return
+        self._order = f"silent for {silence:.1f} s while the server answers others"
+        self._dialer.keep(other)
+        self._held.abort()
 
     def _drop(self, link: WebSocket) -> None:
         self.link = self._held = None
         with contextlib.ExitStack() as stack:  # each of these, whatever another one raises; the first is the last here
             stack.callback(self._traffic.stop, link)
-            if self._inquiry is not None:
-                stack.callback(self._inquiry.cancel)
+            stack.callback(self._vigil.end)
             stack.callback(self._meter.mark_down)
             stack.callback(lambda: self._meter.count_bytes(*link.moved()))
             link.abort()  # nothing, if the closing handshake is done
@@ -370,12 +376,13 @@ class Line:
 
     def _cancel_tasks(self) -> list[asyncio.Task[None]]:
         """Those that there are."""
-        tasks = [task for task in (self._task, self._inquiry) if task is not None and not task.done()]
+        tasks = [task for task in (self._task, *self._vigil.tasks) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         return tasks
 
     def _finish_closing(self) -> None:
+        self._dialer.drop_spare()
         try:
             if self.status is ConnectionStatus.CLOSING:
                 self._apply(Event.CLOSED)

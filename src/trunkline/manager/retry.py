@@ -5,11 +5,11 @@
 The backoff is full jitter inside a ceiling that doubles up to the cap, so that clients which lost one server at one
 moment come back spread out. What a failure asks for beyond that stands in `trunkline.manager.hints`.
 
-The count of failures decays with uptime: a link forgets one of them for each time that it lived as long as the last
-pause, and after `reset_after` seconds all of them. So a server that flaps does not drive the pause to its cap. A link
-that only just opened has proved nothing, nor has a server that accepts and leaves before there is one: since full
-jitter may draw next to nothing time and again, the pause gets a floor then, so that such a server is dialled under ten
-times in the first minute, whatever is drawn.
+The count of failures decays with uptime: a link halves the ceiling for each time that it lived as long as the last
+pause, and after `reset_after` seconds all is forgotten. So a server that flaps does not drive the pause to its cap. A
+link that only just opened has proved nothing, nor has a server that accepts and leaves before there is one: since full
+jitter may draw next to nothing time and again, the pause gets a floor then and grows faster, so that such a server is
+dialled under ten times in the first minute, whatever is drawn.
 
 A line that has been up is not given up for what an outage's front end says (418, 404, 302, 1008, ...): it is probed
 slowly. What ends it are credentials that the server refuses, a close with 1000, and what the service's own rules say.
@@ -31,10 +31,10 @@ __all__ = ["AT_ONCE", "Pause", "Retries", "RetryPolicy"]
 
 JITTERS: Final = ("full", "decorrelated", "added")
 YOUNG: Final = 2.0  # seconds: a link that lived for less has proved nothing
-LEAST_TO_FORGET: Final = 5.0  # seconds beyond those for which a link lives until one failure is forgotten
+LEAST_TO_FORGET: Final = 5.0  # seconds beyond those for which a link lives until it halves the ceiling
 FLOOR: Final = 2 / 3  # of the ceiling; with it nine pauses make a minute, whatever is drawn
-STEEP_GROWTH: Final = 2.0  # the least by which the ceiling is multiplied after links that were too short to forget any
-LEAST_SPREAD: Final = 0.05  # seconds over which the first dial is spread, however short the link's life
+STEEP_GROWTH: Final = 2.0  # the least by which the ceiling grows where one link after another is shorter than both
+LEAST_SPREAD: Final = 0.02  # seconds over which the first dial is spread, however short the link's life
 
 # A transport that ends in one of these phases was accepted, and left without a word.
 ACCEPTED: Final = frozenset({"proxy", "tls", "handshake"})
@@ -46,13 +46,13 @@ class RetryPolicy:
 
     Args:
         base: the ceiling of the first pause.
-        growth: by how much the ceiling is multiplied from one pause to the next; 2 at least while links live for less
-            than 7 s.
+        growth: by how much the ceiling is multiplied from one pause to the next; 2 at least where a server accepts and
+            leaves, time and again.
         cap: the most that the backoff grows to. A pause of ours never exceeds it; one that the server asked for may.
         attempts: fruitless dials in a row before the connection fails; None: no limit while the failure is recoverable.
         deadline: time down after which the connection is suspended and only probed; None: never.
         probe: a suspended connection dials again after a random time between these two.
-        reset_after: uptime after which the count starts over. A shorter life takes one off for each time that it
+        reset_after: uptime after which the count starts over. A shorter life halves the ceiling for each time that it
             lasted as long as the last pause, 5 s at least, beyond its first 2 s.
         longest_retry_after: a Retry-After beyond this is taken for this.
         reopen: dial again after the peer closed with 1000.
@@ -63,6 +63,8 @@ class RetryPolicy:
         hints: follow what the kind of failure asks for, and Retry-After.
         never_give_up: probe slowly where the connection would fail or end, refused credentials and a close with 1000
             included. Only what the service's own rules call final ends it, and `close`.
+        second_opinion: where a link that has shown how it breathes goes silent and leaves a ping unanswered, dial
+            another one; if that opens while the first is still silent, it takes its place.
 
     Raises:
         ValueError: for what cannot be, such as `attempts` beside `never_give_up`.
@@ -81,7 +83,8 @@ class RetryPolicy:
     first_at_once: bool = False
     hints: bool = True
     never_give_up: bool = False
-    growth: float = 1.3
+    growth: float = 1.2
+    second_opinion: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.base <= self.cap:
@@ -115,7 +118,13 @@ class RetryPolicy:
             jitter="added",
             first_at_once=True,
             hints=False,
+            second_opinion=False,
         )
+
+    @property
+    def halving(self) -> float:
+        """How many failures make the ceiling twice as high."""
+        return math.log(2) / math.log(self.growth) if self.growth > 1 else math.inf
 
     def should_retry(self, issue: ConnectionIssue, *, hint: Hint | None = None, refreshable: bool = False) -> bool:
         """Whether trying again can help. `refreshable`: the next attempt will bring new credentials."""
@@ -135,16 +144,13 @@ class RetryPolicy:
         *,
         previous: float | None = None,
         with_floor: bool = False,
-        is_steep: bool = False,
     ) -> float:
         """The pause before the given retry (1 is the first). previous: the pause before the last one, if any.
 
-        With a floor it is at least two thirds of the ceiling, so that the sum of the pauses is sure to grow. If it is
-        steep, the ceiling is multiplied by 2 at least from one to the next.
+        With a floor it is at least two thirds of the ceiling, so that the sum of the pauses is sure to grow.
         """
-        growth = max(self.growth, STEEP_GROWTH) if is_steep else self.growth
         # By its logarithm, and no more than that of the cap: 2.0 ** 1024 would overflow.
-        log = min(math.log(self.cap), math.log(self.base * slowness) + (retry - 1) * math.log(growth))
+        log = min(math.log(self.cap), math.log(self.base * slowness) + (retry - 1) * math.log(self.growth))
         ceiling = min(self.cap, math.exp(log))
         floor = ceiling * FLOOR if with_floor else 0.0
         if self.jitter == "added":
@@ -183,7 +189,9 @@ class Retries:
         self._dials = 0  # fruitless ones in a row
         self._tries: Counter[tuple[ErrorCategory, bool]] = Counter()  # by category, and whether there was a link
         self._is_young = False  # the server accepted us last, and was gone at once
-        self._is_steep = False  # or soon
+        self._short = 0  # links in a row that were too short to forget a failure
+        self._left = 0  # transports that were accepted and dropped since the last link
+        self._steepness = 1.0  # what the ceiling has grown by for such links and transports, beyond the policy's growth
         self._free = 0  # losses that do not raise the ceiling: a first pause of its own followed
         self._previous = 0.0  # the pause before
         self._up_since: float | None = None
@@ -230,22 +238,45 @@ class Retries:
         since, self._up_since = self._up_since, None
         if since is None:
             self._dials += 1
-            has_left = issue.category is ErrorCategory.NETWORK_ERROR and issue.phase in ACCEPTED
-            self._is_young |= has_left or issue.phase == "open"  # the link ended while it was greeted
-            self._is_steep |= self._is_young
+            self._note_leaving(issue)
             return None
         life = now - since
+        self._is_young = life < YOUNG
+        self._left = 0
+        if life >= YOUNG + LEAST_TO_FORGET:
+            self._short, self._steepness = 0, 1.0
+        else:
+            self._note_short()
         # A server that accepts, only to say in a close frame that it will not have us, has let no line work.
         self.has_been_up |= life >= YOUNG or (issue.recoverable and hint.tries is None and not hint.refresh)
-        self._is_young, self._is_steep = life < YOUNG, life < YOUNG + LEAST_TO_FORGET
         self._forget(life)
         return life
 
+    def _note_leaving(self, issue: ConnectionIssue) -> None:
+        """See whether the server accepted us and left before there was a link."""
+        if issue.phase == "open":  # while it was greeted
+            self._is_young = True
+            self._note_short()
+        elif issue.category is ErrorCategory.NETWORK_ERROR and issue.phase in ACCEPTED:
+            self._is_young = True
+            self._left += 1
+            # Where the line has been up it is a front end, in an outage: that one is over soon, as a rule.
+            if self._short or (self._left > 1 and not self.has_been_up):
+                self._steepen()
+
+    def _note_short(self) -> None:
+        self._short += 1
+        if self._short > 1:  # the first may have been unlucky: cut soon after an outage
+            self._steepen()
+
+    def _steepen(self) -> None:
+        self._steepness *= max(1.0, STEEP_GROWTH / self.policy.growth)
+
     def _forget(self, life: float) -> None:
-        step = max(LEAST_TO_FORGET, self._previous)
-        steps = self.count if life >= self.policy.reset_after else int(max(0.0, life - YOUNG) / step)
-        if steps or life >= self.policy.reset_after:
-            self.count = max(0, self.count - steps)
+        times = max(0.0, life - YOUNG) // max(LEAST_TO_FORGET, self._previous)
+        is_stable = life >= self.policy.reset_after
+        if times or is_stable:
+            self.count = 0 if is_stable else int(max(0.0, self.count - times * self.policy.halving))
             self._dials = 0
             self._tries.clear()
             self._down_since = None
@@ -293,19 +324,18 @@ class Retries:
     def _draw(self, hint: Hint, life: float | None) -> float:
         if hint.first is None or self.count > 1:
             self._previous = self.policy.delay(
-                self.count if self._is_steep else self.count - self._free,
+                self.count - self._free,
                 self._rng,
-                hint.slowness,
+                hint.slowness * self._steepness,
                 previous=self._previous,
                 with_floor=self._is_young,
-                is_steep=self._is_steep,
             )
             return self._previous
         low, high = hint.first
         if hint.of_life is not None and life is not None and not self._is_young:
             high = min(high, max(LEAST_SPREAD, life * hint.of_life))
         shrink = min(1.0, self.policy.cap / high)
-        self._free = 0 if life is None else 1
+        self._free = 0 if life is None or self._is_young else 1
         self._previous = self._rng.uniform(low * shrink, high * shrink)
         return self._previous
 

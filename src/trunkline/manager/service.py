@@ -154,6 +154,11 @@ class Service(Generic[Sends, Receives]):
         """Whether each attempt asks for its headers or some parameters anew."""
         return callable(self.headers) or bool(self.fresh)
 
+    @property
+    def seeks_opinions(self) -> bool:
+        """Whether a link that has gone silent is compared with another one; never where pings are off."""
+        return self.retry.second_opinion and self.options.get("ping_interval", 0.0) is not None
+
     async def ask_headers(self) -> Mapping[str, str]:
         """The headers for the next attempt."""
         if self.headers is None:

@@ -1,0 +1,201 @@
+"""Notices sooner than the keepalive that a link has died, where the line has shown how it breathes.
+
+Theory of operation. What comes over a line has a habit: a tick every 200 ms, a reply a second. `Suspicion` learns it,
+and phi says how surprising a silence is. A silence that is too long by far (phi 2) is a question, and never a verdict:
+
+    silence ─ phi 2 ─▶ ping ─ no answer in time ─▶ second opinion ─ a new link opens, the old one is silent ─▶ replaced
+       ▲                 │ answered                      │ a byte comes, or no link opens
+       └── asks later ◀──┴───────────────────────────────┘
+
+The second opinion is another dial to the same server. A server that stalls or is overloaded shakes no hands either, nor
+does one behind a network that stalls, and a loop of ours that stood still reads what came for the old link before the
+new one can open. So a link is replaced only where the server answers others and not this one, and there is another at
+once. In all other cases the keepalive has the last word, in its own time.
+
+A line without a habit is asked nothing, and one that is quiet for long is asked ever more seldom. A line that was
+suspected wrongly is given more patience from then on.
+
+When our side has changed (`trunkline.manager.wake`), the link is asked outright, and dropped if it gives no sign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, cast
+
+from trunkline._metrics import Histogram, Suspicion
+from trunkline.manager.clock import Clock, Timer, wait_future
+from trunkline.manager.wake import is_alive
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.errors import ConnectionClosed
+
+__all__ = ["Vigil"]
+
+HABIT: Final = 8  # batches from which on a line has one
+PHI: Final = 2.0  # a silence that one living line in 100 would keep
+LEAST_DEVIATION: Final = 0.05  # seconds
+LEAST_SILENCE: Final = 0.5  # seconds; no shorter one is a question
+LONGEST_SILENCE: Final = 60.0  # seconds; by then the keepalive has asked
+LEAST_ANSWER: Final = 0.2  # seconds that a ping has, at least: TCP repeats a lost segment after as many
+UNKNOWN_ANSWER: Final = 1.0  # seconds that it has where no round trip is known
+ROUND_TRIPS: Final = 4  # slow ones (p99) that it has
+MOST_PATIENCE: Final = 16.0  # by which the last three grow where suspicion was wrong
+
+
+class Vigil:
+    """Watches the links of one line, one after the other.
+
+    Args:
+        clock: the manager's.
+        latencies: the round trips of the line's pings.
+        dial: gives another link to where the present one goes; None: no second opinion is sought.
+        replace: takes it in the place of the present one, which has been silent for so many seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        latencies: Histogram,
+        dial: Callable[[], Awaitable[WebSocket]] | None,
+        replace: Callable[[WebSocket, float], None],
+    ) -> None:
+        self.is_deaf = False  # we have stopped reading, so that silence proves nothing
+        self._task: asyncio.Task[None] | None = None  # that asks
+        self._inquiry: asyncio.Task[None] | None = None  # the same, when our side has changed
+        self._clock = clock
+        self._latencies = latencies
+        self._dial = dial
+        self._replace = replace
+        self._habit = Suspicion(least=LEAST_DEVIATION)
+        self._patience = 1.0
+        self._link: WebSocket | None = None
+        self._timer: Timer | None = None
+        self._between = 0.0  # seconds without a link so far: the habit is learned on a clock that leaves them out
+        self._heard = clock.time()  # when something was last received
+        self._asked = 0  # questions since then
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What runs."""
+        return [task for task in (self._task, self._inquiry) if task is not None]
+
+    def begin(self, link: WebSocket) -> None:
+        """The link is up."""
+        now = self._clock.time()
+        self._between += now - self._heard
+        self._heard = now
+        self._link, self._asked, self.is_deaf = link, 0, False
+        self._watch()
+
+    def note(self) -> None:
+        """Something was received."""
+        if self._dial is None:
+            return
+        now = self._heard = self._clock.time()
+        self._asked = 0
+        self._habit.record(now - self._between)
+        if self._task is not None:
+            self._task.cancel()  # that is the answer
+        elif self._timer is None:
+            self._watch()
+
+    def end(self) -> None:
+        """The link is gone."""
+        self._link = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self.tasks:
+            task.cancel()
+
+    def inquire(self) -> None:
+        """Ask the link for a sign of life, if there is one, and drop it if it gives none in time."""
+        if self._link is not None and self._inquiry is None:
+            self._inquiry = asyncio.get_running_loop().create_task(self._inquire(self._link))
+
+    async def _inquire(self, link: WebSocket) -> None:
+        try:
+            if not await is_alive(link, self._clock):
+                link.abort()
+        finally:
+            self._inquiry = None
+
+    def _watch(self) -> None:
+        """Look again when the silence will be a question."""
+        if self._link is None or self._habit.count < HABIT or self._task is not None:
+            return
+        silence = self._find_silence() * 2.0**self._asked
+        if silence <= LONGEST_SILENCE:
+            left = max(0.0, self._heard + silence - self._clock.time())
+            self._timer = self._clock.call_later(left, self._look)
+
+    def _find_silence(self) -> float:
+        """How long a silence is a question, in seconds."""
+        low, high, since = LEAST_SILENCE, LONGEST_SILENCE, self._heard - self._between
+        if self._habit.phi(since + low) >= PHI:
+            return low
+        for _ in range(12):  # within 15 ms
+            middle = (low + high) / 2
+            if self._habit.phi(since + middle) >= PHI:
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _look(self) -> None:
+        self._timer = None
+        link = self._link
+        silence = self._find_silence() * 2.0**self._asked
+        if link is None:
+            return
+        if self._clock.time() < self._heard + silence or self.is_deaf:
+            if self.is_deaf:
+                self._heard = self._clock.time()
+            self._watch()
+            return
+        self._asked += 1
+        self._task = asyncio.get_running_loop().create_task(self._ask(link))
+
+    async def _ask(self, link: WebSocket) -> None:
+        other = None
+        try:
+            seen = link.moved()[0]
+            if not await self._is_answered(link):
+                patience, self._patience = self._patience, min(MOST_PATIENCE, self._patience * 2)
+                other = await self._find_second_opinion(link)
+                if other is not None and link.moved()[0] == seen and not self.is_deaf:
+                    self._patience = patience  # the suspicion was right
+                    self._replace(other, self._clock.time() - self._heard)
+                    other = None
+        except ConnectionClosed:
+            pass  # the line notices by itself
+        finally:
+            if other is not None:
+                other.abort()
+            self._task = None
+            self._watch()
+
+    async def _is_answered(self, link: WebSocket) -> bool:
+        """Whether anything comes in the time that a ping has for its pong."""
+        seen = link.moved()[0]
+        slow = self._latencies.quantile(0.99)
+        limit = UNKNOWN_ANSWER if slow is None else max(LEAST_ANSWER, ROUND_TRIPS * slow)
+        answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        link.ping_nowait().add_done_callback(lambda _: None if answered.done() else answered.set_result(True))
+        await wait_future(self._clock, answered, self._clock.time() + limit * self._patience)
+        return answered.result() or link.moved()[0] != seen
+
+    async def _find_second_opinion(self, link: WebSocket) -> WebSocket | None:
+        """Another link, if one opens before this one gives a sign of life."""
+        answer: asyncio.Future[Any] = link.ping_nowait()
+        assert self._dial is not None
+        dialling: asyncio.Future[Any] = asyncio.ensure_future(self._dial())
+        try:
+            await asyncio.wait([dialling, answer], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not dialling.done():
+                dialling.cancel()
+                await asyncio.wait([dialling])
+        failed = dialling.cancelled() or dialling.exception() is not None  # for whatever reason: then nobody knows
+        return None if failed else cast("WebSocket", dialling.result())
