@@ -216,9 +216,9 @@ cdef class Outlet(Writer):
         awaited in the event loop's; a send that is never awaited warns (RuntimeWarning).
         While more than 64 KiB wait for the peer it waits first; otherwise the message joins this turn's batch at once
         and the await takes no turn. Raises ConnectionClosed if the connection is not open or closes meanwhile;
-        WrongThread if another loop awaits it; LocalProtocolError and TypeError as `send_nowait`.
-        A cancelled send has sent nothing (a fragmented one: ends the connection with 1011, since a message cannot be
-        left open).
+        SendTimeout if it would wait longer than `send_timeout`; WrongThread if another loop awaits it;
+        LocalProtocolError and TypeError as `send_nowait`. If it is cancelled or times out it has sent nothing; one in
+        fragments ends the connection with 1011, since a message cannot be left open.
         """
         cdef Sending sending = Sending.__new__(Sending)
         sending._outlet = self

@@ -17,7 +17,7 @@ NAMES = {
         ErrorCategory GatePolicy HandshakeError Headers Hint HookError InvalidURI JsonCodec Listener
         LocalProtocolError MessageDropped MessagePackCodec MessageTooBig NotConnected OpenTimeout
         OutboxFull OutboxPolicy PeerLimitExceeded Pool PoolPolicy ProxyError RawCodec RemoteProtocolError ReplyTimeout
-        Request Response RetryBudget RetryPolicy Rule SendInterrupted Server Service Session Settings
+        Request Response RetryBudget RetryPolicy Rule SendInterrupted SendTimeout Server Service Session Settings
         SlowConsumer StateChange Stats TrunklineError
         WaitTimeout WebSocket WrongThread broadcast categorize connect serve
     """,

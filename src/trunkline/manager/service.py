@@ -64,6 +64,7 @@ class ConnectOptions(TypedDict, total=False):
     max_fragments: int | None
     max_control_rate: int | None
     write_limit: int
+    send_timeout: float | None
     compression: Deflate | Literal["deflate"] | None
     user_agent_header: str | None
     max_redirects: int

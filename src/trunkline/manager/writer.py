@@ -24,8 +24,9 @@ from trunkline.manager.limits import PeerLimit
 from trunkline.manager.outbox import Outbox
 from trunkline.manager.receipts import Receipts
 from trunkline.manager.service import Service
+from trunkline.net.large import READS_TOO_SLOWLY
 from trunkline.net.websocket import WebSocket
-from trunkline.protocol.errors import ConnectionClosed
+from trunkline.protocol.errors import ConnectionClosed, SendTimeout
 
 __all__ = ["Writer"]
 
@@ -183,6 +184,9 @@ class Writer(Generic[Sends]):
         try:
             await link.wait_writable()
         except ConnectionClosed:
+            return
+        except SendTimeout:
+            link.fail(*READS_TOO_SLOWLY)  # what waits goes out on the next link, to a peer that may read
             return
         finally:
             self._pump = None

@@ -35,6 +35,7 @@ class Settings:
     max_queue: messages received and not yet taken at which reading pauses, or a pair (pause, resume); None for no
     limit.
     write_limit: bytes that may wait to be sent; `send_nowait` raises SlowConsumer past it.
+    send_timeout: seconds that `send` and `wait_writable` wait for room; then they raise SendTimeout. None: for ever.
     compression: None; "deflate" for permessage-deflate (RFC 7692) as `trunkline.Deflate()` has it; or a Deflate.
     logger: where the connection logs; `trunkline.net` unless another is given.
     clock: seconds, monotonic, by which round trips are timed; `connect` and `serve` do not take it.
@@ -54,12 +55,13 @@ class Settings:
     max_control_rate: int | None = 10_000
     max_queue: int | tuple[int, int] | None = 16
     write_limit: int = 2**20
+    send_timeout: float | None = None
     compression: Compression = None
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("trunkline.net"))
     clock: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
-        for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout"):
+        for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout", "send_timeout"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value!r}, must be more than 0 seconds")
@@ -131,6 +133,7 @@ class Limits(TypedDict, total=False):
     max_control_rate: int | None
     max_queue: int | tuple[int, int] | None
     write_limit: int
+    send_timeout: float | None
     compression: Compression
     logger: logging.Logger | None
 

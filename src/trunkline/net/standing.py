@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from wsproto.connection import ConnectionState
@@ -18,6 +18,7 @@ from trunkline.protocol.errors import (
     ConnectionClosed,
     ConnectionClosedOK,
     LocalProtocolError,
+    SendTimeout,
     SlowConsumer,
     WrongThread,
 )
@@ -111,15 +112,33 @@ class Standing(Link):
         """Waits until fewer bytes wait to be sent than the low-water mark, if more do than the high-water mark.
 
         Lets the loop run if 64 KiB have been sent since it last did. Raises ConnectionClosed if the connection is not
-        open, or closes meanwhile.
+        open, or closes meanwhile; SendTimeout after `send_timeout` seconds.
         """
         self._check_thread()
         if self._is_overdue:
             await asyncio.sleep(0)
-        while self._writing_paused and self._state is ConnectionState.OPEN:
-            await self._wait_wakened()
+        if self._writing_paused and self._state is ConnectionState.OPEN:
+            await self._in_time(self._wait_room())
         if self._state is not ConnectionState.OPEN:
             raise self._refusal()
+
+    async def _wait_room(self) -> None:
+        while self._writing_paused and self._state is ConnectionState.OPEN:
+            await self._wait_wakened()
+
+    async def _in_time(self, sending: Coroutine[Any, Any, None]) -> None:
+        """Waits for it for `send_timeout` seconds at most, and cancels it then."""
+        limit = self._settings.send_timeout
+        if limit is None:
+            await sending
+            return
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                await sending
+        except TimeoutError as error:
+            if isinstance(error, SendTimeout) or not deadline.expired():
+                raise
+            raise SendTimeout(self._waiting, limit) from None
 
     @property
     def is_writing_paused(self) -> bool:

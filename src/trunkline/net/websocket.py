@@ -114,6 +114,11 @@ class WebSocket(Wire):
     # Receiving and sending: recv, batches, send, send_nowait, send_many are the Link's
 
     async def _send_slowly(self, message: str | Buffer | Parts, compress: bool | None = None) -> None:
+        sending = self._send_in_turn(message, compress)
+        # The parts of a message may come as slowly as they like: only the waits for room between them are timed.
+        await (sending if is_parts(message) else self._in_time(sending))
+
+    async def _send_in_turn(self, message: str | Buffer | Parts, compress: bool | None) -> None:
         if self._deflater is None:
             await self._send_later(message, None)
             return

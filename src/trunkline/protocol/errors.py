@@ -16,6 +16,7 @@ data is on attributes.
      ├ InvalidURI                 no WebSocket URL: a ValueError too
      ├ LocalProtocolError         we were asked to break RFC 6455: wsproto's error too
      ├ SlowConsumer               more waits to be sent than may: .pending .limit
+     ├ SendTimeout                too little was taken in send_timeout: a TimeoutError too, .pending .timeout
      ├ WrongThread                used outside of its event loop: a RuntimeError too
      └ DecodeError                a payload does not fit its type: a ValueError too, .payload
 """
@@ -59,6 +60,7 @@ __all__ = [
     "OpenTimeout",
     "ProxyError",
     "RemoteProtocolError",
+    "SendTimeout",
     "SlowConsumer",
     "TrunklineError",
     "WrongThread",
@@ -368,6 +370,25 @@ class WrongThread(TrunklineError, RuntimeError):
             f"{self.what} was used outside of its event loop's thread: "
             "use asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe there"
         )
+
+
+class SendTimeout(TrunklineError, TimeoutError):
+    """The peer took so little that a message could not be sent for `timeout` seconds (`send_timeout`).
+
+    Nothing of the message was sent and the connection goes on: send it again, or close. Only of a message in fragments
+    some may have been; such a connection is failed with 1011. `pending` bytes wait to be sent.
+    """
+
+    _verdict = Verdict(ErrorCategory.OVERLOADED, True)
+
+    def __init__(self, pending: int, timeout: float) -> None:
+        super().__init__(pending, timeout)
+        self.errno = self.strerror = None  # what an OSError makes of two arguments
+        self.pending = pending
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return f"the peer reads too slowly: {self.pending} bytes wait, no room after {self.timeout:g} s (send_timeout)"
 
 
 class DecodeError(TrunklineError, ValueError):
