@@ -139,7 +139,7 @@ build/native/guards: tests/native/guards.c $(KERNELS) $(wildcard native/c/*.h)
 	@mkdir -p build/native
 	@$(CC) -O2 -g -Wall -Wextra -Inative/c -o $@ $(filter %.c,$^)
 
-build/native/nomemory.so: tests/native/nomemory.c
+build/native/%.so: tests/native/%.c
 	@mkdir -p build/native
 	@$(CC) -O2 -g -Wall -Wextra -Wno-missing-field-initializers -shared -fPIC \
 		-I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" -o $@ $<

@@ -3,10 +3,13 @@
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from trunkline._frames import Decoder
+from trunkline._inflate import Inflater, InflateStream
 from trunkline._link import Link
 from trunkline._writer import Flusher
+from trunkline.protocol.backends import find_backend
 
 
 class Loop:
@@ -76,17 +79,25 @@ class Bare(Link):
 class Line:
     """A link, and the socket at the other end of its line. plain: it may write to the socket past its transport."""
 
-    def __init__(self, ours: socket.socket, theirs: socket.socket, *, client: bool = False, plain: bool = True) -> None:
+    def __init__(
+        self, ours: socket.socket, theirs: socket.socket, *, client: bool = False, plain: bool = True, link: Any = None
+    ) -> None:
         self.loop = Loop()
         self.flusher = Flusher(self.loop)
         self.transport = Transport(ours, plain=plain)
-        self.link = self.transport.link = Bare()
+        self.link = self.transport.link = Bare() if link is None else link
         self.link._join(self.flusher)
         self.link._attach(self.transport, ours.fileno() if plain else -1, (2**30, 0))
         self.link._open(Decoder(client), None, write_limit=2**30, control_rate=0)
         self._decoder = Decoder(not client, max_size=None)
         self.peer = theirs
-        self._items: list[object] = []
+        self._items: list[Any] = []
+
+    def inflate(self) -> None:
+        """From now on what is received may be compressed."""
+        zlib = find_backend("zlib")
+        inflater = Inflater(InflateStream(lambda: zlib.decompressor(15), zlib.error, True), max_size=None)
+        self._decoder = Decoder(self._decoder.client, max_size=None, inflater=inflater)
 
     def read(self) -> None:
         """Reads what the socket holds, so that it takes more."""
@@ -94,7 +105,7 @@ class Line:
             while True:
                 self._items += self._decoder.feed(self.peer.recv(2**20))
 
-    def received(self) -> list[object]:
+    def received(self) -> list[Any]:
         """The messages that arrive until no byte waits on our side."""
         waits = 1
         while waits:

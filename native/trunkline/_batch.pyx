@@ -111,7 +111,8 @@ cdef class Batch:
             raise MemoryError
         if keys is not None:
             key = keys.take()  # may run code that sends, so before there is room for this frame
-        self.reserve(n + TL_HEADER_MAX)
+        if n + TL_HEADER_MAX > self._size - self._used:
+            self.reserve(n + TL_HEADER_MAX)
         out = self._bytes + self._used
         out += tl_header_write(out, first, <uint64_t>n, key)
         if key != NULL:
@@ -173,9 +174,9 @@ cdef class Batch:
         return 0
 
     cdef bytes take_bytes(self):
-        cdef bytes out = PyBytes_FromStringAndSize(<const char *>self._bytes, self._used)
-        self._used = 0
-        return out
+        cdef Py_ssize_t used = self._used
+        self._used = 0  # also if there is no memory for them
+        return PyBytes_FromStringAndSize(<const char *>self._bytes, used)
 
 
 @cython.final
@@ -205,17 +206,15 @@ cdef class Encoder:
         if opcode > 15:
             raise ValueError(f"opcode is {opcode}, limit 15 (RFC 6455 5.2)")
         cdef Py_buffer view
+        cdef bytes frame
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
             if opcode >= TL_CLOSE and view.len > TL_CONTROL_MAX:
                 raise ValueError(f"control frame of {view.len} bytes, limit {TL_CONTROL_MAX} (RFC 6455 5.5)")
             self._batch.put_frame((FIN if fin else 0) | opcode, <const uint8_t *>view.buf, view.len, self._keys)
+            frame = self._batch.take_bytes()  # before the payload is told: it may encode here too
         finally:
             PyBuffer_Release(&view)
         self.frames_sent += 1
-        return self._taken()
-
-    def _taken(self):
-        cdef bytes out = self._batch.take_bytes()
-        self.bytes_sent += <uint64_t>len(out)
-        return out
+        self.bytes_sent += <uint64_t>PyBytes_GET_SIZE(frame)
+        return frame

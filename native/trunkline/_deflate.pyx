@@ -66,7 +66,11 @@ cdef class Deflater:
 
     def part(self, bytes data not None):
         """As `compress`, for a part of a message whose other parts follow: ended with `FINAL`."""
-        return self._flushed(data)
+        self._enter()
+        try:
+            return self._flushed(data)
+        finally:
+            self._busy = False
 
     def detach(self):
         """A deflater for one message, to be used elsewhere; with context takeover it takes the compressor along, which
@@ -93,7 +97,7 @@ cdef class Deflater:
         cdef Py_ssize_t n = 0
         cdef Py_ssize_t least = 1
         cdef bytes data
-        if compress is False or self._away:
+        if compress is False or self._away or self._busy:
             return None  # a message that is not compressed may go at any time (RFC 7692 6)
         if compress is None:
             least = max(1, self.threshold)
@@ -106,6 +110,13 @@ cdef class Deflater:
         return data if PyBytes_GET_SIZE(data) >= least else None
 
     cdef bytes payload(self, bytes data):
+        self._enter()
+        try:
+            return self._squeezed(data)
+        finally:
+            self._busy = False
+
+    cdef bytes _squeezed(self, bytes data):
         cdef bytes out = self._flushed(data)
         out = out[:PyBytes_GET_SIZE(out) - 4]
         if not self.keeps and PyBytes_GET_SIZE(out) >= PyBytes_GET_SIZE(data):
@@ -123,18 +134,28 @@ cdef class Deflater:
         for message in messages:
             chosen.append(self.wanted(message, compress))
             plain.append(message if PyBytes_CheckExact(message) or isinstance(message, str) else copy_of(message))
-        for message, data in zip(plain, chosen):
-            payload = None if data is None else self.payload(data)
-            if payload is None:
-                batch.put_message(message, keys)
-                continue
-            batch.put_frame(FIN | RSV1 | (TL_TEXT if isinstance(message, str) else TL_BINARY),
-                            <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), keys)
-            deflated[0] += <uint64_t>PyBytes_GET_SIZE(payload)
-            inflated[0] += <uint64_t>PyBytes_GET_SIZE(data)
+        self._busy = True
+        try:
+            for message, data in zip(plain, chosen):
+                payload = None if data is None else self._squeezed(data)
+                if payload is None:
+                    batch.put_message(message, keys)
+                    continue
+                batch.put_frame(FIN | RSV1 | (TL_TEXT if isinstance(message, str) else TL_BINARY),
+                                <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), keys)
+                deflated[0] += <uint64_t>PyBytes_GET_SIZE(payload)
+                inflated[0] += <uint64_t>PyBytes_GET_SIZE(data)
+        finally:
+            self._busy = False
         return <uint64_t>len(plain)
 
-    def _flushed(self, bytes data):
+    cdef int _enter(self) except -1:
+        if self._busy:
+            raise RuntimeError("a compressor cannot be used by what it calls itself")
+        self._busy = True
+        return 0
+
+    cdef bytes _flushed(self, bytes data):
         """The data compressed, up to and with the tail."""
         cdef object stream = self._stream
         cdef bytes first, rest

@@ -61,6 +61,7 @@ cdef class Decoder:
     cdef readonly uint64_t errors          # 0, or 1 once it is dead
     cdef readonly uint64_t wide_bytes      # UTF-8 of text beyond ASCII, which takes a hundred times as long to decode
 
+    cdef bint _lent                        # the room is lent, and nothing was parsed since
     cdef bint _busy                        # it parses: what code of others does meanwhile, it cannot do to this decoder
     cdef uint64_t _last_wide               # wide_bytes that are enough for the turn
 

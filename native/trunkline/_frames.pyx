@@ -110,7 +110,7 @@ cdef class Decoder:
     cdef int _enter(self) except -1:
         if self._busy:
             raise RuntimeError("a decoder cannot be used by what it calls itself")
-        self._busy = True
+        self._busy, self._lent = True, False
         return 0
 
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
@@ -402,12 +402,13 @@ cdef class Decoder:
         lent._body = <object>self._body
         lent._start = <uint8_t *>BODY(self._body) + self._filled
         lent._size = self.room()
+        self._lent = True
         return lent
 
     cdef int advance(self, Py_ssize_t n, list out) except -1:
         """Takes the n bytes that were written to the room."""
-        if n > self.room():
-            raise ValueError(f"{n} bytes were received into a room of {self.room()}")
+        if not self._lent or n > self.room():  # where something else was parsed since, n bytes of the body are not set
+            raise ValueError(f"{n} bytes were received into a room of {self.room() if self._lent else 0}")
         self._enter()
         self.bytes_received += <uint64_t>n
         try:

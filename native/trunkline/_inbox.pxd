@@ -29,7 +29,6 @@ cdef class Inbox:
     cdef bint is_awaited(self) except -1
     cdef bint is_over(self) noexcept
     cdef object take(self, int mode)
-    cdef int _drained(self, object taken, int mode) except -1
     cdef Receipt receipt(self, int mode)
 
 

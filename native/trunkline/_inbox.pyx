@@ -73,13 +73,20 @@ cdef class Inbox:
         """A message, or the list of all there are; None if there is none."""
         cdef Py_ssize_t count = self.count()
         cdef object taken
+        cdef list before, rest
+        cdef Py_ssize_t at, size = self._size
         if count == 0:
             return None
+        if self._taken >= 64 and 2 * self._taken >= len(self._messages):
+            del self._messages[:self._taken]
+            self._taken = 0
+        before, at = self._messages, self._taken
         if mode == NEXT_BATCH or count == 1:
+            rest = []  # before anything is taken: there may be no memory for it
             taken = self._messages[self._taken:] if self._taken else self._messages
             if mode != NEXT_BATCH:
                 taken = taken[0]
-            self._messages = []
+            self._messages = rest
             self._taken = 0
             self._size = 0
         else:
@@ -87,24 +94,15 @@ cdef class Inbox:
             self._messages[self._taken] = None
             self._taken += 1
             self._size -= size_of(taken)
-            if self._taken >= 64 and 2 * self._taken >= len(self._messages):
-                del self._messages[:self._taken]
-                self._taken = 0
         if self.paused and self.count() <= self._low and self._size <= INBOX_BYTES // 4:
-            self._drained(taken, mode)
+            try:
+                self._owner._resume_reading()
+            except BaseException:  # whoever wants what was taken has not got it: it is put back
+                self._messages, self._taken, self._size = before, at, size
+                if mode != NEXT_BATCH:
+                    before[at] = taken
+                raise
         return taken
-
-    cdef int _drained(self, object taken, int mode) except -1:
-        """Reads on. If that raises, what was taken is put back: whoever wants it has not got it."""
-        cdef list back = taken if mode == NEXT_BATCH else [taken]
-        try:
-            self._owner._resume_reading()
-        except BaseException:
-            self._messages[self._taken:self._taken] = back
-            for message in back:
-                self._size += size_of(message)
-            raise
-        return 0
 
     cdef Receipt receipt(self, int mode):
         cdef Receipt made = Receipt.__new__(Receipt)

@@ -304,6 +304,8 @@ cdef class Inflater:
         """What `work` did is done, or a new turn has begun: goes on, as far as may be, with what was given meanwhile;
         from there on pieces are inflated as they are given.
         """
+        if self._away:
+            raise RuntimeError("a thread inflates: what it works on cannot be gone on with")
         self.stalled = False
         if self.for_thread:
             self.for_thread = False

@@ -28,6 +28,7 @@ cdef class Flusher:
     cdef Batch _large             # an empty large batch, or None
     cdef Batch _next              # an empty batch, or None
     cdef list _spare              # empty batches, kept for the next one that sends
+    cdef Backlog _idle            # an empty backlog for the next that needs one, or None
     cdef readonly dict deflaters  # without context takeover: one for all connections that agreed on the same
     cdef Shelf _shelf             # where large messages are received
     cdef object _view             # memoryview of the read buffer that every BufferedProtocol here is read into
@@ -78,6 +79,7 @@ cdef class Writer:
     cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
     cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
     cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1
+    cdef int _prepare(self) except -1
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1
     cdef int _hand_piece(self) except -1
     cdef int _hand_rest(self) except -1

@@ -298,6 +298,7 @@ cdef class Writer:
     cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         cdef iovec parts[2]
         cdef Py_ssize_t used = batch._used, sent = 0
+        cdef bint may
         if used + n and self.transport is not None:
             self.bytes_sent += <uint64_t>(used + n)
             self.writes += 1
@@ -308,9 +309,12 @@ cdef class Writer:
             else:
                 # Never past bytes that the transport still holds, nor on a loop that is closed: uvloop closes sockets
                 # with it. While the loop runs a read or a flush it is not closed. What is asked may run a finalizer,
-                # which may send: looked at before and after.
-                if (not self._handed and (self._corked or self._flusher._running or not self._flusher.loop.is_closed())
-                        and not self._handed and not self._draining and self._backlog is None):
+                # which may send, and so may the making of a backlog: all else is looked at behind them.
+                may = not self._handed and (
+                    self._corked or self._flusher._running or not self._flusher.loop.is_closed())
+                if self._flusher._idle is None:
+                    self._prepare()
+                if may and self._fd >= 0 and not self._handed and not self._draining and self._backlog is None:
                     parts[0].iov_base, parts[0].iov_len = batch._bytes, <size_t>used
                     parts[1].iov_base, parts[1].iov_len = <void *>payload, <size_t>n
                     sent = tl_send_now(self._fd, &parts[0 if used else 1], 2 if used and n else 1)
@@ -350,13 +354,21 @@ cdef class Writer:
         self._backlog = None
         return 0
 
+    cdef int _prepare(self) except -1:
+        """Makes the backlog for the next that needs one."""
+        self._flusher._idle = Backlog.__new__(Backlog)
+        return 0
+
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
         """Keeps what the socket did not take of the batch, and of n bytes of owner behind it."""
-        cdef Backlog backlog = self._backlog
+        cdef Backlog backlog
         cdef Py_ssize_t gone = min(sent, batch._used)
         cdef bint kept = False
-        if backlog is None:
-            backlog = self._backlog = Backlog.__new__(Backlog)
+        if self._backlog is None and self._flusher._idle is None:
+            self._prepare()  # never with a part of the batch sent: see _write
+        if self._backlog is None:
+            self._backlog, self._flusher._idle = self._flusher._idle, None
+        backlog = self._backlog
         if gone < batch._used:
             kept = backlog.put_batch(batch, gone)
         if n:

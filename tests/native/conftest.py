@@ -1,9 +1,11 @@
 """Programs in C that the tests here are run with."""
 
+import importlib.util
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,3 +22,18 @@ def make() -> Callable[[str], Path]:
         return ROOT / target
 
     return build
+
+
+@pytest.fixture(scope="session")
+def load(make: Callable[[str], Path]) -> Callable[[str], Any]:
+    """load(name): the module of tests/native/<name>.c."""
+
+    def loaded(name: str) -> Any:
+        spec = importlib.util.spec_from_file_location(name, make(f"build/native/{name}.so"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return loaded

@@ -1,12 +1,11 @@
 """Memory that runs out at each allocation in turn: MemoryError or success, nothing half, no decoder that lives on."""
 
-import importlib.util
+import contextlib
+import ctypes
 import itertools
 import socket
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,24 +17,24 @@ from trunkline._batch import Encoder
 from trunkline._control import Control
 from trunkline._deflate import Deflater
 from trunkline._frames import Decoder
+from trunkline._inbox import Inbox
 from trunkline._inflate import Inflater, InflateStream
 from trunkline.protocol.backends import find_backend
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING = 1, 2, 0, 8, 9
 ZLIB = find_backend("zlib")
 
+PyIter_Send: Any = ctypes.pythonapi.PyIter_Send  # what `await` does
+PyIter_Send.argtypes = [ctypes.py_object, ctypes.py_object, ctypes.POINTER(ctypes.py_object)]
+
 Starved = Callable[..., tuple[bool, Any]]
 
 
 @pytest.fixture(scope="module")
-def starved(make: Callable[[str], Path]) -> Starved:
+def starved(load: Callable[[str], Any]) -> Starved:
     """starved(n, function, *arguments): calls it, and its n-th allocation fails."""
-    spec = importlib.util.spec_from_file_location("nomemory", make("build/native/nomemory.so"))
-    assert spec is not None
-    assert spec.loader is not None
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.starved
+    function: Starved = load("nomemory").starved
+    return function
 
 
 def shown(items: list[object]) -> list[object]:
@@ -114,6 +113,43 @@ def test_a_message_in_many_fragments_takes_few_allocations(starved: Starved, siz
     wire = first + more * 20_000 + last
     failed, items = starved(100, Decoder(False, max_size=limit, max_fragments=None).feed, wire)
     assert (failed, items) == (False, [b"x" * (20_002 * size)])
+
+
+class Asks:
+    """A loop that makes what may be waited for."""
+
+    def create_future(self) -> object:
+        return object()
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("at", [0, 1, 148, 149, 150, 151, 298, 299])
+def test_an_inbox_loses_nothing(starved: Starved, ends: Any, batch: bool, at: int) -> None:
+    """Each allocation fails in turn while a message is taken that stands behind `at` others."""
+    for n in range(1, 40):
+        line = Line(*ends())
+        inbox = Inbox(None, Asks(), None, None)
+        line.link._open(Decoder(False), inbox, write_limit=2**20, control_rate=0)
+        line.link.data_received(b"".join(build(TEXT, b"%d" % index) for index in range(300)))
+        got = [take(line.link.recv()) for _ in range(at)]
+        made: Any = line.link.batches().__anext__() if batch else line.link.recv()
+        given = ctypes.py_object()
+        with contextlib.suppress(MemoryError, ctypes.ArgumentError):
+            starved(n, PyIter_Send, made, None, ctypes.pointer(given))
+        with contextlib.suppress(ValueError):  # nothing was given
+            got += given.value if batch else [given.value]
+        while len(got) < 300:
+            got.append(take(line.link.recv()))
+        assert got == [str(index) for index in range(300)]
+
+
+def take(receipt: Any) -> Any:
+    """What the receipt gives at once."""
+    try:
+        next(receipt)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waits")
 
 
 MESSAGES = ["short", "für alle", b"\x00" * 5000, bytearray(b"changing"), "ascii" * 20_000]

@@ -112,7 +112,9 @@ class _Behind(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes (of text: characters), and what it takes to keep it."""
+        """Bytes as they lie in memory, and what it takes to keep them."""
+        if isinstance(self.message, str) and not self.message.isascii():
+            return str.__sizeof__(self.message) + 8
         return len(self.message) + 64
 
 
