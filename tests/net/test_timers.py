@@ -1,5 +1,7 @@
 """Delays on a clock of their own: order, moments, bursts, and what is left behind."""
 
+import weakref
+
 import pytest
 
 from loopclock import Clock
@@ -11,6 +13,7 @@ class Item:
 
     def __init__(self, clock: Clock, log: list[tuple[float, str]], name: str = "") -> None:
         self.due = 0.0
+        self.before = self.behind = None
         self._clock = clock
         self._log = log
         self._name = name
@@ -82,3 +85,49 @@ def test_one_that_raises_holds_up_no_other(clock: Clock) -> None:
         clock.advance(1)
     clock.advance(1)
     assert len(log) == 2
+
+
+def test_one_that_is_forgotten_leaves_at_once_wherever_it_stands(clock: Clock) -> None:
+    timers, log = Timers(clock), []
+    items = [Item(clock, log, name) for name in "abcde"]
+    for item in items:
+        timers.after(3600, item)
+    seen = [weakref.ref(item) for item in items]
+    del item
+    for index in (0, 2, 4):
+        timers.forget(items[index])
+        timers.forget(items[index])  # changes nothing
+        items[index] = None
+        assert seen[index]() is None
+    clock.advance(3600)
+    assert [name for _, name in log] == ["b", "d"]
+    assert timers._queues == {}
+
+
+def test_a_queue_whose_items_are_all_forgotten_goes_at_its_moment(clock: Clock) -> None:
+    timers, log = Timers(clock), []
+    item = Item(clock, log)
+    timers.after(10, item)
+    timers.forget(item)
+    clock.advance(5)
+    timers.after(10, item)
+    clock.advance(5)
+    assert log == []
+    clock.advance(5)
+    assert [moment for moment, _ in log] == [15]
+    assert (clock.running(), timers._queues) == (0, {})
+
+
+def test_an_item_may_forget_another_that_comes_due_with_it(clock: Clock) -> None:
+    timers, log = Timers(clock), []
+    last = Item(clock, log, "last")
+
+    class Forgetful(Item):
+        def come_due(self) -> None:
+            super().come_due()
+            timers.forget(last)
+
+    timers.after(1, Forgetful(clock, log, "first"))
+    timers.after(1, last)
+    clock.advance(1)
+    assert [name for _, name in log] == ["first"]

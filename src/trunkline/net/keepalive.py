@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, Protocol
 
 from trunkline.net.progress import Look
 from trunkline.net.settings import Settings
-from trunkline.net.timers import Timers
+from trunkline.net.timers import Timed, Timers
 
 __all__ = ["Keepalive", "Pinged"]
 
@@ -72,7 +72,20 @@ class _Upload(NamedTuple):
 class Keepalive:
     """The pings of one connection."""
 
-    __slots__ = ("_left", "_pending", "_pinged", "_seen", "_settings", "_step", "_timers", "_upload", "due", "latency")
+    __slots__ = (
+        "_left",
+        "_pending",
+        "_pinged",
+        "_seen",
+        "_settings",
+        "_step",
+        "_timers",
+        "_upload",
+        "before",
+        "behind",
+        "due",
+        "latency",
+    )
 
     def __init__(self, pinged: Pinged, settings: Settings, timers: Timers) -> None:
         self._pinged: Pinged | None = pinged  # None once it is stopped
@@ -85,6 +98,8 @@ class Keepalive:
         self._left = 0.0  # seconds from the last ping, or the last look, to the deadline
         self._upload: _Upload | None = None  # None: nothing was queued and we were reading, so only an answer counts
         self.due = 0.0
+        self.before: Timed | None = None
+        self.behind: Timed | None = None
         self.latency: float | None = None  # seconds: the last round trip
 
     def start(self) -> None:
@@ -96,6 +111,7 @@ class Keepalive:
     def stop(self, make_error: Callable[[], BaseException]) -> None:
         """No more pings; whoever waits for a pong gets what `make_error` gives."""
         self._pinged = None
+        self._timers.forget(self)
         pending, self._pending = self._pending, None
         for _, waiter in (pending or {}).values():
             if waiter is not None and not waiter.done():

@@ -1,17 +1,17 @@
 """Delays of many connections on few timers of the loop.
 
 Theory of operation. What waits equally long comes due in the order in which it began to wait: so each length of a
-delay has one queue, and one timer of the loop for the first in it. An item that no longer wants to be told stays in
-its queue until its moment. What comes due at once, since connections were opened at once or the loop has stalled, is
-spread over turns of the loop, so that other traffic gets through between.
+delay has one queue, and one timer of the loop for the first in it. The queue is a ring of links from item to item, so
+that one that no longer wants to be told leaves at once, wherever it stands. What comes due at once, since connections
+were opened at once or the loop has stalled, is spread over turns of the loop, so that other traffic gets through
+between.
 """
 
 from __future__ import annotations
 
 import functools
-from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 __all__ = ["A_TURN", "SLACK", "Clock", "Timed", "Timers"]
 
@@ -37,9 +37,11 @@ class Clock(Protocol):
 
 
 class Timed(Protocol):
-    """What may wait."""
+    """What may wait. `after` and `forget` set its fields."""
 
-    due: float  # set by `after`: the moment, in the loop's time
+    due: float  # the moment, in the loop's time
+    before: Timed | None  # its neighbours in the queue; None while it does not wait
+    behind: Timed | None
 
     def come_due(self) -> None:
         """The moment has come."""
@@ -59,40 +61,62 @@ class Timers:
         return self._loop.time()
 
     def after(self, delay: float, item: Timed) -> None:
-        """Has `item.come_due()` called after delay seconds. An item may wait once at a time."""
+        """Have `item.come_due()` called after delay seconds. An item may wait once at a time."""
         queue = self._queues.get(delay)
         if queue is None:
             queue = self._queues[delay] = _Queue(self._loop, functools.partial(self._queues.pop, delay))
         item.due = self._loop.time() + delay
         queue.put(item)
 
+    def forget(self, item: Timed) -> None:
+        """Do not call it any more. One that does not wait may be forgotten as well."""
+        _unlink(item)
+
+
+def _unlink(item: Timed) -> None:
+    before, behind = item.before, item.behind
+    if before is not None and behind is not None:
+        before.behind, behind.before = behind, before
+        item.before = item.behind = None
+
 
 class _Queue:
-    """Items that wait equally long."""
+    """Items that wait equally long: a ring in which the queue itself stands between the last and the first."""
 
-    __slots__ = ("_forget", "_items", "_loop", "_timer")
+    __slots__ = ("_forget", "_loop", "_timer", "before", "behind", "due")
+
+    before: Timed
+    behind: Timed
 
     def __init__(self, loop: Clock, forget: Callable[[], object]) -> None:
         self._loop = loop
         self._forget = forget
-        self._items: deque[Timed] = deque()
         self._timer: Handle | None = None
+        self.due = 0.0
+        self.before = self.behind = cast("Timed", self)
+
+    def come_due(self) -> None:
+        """It is no item."""
 
     def put(self, item: Timed) -> None:
-        self._items.append(item)
+        last = self.before
+        item.before, item.behind = last, cast("Timed", self)
+        last.behind = self.before = item
         if self._timer is None:
             self._timer = self._loop.call_later(item.due - self._loop.time(), self._fire)
 
     def _fire(self) -> None:
-        items, now = self._items, self._loop.time() + SLACK
+        now, here = self._loop.time() + SLACK, cast("Timed", self)
         try:
             for _ in range(A_TURN):
-                if not items or items[0].due > now:
+                item = self.behind
+                if item is here or item.due > now:
                     break
-                items.popleft().come_due()
+                _unlink(item)
+                item.come_due()
         finally:
             self._timer = None
-            if items:
-                self._timer = self._loop.call_later(max(0.0, items[0].due - self._loop.time()), self._fire)
+            if self.behind is not here:
+                self._timer = self._loop.call_later(max(0.0, self.behind.due - self._loop.time()), self._fire)
             else:
                 self._forget()
