@@ -3,6 +3,7 @@
 A link without a loop. What its transport and loop are asked runs code that sends, as a finalizer might.
 """
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -86,3 +87,76 @@ def test_an_empty_list_behind_an_empty_batch(ends) -> None:
     line.link.send_many([])
     line.link._flush()
     assert line.received() == []
+
+
+class Stop(BaseException):
+    """As an interrupt of the process: no Exception."""
+
+
+@pytest.mark.parametrize("error", [MemoryError, Stop])
+@pytest.mark.parametrize("hook", ["loop.on_is_closed", "transport.on_asked", "transport.on_write"])
+@pytest.mark.parametrize("plain", [True, False], ids=["socket", "transport"])
+def test_a_write_that_raises_ends_the_line(ends, hook: str, error: type[BaseException], plain: bool) -> None:
+    """What was to be written is lost, so nothing may follow it, whoever sends."""
+    line = Line(*ends, plain=plain)
+    part, name = hook.split(".")
+    raised = []
+
+    def fail() -> None:
+        raised.append(error)
+        raise error
+
+    setattr(getattr(line, part), name, once(fail))
+    line.link.send_nowait(b"first")
+    with contextlib.suppress(error):
+        line.link.send_nowait(LARGE)
+    assert line.transport.aborted == bool(raised)
+    if raised:
+        line.link.send_nowait(b"lost")
+        line.link._flush()
+        assert line.received() in ([], [b"first"])
+
+
+@pytest.mark.parametrize("error", [MemoryError, Stop])
+def test_a_flush_that_raises_ends_its_line_and_no_other(ends, error: type[BaseException]) -> None:
+    others = socket.socketpair()
+    with others[0], others[1]:
+        for end in others:
+            end.setblocking(False)
+        lines = [Line(*ends, plain=False), Line(*others, plain=False)]
+        flusher = lines[0].flusher
+        lines[1].link._join(flusher)
+
+        def fail() -> None:
+            raise error
+
+        broken = []
+        lines[0].link._on_broken = broken.append
+        lines[0].transport.on_write = fail
+        for line in lines:
+            line.link.send_nowait(b"x")
+        with contextlib.suppress(Stop):
+            flusher.flush()
+        flusher.flush()  # in the next turn, to which those behind an interrupt are put off
+        assert [line.transport.aborted for line in lines] == [True, False]
+        assert [type(one) for one in broken] == ([error] if error is MemoryError else [])
+        assert lines[1].received() == [b"x"]
+
+
+@pytest.mark.parametrize("error", [MemoryError, Stop])
+def test_a_socket_that_takes_again_when_the_rest_cannot_be_sent(ends, error: type[BaseException]) -> None:
+    line, broken = Line(*ends), []
+    line.link._on_broken = broken.append
+    line.link.send_nowait(LARGE)
+
+    def fail() -> None:
+        raise error
+
+    line.transport.on_write = fail
+    line.read()
+    line.transport.flush()
+    with contextlib.suppress(Stop):
+        line.link.resume_writing()
+    assert [type(one) for one in broken] == [error]
+    assert line.transport.aborted
+    assert line.link._waiting == 0

@@ -1,0 +1,154 @@
+"""Whatever is raised in a callback, be it no Exception: the connection ends, and lets go of its descriptor first."""
+
+import asyncio
+import os
+import socket
+
+import pytest
+from wsproto.connection import ConnectionState
+
+import trunkline
+from rawpeer import TEXT
+from trunkline.net import parting
+from turns import settle, until
+
+pytestmark = pytest.mark.anyio
+
+
+class Stop(BaseException):
+    """What loops let pass, as they do KeyboardInterrupt, but do not end for."""
+
+
+class Stopping(trunkline.Listener):
+    """Raises when it is told to."""
+
+    def __init__(self, where="on_message"):
+        self.where, self.got, self.seen = where, [], []
+
+    def on_open(self, ws):
+        self.seen.append(ws)
+        if self.where == "on_open":
+            raise Stop
+
+    def on_message(self, ws, message):
+        self.got.append(message)
+        if message == "stop":
+            raise Stop
+
+    def on_close(self, ws, close):
+        self.got.append(close)
+        if self.where == "on_close":
+            raise Stop
+
+
+@pytest.fixture
+async def told():
+    """What the loop's exception handler is told."""
+    contexts = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+    return contexts
+
+
+async def test_an_interrupted_read_fails_the_connection(line, told, caplog):
+    """What was read with it is lost, so the connection may not go on as if nothing had been."""
+    listener = Stopping()
+    async with line(listener=listener) as (ws, peer):
+        peer.writer.write(peer.encode(TEXT, b"before") + peer.encode(TEXT, b"stop") + peer.encode(TEXT, b"after"))
+        await until(lambda: ws.transport is None)
+        assert listener.got[:2] == ["before", "stop"]
+        assert (ws.state, ws.close_code) == (ConnectionState.CLOSED, 1011)
+        with pytest.raises(trunkline.ConnectionClosedError, match="a callback raised Stop"):
+            ws.send_nowait("x")
+    assert [record.event for record in caplog.records] == ["callback.failed"]
+
+
+@pytest.mark.parametrize("where", ["on_message", "on_close", "on_open"])
+async def test_the_descriptor_is_given_up_before_anybody_else_can_have_its_number(where, told, caplog):
+    """Its bytes would go to whoever has the number next."""
+    listener = Stopping(where)
+    async with trunkline.serve(listener=lambda: listener, host="127.0.0.1", port=0) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(
+                sock,
+                b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            )
+            await until(lambda: listener.seen)
+            (ws,) = listener.seen
+            if where == "on_message":  # more than a turn brings, so that the rest is delivered when the line is lost
+                frames = b"\x82\x80\0\0\0\0" * 30_000 + b"\x81\x84\0\0\0\0stop"
+                await asyncio.get_running_loop().sock_sendall(sock, frames)
+        await until(lambda: ws.transport is None)
+        await settle()
+        assert not server.connections
+        assert not server._pending
+        assert ws.state is ConnectionState.CLOSED
+        # What it would write to now is somebody else's.
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            for _ in range(3):
+                with pytest.raises(trunkline.ConnectionClosedError):
+                    ws.send_nowait(b"for the first peer")
+                ws.abort()
+                await settle()
+            with pytest.raises(BlockingIOError):
+                theirs.recv(100)
+            with pytest.raises(BlockingIOError):
+                ours.recv(100)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Stop])
+@pytest.mark.parametrize("batches", [False, True], ids=["messages", "batches"])
+async def test_an_interrupt_passes_and_the_connection_fails(line, error, batches, caplog):
+    """As when a signal comes while a read is processed: the loop learns of it, and the peer, too."""
+
+    class Raising:
+        def on_open(self, ws):
+            """Nothing to do."""
+
+        def on_close(self, ws, close):
+            """Nothing to do."""
+
+        def take(self, ws, messages):
+            raise error
+
+    setattr(Raising, "on_batch" if batches else "on_message", Raising.take)
+    async with line(listener=Raising()) as (ws, peer):
+        with pytest.raises(error):
+            ws._feed(peer.encode(TEXT, b"x"))
+        assert (await peer.frame()).close == (1011, "internal error")
+        assert (ws.state, ws.close_code) == (ConnectionState.CLOSED, 1011)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Stop])
+async def test_a_lost_line_that_is_interrupted_is_lost_all_the_same(error, pair, monkeypatch):
+    """All that is to happen at the end happens, and the error is raised."""
+    gone = []
+    async with pair() as (here, there):
+        there.on_gone(gone.append)
+        waiting = asyncio.ensure_future(there.recv())
+        closing = asyncio.ensure_future(there.wait_closed())
+        await settle()
+        transport = there.transport
+
+        def interrupt(wire):
+            assert os.fstat(transport.get_extra_info("socket").fileno())  # open still, and not ours any more
+            wire.send_nowait(b"goes nowhere")
+            raise error
+
+        monkeypatch.setattr(parting, "empty_tls", interrupt)
+        with pytest.raises(error):
+            there.connection_lost(None)
+        monkeypatch.undo()
+        assert (there.transport, there.state, there.close_code) == (None, ConnectionState.CLOSED, 1006)
+        assert gone == [there]
+        with pytest.raises(trunkline.ConnectionClosedError):
+            await waiting
+        await closing
+        transport.abort()
+        with pytest.raises(trunkline.ConnectionClosedError):
+            await here.recv()  # not one byte of what was sent there
+        await here.wait_closed()
