@@ -7,6 +7,7 @@ import random
 import statistics
 
 import pytest
+from benchmarks.fleet import CAPACITY, CASES, busiest, longest_wait, measure
 
 import trunkline
 from trunkline.manager.budget import RetryBudget
@@ -169,3 +170,12 @@ def test_two_thousand_clients_come_back_spread_out():
     assert back[int(CLIENTS * 0.99)] < 30, "seconds from the crash: 10 of them the server was down"
     assert len(dials) == CLIENTS, "each was dialled once"
     assert later == [], "and there is no second storm"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_two_thousand_processes_are_no_herd(case):
+    """Each has a manager of its own, so that only the jitter is between them; the server is at 60 % of its load."""
+    found = measure(case)
+    assert len(found.taken) == CLIENTS, "each once, and no second storm"
+    assert busiest(found.taken) < CAPACITY
+    assert longest_wait(found.taken) < 1
