@@ -117,6 +117,11 @@ class FakeLink:
         self.writes.append(list(messages))
         self.sent.extend(messages)
 
+    async def wait_closed(self) -> None:
+        while self.state is not ConnectionState.CLOSED:
+            self._writable.clear()
+            await self._writable.wait()
+
     async def wait_writable(self) -> None:
         while not self.is_writable and self.state is ConnectionState.OPEN:
             self._writable.clear()
@@ -265,10 +270,12 @@ class Line:
 
     note = Note
 
-    def __init__(self, clock: Any, net: Any, *, manager: Any = None, url: Any = URL, **options: Any) -> None:
-        """manager: options of the manager; the others are the service's."""
+    def __init__(
+        self, clock: Any, net: Any, *, manager: Any = None, url: Any = URL, note: Any = Note, **options: Any
+    ) -> None:
+        """manager: options of the manager; note: the type of the messages; the others are the service's."""
         self.clock, self.net = clock, net
-        self.service = Service("notes", url, sends=Note, receives=Note, **options)
+        self.service = Service("notes", url, sends=note, receives=note, **options)
         self.manager = ConnectionManager([self.service], clock=clock, rng=random.Random(1), dial=net, **(manager or {}))
         self.changes: list[StateChange] = []
         self.manager.subscribe(self.changes.append)

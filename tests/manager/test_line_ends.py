@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import NotConnected
+from trunkline.manager.guard import Guard
+from trunkline.manager.health import Meter
 from trunkline.manager.outbox import OutboxPolicy
 from trunkline.manager.receipts import Receipts
 from trunkline.manager.retry import RetryPolicy
@@ -121,7 +124,8 @@ async def test_a_pong_and_the_loss_in_one_turn(net: Any, clock: Any) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
     link = await net("ws://host.example/")
     link.answers_pings = False
-    receipts: Any = Receipts(link, OutboxPolicy(), clock, lambda: None)
+    guard = Guard("notes", clock, logging.getLogger("trunkline.manager"), Meter(clock))
+    receipts: Any = Receipts(link, OutboxPolicy(), guard, lambda: None)
     first, second = Delivery("notes", "a", "a", clock.time()), Delivery("notes", "b", "b", clock.time())
     receipts.add(first)
     receipts.ask()

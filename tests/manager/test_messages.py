@@ -130,7 +130,7 @@ async def test_a_reader_that_stops_holds_up_the_line_and_loses_nothing(line: Any
     for start in range(0, 3000, 100):
         line.net.link.deliver(*[text(str(number)) for number in range(start, start + 100)])
     await line.clock.advance(0)
-    assert connection.health().messages_received == 1100
+    assert connection.health().messages_received == 1024
     assert [(await anext(connection)).text for _ in range(3000)] == [str(number) for number in range(3000)]
     await line.manager.close()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.inbox import QUARANTINE_MESSAGES, QUARANTINE_REASON, QUARANTINE_SIZE, Quarantine
 from trunkline.protocol.errors import DecodeError
 from trunkline.protocol.traces import forget_frames
@@ -88,8 +89,9 @@ def test_a_reason_that_quotes_the_payload_is_cut() -> None:
 
 
 @pytest.mark.anyio
-async def test_large_envelopes_of_what_cannot_be_decoded_are_not_kept_for_one_part(line: Any, caplog: Any) -> None:
+async def test_large_envelopes_of_what_cannot_be_decoded_are_not_kept_for_one_part(make_line: Any, caplog: Any) -> None:
     """Sixteen of 1 MiB, whose one bad part has three characters."""
+    line = make_line(batch=BatchPolicy(envelope=True))
     connection = await line.start()
     for _ in range(QUARANTINE_MESSAGES):
         filler = f'{{"text":"{"x" * MIB}"}}'

@@ -7,6 +7,7 @@ keeps what came from any link until it is taken, and counts.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,7 @@ from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import NotConnected
 from trunkline.manager.events import StateChange
 from trunkline.manager.exchange import Exchange
+from trunkline.manager.guard import Guard
 from trunkline.manager.health import ConnectionHealth, Meter, Queue
 from trunkline.manager.inbox import Inbox
 from trunkline.manager.leases import Leases
@@ -60,13 +62,17 @@ class Connection(Generic[Sends, Receives]):
         self.parameters = dict(parameters)
         self.metadata: dict[str, Any] = dict(parameters)
         self._meter = Meter(context.clock)
+        guard = Guard(self.id, context.clock, context.logger, self._meter)
+        context = dataclasses.replace(context, clock=guard)
         self._clock = context.clock
         self._home = context.home
+        self._guard = guard
         self._exchange: Exchange[Sends, Receives] = Exchange(
             self.id,
             service,
             context,
             self._meter,
+            guard=guard,
             parameters=self.parameters,
             metadata=self.metadata,
             standing=self._stand,
@@ -85,6 +91,7 @@ class Connection(Generic[Sends, Receives]):
             context,
             traffic=self._exchange,
             meter=self._meter,
+            guard=guard,
             forget=lambda: forget(self),
         )
 
@@ -334,4 +341,4 @@ class Connection(Generic[Sends, Receives]):
         if self.pending:
             self._leases.watch()
         else:
-            self._closing = asyncio.get_running_loop().create_task(self.close(1000, "idle"))
+            self._closing = self._guard.start(self.close(1000, "idle"), f"trunkline {redact(self.id)} closing")

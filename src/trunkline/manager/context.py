@@ -36,8 +36,8 @@ class Context:
     rng: random.Random
     budget: RetryBudget
     endpoints: Endpoints
-    publish: Callable[[StateChange], None]
-    undelivered: Callable[[Delivery[Any]], None]  # told of every message that was not delivered
+    publish: Callable[[StateChange], int]  # gives how many subscribers raised
+    undelivered: Callable[[Delivery[Any]], int]  # told of every message that was not delivered; the same
     logger: logging.Logger
     home: Home
     paused: set[str] = field(default_factory=set)  # names of services whose connections do not dial

@@ -5,6 +5,8 @@ The budget, the breaker and the gate are the manager's. The way round the servic
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from wsproto.connection import ConnectionState
 from trunkline.manager.context import Context
 from trunkline.manager.deadline import Deadline
 from trunkline.manager.endpoints import AVOIDANCE, Endpoint, Permit, Way, endpoint_name
+from trunkline.manager.guard import FATAL
 from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.taxonomy import CredentialsError, categorize
@@ -38,6 +41,7 @@ class Dialer:
         self._clock = context.clock
         self._begins = begins
         self._spare: WebSocket | None = None
+        self._fresh: WebSocket | None = None  # a link that is not handed out yet
         names = [endpoint_name(url, service.options.get("unix")) for url in urls]
         self._way = Way(urls, context.endpoints, names, context.clock)
 
@@ -46,10 +50,20 @@ class Dialer:
 
         Raises whatever kept the link from coming up.
         """
-        spare, self._spare = self._spare, None
-        if spare is not None and spare.state is ConnectionState.OPEN:
+        try:
+            return await self._dial(cost)
+        except BaseException:
+            if self._fresh is not None:
+                self._fresh.abort()
+            raise
+        finally:
+            self._fresh = None
+
+    async def _dial(self, cost: float) -> WebSocket:
+        self._fresh, self._spare = self._spare, None
+        if self._fresh is not None and self._fresh.state is ConnectionState.OPEN:
             self._begins()
-            return spare
+            return self._fresh
         if cost:
             await self._context.budget.pay(self._clock, cost)
         while True:
@@ -69,7 +83,11 @@ class Dialer:
         present = self._way.present
         async with present.endpoint.gate.slot():
             link = await self._reach(present.url, present.endpoint)
-        self._context.budget.succeed()
+            try:
+                self._context.budget.succeed()
+            except BaseException:
+                link.abort()
+                raise
         return link
 
     def keep(self, link: WebSocket) -> None:
@@ -92,7 +110,7 @@ class Dialer:
 
     async def _shake_hands(self, permit: Permit) -> WebSocket:
         try:
-            link = await self._reach(permit.url, permit.endpoint)
+            link = self._fresh = await self._reach(permit.url, permit.endpoint)
         except Exception as error:
             cooldown = min(permit.endpoint.breaker.policy.cooldown, self._service.retry.cap)
             cooldown *= self._context.rng.uniform(0.5, 1.0)
@@ -107,11 +125,15 @@ class Dialer:
         limit = self._service.retry.attempt_timeout
         opening: Awaitable[WebSocket] | None = None
         try:
-            async with Deadline(self._clock, limit):
-                headers, url = await self._ask_credentials(url)
-                await endpoint.gate.wait_moment()
-                opening = self._context.dial(url, additional_headers=headers, **self._options())
-                return await opening
+            with contextlib.ExitStack() as on_fault:
+                async with Deadline(self._clock, limit):
+                    headers, url = await self._ask_credentials(url)
+                    await endpoint.gate.wait_moment()
+                    opening = self._context.dial(url, additional_headers=headers, **self._options())
+                    link = await opening
+                    on_fault.callback(link.abort)
+                on_fault.pop_all()
+                return link
         except TimeoutError as error:
             if isinstance(error, TrunklineError):
                 raise
@@ -121,9 +143,17 @@ class Dialer:
         """The headers and the URL for this attempt."""
         try:
             return await self._service.ask_headers(), await self._service.ask_url(url)
-        except Exception as error:
+        except FATAL:
+            raise
+        except BaseException as error:
+            recoverable = categorize(error).recoverable
+            if isinstance(error, asyncio.CancelledError):
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                recoverable = True  # something that it waited for was cancelled, which says nothing of the next time
             text = f"the headers of service {self._service.name} could not be had: {error!r}"
-            raise CredentialsError(text, recoverable=categorize(error).recoverable) from error
+            raise CredentialsError(text, recoverable=recoverable) from error
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {**self._service.options}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from trunkline.manager.guard import FATAL
 from trunkline.manager.redacting import show
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
@@ -139,16 +140,20 @@ class Callbacks(Generic[News]):
 
         return unsubscribe
 
-    def publish(self, news: News) -> None:
-        """Call all, now."""
+    def publish(self, news: News) -> int:
+        """Call all, now. Returns how many raised."""
+        failures = 0
         for callback in tuple(self._callbacks.values()):
             try:
                 callback(news)
-            except Exception:
+            except FATAL:
+                raise
+            except BaseException:
                 # A listener's fault must not stop the line that it listens to.
-                self._logger.exception(
-                    "a subscriber of connection events raised", extra=log_fields("subscriber.failed")
-                )
+                failures += 1
+                extra = log_fields("subscriber.failed")
+                self._logger.exception("a subscriber of connection events raised", extra=extra)
+        return failures
 
 
 class Events:
@@ -172,11 +177,11 @@ class Events:
         """Call it with every change. Returns what ends that."""
         return self._callbacks.subscribe(callback)
 
-    def publish(self, change: StateChange) -> None:
-        """Tell all streams and callbacks."""
+    def publish(self, change: StateChange) -> int:
+        """Tell all streams and callbacks. Returns how many callbacks raised."""
         for stream in tuple(self._streams):
             stream._put(change)
-        self._callbacks.publish(change)
+        return self._callbacks.publish(change)
 
     def end(self) -> None:
         """No more changes: every stream ends once it is read out."""

@@ -10,17 +10,16 @@ from trunkline.manager.codecs import Payload
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
+from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox
 from trunkline.manager.limits import PeerLimit
-from trunkline.manager.logs import redact
 from trunkline.manager.reception import Reception
 from trunkline.manager.requests import Pending, Requests
 from trunkline.manager.sending import Sender, Standing
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.taxonomy import ConnectionIssue
-from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 
@@ -40,6 +39,7 @@ class Exchange(Generic[Sends, Receives]):
         context: Context,
         meter: Meter,
         *,
+        guard: Guard,
         parameters: Mapping[str, str | int],
         metadata: dict[str, Any],
         standing: Callable[[], Standing],
@@ -51,12 +51,19 @@ class Exchange(Generic[Sends, Receives]):
         self.reception = Reception(connection_id, service, context, meter, requests=self.requests, inbox=inbox)
         self.limit = PeerLimit(context.clock) if limit is None else limit
         self.sender = Sender(
-            connection_id, service, context, meter, standing=standing, limit=self.limit, report=self._report
+            connection_id,
+            service,
+            context,
+            meter,
+            guard=guard,
+            standing=standing,
+            limit=self.limit,
+            report=self._report,
         )
         self._id = connection_id
         self._service = service
         self._clock = context.clock
-        self._logger = context.logger
+        self._guard = guard
         self._meter = meter
         self._parameters = parameters
         self._metadata = metadata
@@ -96,16 +103,23 @@ class Exchange(Generic[Sends, Receives]):
     def prepare(self, link: WebSocket) -> None:
         """A link is there, for the greeting."""
         self._link = link
+        self.reception.prepare(is_greeted=self.has_greeting)
         self.sender.writer.prepare(link)
 
     def begin(self, link: WebSocket) -> None:
         """The link is for all."""
+        self.reception.begin()
         self.sender.weed()  # another member of the pool may have learned meanwhile
         self.sender.writer.begin(link)
 
     def receive(self, batch: list[Payload]) -> None:
         """Messages of the link."""
         self.reception.receive(batch)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more can be received."""
+        return self.reception.has_room
 
     async def wait_room(self) -> None:
         """Wait until the inbox is not full."""
@@ -125,6 +139,7 @@ class Exchange(Generic[Sends, Receives]):
         """The link is gone."""
         is_poisoned, self._is_poisoned = self._is_poisoned, False
         self._link = None
+        self.reception.call_last()
         self.sender.stop(self.requests.interrupt(self._interruption, repeat=not is_poisoned))
 
     async def wait_stopped(self) -> None:
@@ -147,7 +162,7 @@ class Exchange(Generic[Sends, Receives]):
             await self.sender.deliver(delivery, timeout)
             return await self._wait_reply(pending, until, timeout)
         finally:
-            self.requests.close(request_id)
+            self.requests.close(request_id, pending)
 
     async def send_first(self, message: Sends) -> None:
         """Send on the new link, in front of everybody."""
@@ -161,7 +176,7 @@ class Exchange(Generic[Sends, Receives]):
             await self._write_first(delivery)
             return await self._wait_reply(pending, until, timeout)
         finally:
-            self.requests.close(request_id)
+            self.requests.close(request_id, pending)
 
     async def _write_first(self, delivery: Delivery[Sends]) -> None:
         if self._link is None:
@@ -205,13 +220,6 @@ class Exchange(Generic[Sends, Receives]):
     def _report(self, delivery: Delivery[Any]) -> None:
         if delivery.outcome is not DeliveryOutcome.UNKNOWN:
             self.requests.drop(delivery, lambda: MessageDropped(self._id, delivery.outcome))
-        self._tell(delivery)
-        if self._service.on_undelivered is None:
-            return
-        try:
-            self._service.on_undelivered(delivery)
-        except Exception:
-            # A listener's fault must not stop the line that it listens to.
-            known = redact(self._id)
-            extra = log_fields("undelivered.failed", connection=known)
-            self._logger.exception("%s: on_undelivered raised", known, extra=extra)
+        self._meter.count_fault(self._tell(delivery))
+        if self._service.on_undelivered is not None:
+            self._guard.tell("undelivered.failed", self._service.on_undelivered, delivery)

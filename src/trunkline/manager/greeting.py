@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from wsproto.connection import ConnectionState
 
-from trunkline.manager.clock import Clock
+from trunkline.manager.clock import Signal
+from trunkline.manager.guard import FATAL, Guard
 from trunkline.manager.taxonomy import categorize
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import Verdict
@@ -41,7 +42,7 @@ class Greeting:
         link: WebSocket,
         greet: Callable[[], Awaitable[None]],
         done: Callable[[], None],
-        clock: Clock,
+        guard: Guard,
         timeout: float,
     ) -> None:
         self.error: HookError | None = None
@@ -49,25 +50,44 @@ class Greeting:
         self._greet = greet
         self._done = done
         self._timeout = timeout
-        self._timer = clock.call_later(timeout, self._expire)
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._guard = guard
+        self._timer = guard.call_later(timeout, self._expire)
+        self._task = guard.start(self._run(), "trunkline on_connected")
 
     async def end(self) -> None:
-        """See to it that nothing of it is left."""
+        """See to it that nothing of it is left; a hook that will not be cancelled is left alone after the timeout."""
         self._timer.cancel()
         self._task.cancel()
-        await asyncio.wait([self._task])
+        is_over = Signal(self._guard)
+        self._task.add_done_callback(lambda _: is_over.notify())
+        until = self._guard.time() + self._timeout
+        while not self._task.done():
+            if not await is_over.wait(until):
+                self._guard.note(TimeoutError(f"on_connected goes on {self._timeout:g} s after it was cancelled"))
+                return
 
     async def _run(self) -> None:
         try:
             await self._greet()
-        except Exception as error:
-            if self._link.state is ConnectionState.OPEN or not isinstance(error, ConnectionClosed):
-                self._fail(f"on_connected raised {error!r}", error)
+        except FATAL as error:
+            self._fail(f"on_connected raised {error!r}", error)
+            raise
+        except BaseException as error:
+            self._take_error(error)
             return
         finally:
             self._timer.cancel()
-        self._done()
+        if self.error is None:
+            self._done()
+
+    def _take_error(self, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            if self._task.cancelling():
+                return  # by us
+            # Something that it waited for was cancelled, which says nothing of the next time.
+            self._fail("on_connected was cancelled, and not by the connection", TimeoutError())
+        elif self._link.state is ConnectionState.OPEN or not isinstance(error, ConnectionClosed):
+            self._fail(f"on_connected raised {error!r}", error)
 
     def _expire(self) -> None:
         self._task.cancel()

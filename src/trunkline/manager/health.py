@@ -61,6 +61,7 @@ class ConnectionHealth:
     # How it holds
     error_rate: float  # share of the last 10 s that went wrong: errors / (messages + errors)
     errors: int  # undecodable messages, failed attempts and lost links
+    faults: int  # exceptions of the program's callbacks, or of trunkline's own, that it went on after
     undecodable: int  # messages that did not fit the service's type
     uptime: float  # of the present link; 0 without one
     availability: float  # share of the time since the first link came up in which there was one; 0 before
@@ -77,6 +78,7 @@ class ConnectionHealth:
     unknown: int  # messages that were written to a link which was lost before they were confirmed
     late_replies: int  # replies that came after their request had been given up
     unknown_replies: int  # messages with a correlation id that nobody had asked with
+    discarded: int  # messages received of a link that was lost while the inbox was full beyond its bound
 
     def __repr__(self) -> str:
         return show(self)  # without what the id holds of secrets
@@ -154,6 +156,7 @@ class Undelivered:
     unknown: int = 0
     late_replies: int = 0
     unknown_replies: int = 0
+    discarded: int = 0
 
 
 class Meter:
@@ -165,6 +168,7 @@ class Meter:
         self.undelivered = Undelivered()
         self.links = 0
         self.undecodable = 0
+        self.faults = 0
         self._clock = clock
         self._counters = Counters.starting(clock.time())
         self._latency = Average(LATENCY_WEIGHT)
@@ -192,6 +196,10 @@ class Meter:
     def count_error(self) -> None:
         """An attempt failed, or a link was lost."""
         self._counters.errors.add(self._clock.time(), 1)
+
+    def count_fault(self, times: int = 1) -> None:
+        """Something raised that should not."""
+        self.faults += times
 
     def count_undecodable(self) -> None:
         """A message did not fit."""
@@ -266,6 +274,7 @@ class Meter:
             error_rate=errors / max(1, errors + messages),
             errors=counters.errors.total,
             undecodable=self.undecodable,
+            faults=self.faults,
             uptime=self.times.uptime(),
             availability=self.times.availability(),
             last_seen=None if self.times.seen is None else now - self.times.seen,
@@ -279,4 +288,5 @@ class Meter:
             unknown=self.undelivered.unknown,
             late_replies=self.undelivered.late_replies,
             unknown_replies=self.undelivered.unknown_replies,
+            discarded=self.undelivered.discarded,
         )

@@ -25,6 +25,10 @@ Receives = TypeVar("Receives")
 INBOX_MESSAGES: Final = 1024
 INBOX_SIZE: Final = 2 * 2**20  # characters or bytes of the payloads as received
 
+# What a link that is closed still held is let in over these bounds, up to so many times as much. The rest is discarded,
+# and counted: nobody takes anything, and each link that is lost would add to it.
+OVERFLOW: Final = 2
+
 # Past either, the oldest goes.
 QUARANTINE_MESSAGES: Final = 16
 QUARANTINE_SIZE: Final = 2**20 + 4096  # bytes in memory: one payload of the default max_size, and its reason
@@ -37,6 +41,7 @@ class Inbox(Generic[Receives]):
 
     def __init__(self, clock: Clock) -> None:
         self.changed = Signal(clock)  # a message came or went, or none will come
+        self.is_full = False  # no more should be read for now
         self._messages: deque[tuple[Receives, int]] = deque()
         self._size = 0
 
@@ -47,20 +52,22 @@ class Inbox(Generic[Receives]):
         """One more; size: bytes of its payload, characters of a text. It is for the caller to stop when `is_full`."""
         self._messages.append((message, size))
         self._size += size
+        self.is_full = len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
 
     def take(self) -> Receives:
         """The oldest message. Raises IndexError if there is none."""
-        was_full = self.is_full
         message, size = self._messages.popleft()
         self._size -= size
-        if was_full and not self.is_full:
-            self.changed.notify()
+        if self.is_full:
+            self.is_full = len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
+            if not self.is_full:
+                self.changed.notify()
         return message
 
     @property
-    def is_full(self) -> bool:
-        """Whether no more should be read for now."""
-        return len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
+    def is_overflowing(self) -> bool:
+        """Whether nothing more is let in."""
+        return len(self._messages) >= OVERFLOW * INBOX_MESSAGES or self._size >= OVERFLOW * INBOX_SIZE
 
 
 class Quarantine:

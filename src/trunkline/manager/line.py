@@ -7,29 +7,29 @@ A line has one task, which does just that. Whoever sends looks at the link of th
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from wsproto.connection import ConnectionState
 
+from trunkline.manager.carrier import Carrier
 from trunkline.manager.clock import Signal
 from trunkline.manager.context import Context
 from trunkline.manager.dialer import Dialer
 from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import PAUSED, StateChange
-from trunkline.manager.greeting import Greeting
+from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
+from trunkline.manager.hints import Hint
 from trunkline.manager.logs import redact
 from trunkline.manager.retry import AT_ONCE, Pause, Retries
 from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, UNDER_WAY, ConnectionStatus, Event, move
+from trunkline.manager.supervisor import Supervisor, describe_fault
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.manager.traffic import Traffic
 from trunkline.manager.vigil import Vigil
-from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 from trunkline.protocol.errors import TrunklineError
@@ -44,7 +44,7 @@ COSTS: Final = {ErrorCategory.THROTTLED: 2.0}
 class Line:
     """One line, across its links. `forget` is called when it has ended for good.
 
-    status: where it stands. link: the WebSocket of the moment, None while there is none.
+    status: where it stands. last_change: the latest move.
     last_error: the latest issue, kept when the line is up again; cause: the exception it was made from.
     """
 
@@ -57,11 +57,11 @@ class Line:
         *,
         traffic: Traffic,
         meter: Meter,
+        guard: Guard,
         forget: Callable[[], None],
     ) -> None:
         self.status = ConnectionStatus.IDLE
         self.last_change: StateChange | None = None
-        self.link: WebSocket | None = None
         self.last_error: ConnectionIssue | None = None
         self.cause: BaseException | None = None
         self._id = connection_id
@@ -70,17 +70,26 @@ class Line:
         self._clock = context.clock
         self._dialer = Dialer(service, urls, context, self._begin_dial)
         dial_beside = self._dialer.dial_beside if service.seeks_opinions else None
-        self._vigil = Vigil(context.clock, meter.latencies, dial_beside, self._replace)
+        self._vigil = Vigil(guard, meter.latencies, dial_beside, self._replace)
         self._traffic = traffic
+        guard.tear = self._break
+        self._carrier = Carrier(
+            traffic, meter, guard, self._vigil, is_wanted=self._is_wanted, opened=self._open, judge=self._note
+        )
         self._meter = meter
+        self._guard = guard
         self._forget = forget
-        self._task: asyncio.Task[None] | None = None
+        self._supervisor = Supervisor(self._live, self._survive, self._ended)
         self._retries = self._make_retries()
         self._moved = Signal(context.clock)
         self._hurried = Signal(context.clock)
-        self._held: WebSocket | None = None  # the link that is read, also while it is greeted
         self._is_trying = False  # from the wait for a permit to the end of the link
         self._order: str | None = None  # why the program ends the attempt that is under way
+
+    @property
+    def link(self) -> WebSocket | None:
+        """The WebSocket of the moment, None while there is none."""
+        return self._carrier.link
 
     @property
     def attempts(self) -> int:
@@ -96,9 +105,10 @@ class Line:
         """Begin to dial, unless that is done already; a failed line starts over."""
         if self.status is ConnectionStatus.IDLE or self.status is ConnectionStatus.FAILED:
             self._retries = self._make_retries(has_been_up=self._retries.has_been_up)
-            self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
-            self._task = asyncio.get_running_loop().create_task(self._hold(), name=f"trunkline {redact(self._id)}")
-            self._task.add_done_callback(self._ended)
+            try:
+                self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
+            finally:
+                self._supervisor.start(f"trunkline {redact(self._id)}")
 
     async def wait_link(self, timeout: float | None) -> None:
         """Until there is an open link, or was one meanwhile. Raises NotConnected if there will be none, WaitTimeout."""
@@ -128,10 +138,10 @@ class Line:
             return
         self._apply(Event.CLOSE)
         try:
-            if self.link is not None and self._task is not None:
+            if self.link is not None and self._supervisor.task is not None:
                 await self.link.close(code, reason)
                 self._traffic.call_last()
-                await asyncio.wait([self._task])
+                await asyncio.wait([self._supervisor.task])
         finally:
             await self._end_tasks()
 
@@ -141,8 +151,8 @@ class Line:
             return
         if self.status is not ConnectionStatus.CLOSING:
             self._apply(Event.CLOSE)
-        if self._held is not None:
-            self._held.abort()
+        if self._carrier.held is not None:
+            self._carrier.held.abort()
         if not self._cancel_tasks():
             self._finish_closing()
 
@@ -162,10 +172,10 @@ class Line:
     def _interrupt(self, note: str) -> None:
         """End the attempt that is under way: an open link by the closing handshake."""
         self._order = note
-        if self._held is not None:
-            self._held.start_closing(1000)
-        elif self._task is not None:
-            self._task.cancel()
+        if self._carrier.held is not None:
+            self._carrier.held.start_closing(1000)
+        else:
+            self._supervisor.interrupt()
 
     def hurry(self) -> None:
         """Our side has changed: dial now rather than when it was said, and ask an open link for a sign of life.
@@ -177,8 +187,12 @@ class Line:
 
     # The task
 
-    async def _hold(self) -> None:
+    async def _live(self, pause: Pause | None) -> None:
+        """Dial, read, decide, wait, until the line has ended. pause: before the first dial, after a fault."""
         cost = 0.0  # the first dial is no retry
+        if pause is not None:
+            await self._wait(pause)
+            cost = 1.0
         while True:
             judgement = None if self.is_paused else await self._try(cost)
             if self.status is ConnectionStatus.CLOSING:
@@ -220,11 +234,11 @@ class Line:
         try:
             judgement = await self._attempt(cost)
         except asyncio.CancelledError:
-            if self._order is None or self._task is None or self.status is ConnectionStatus.CLOSING:
+            if not self._supervisor.take_interruption() or self.status is ConnectionStatus.CLOSING:
                 raise
-            self._task.uncancel()
         finally:
             self._is_trying = False
+            self._supervisor.take_interruption()
         note, self._order = self._order, None
         if note is None or self.status is ConnectionStatus.CLOSING:
             return judgement
@@ -239,77 +253,68 @@ class Line:
             link = await self._dialer.dial(cost)
         except Exception as error:
             return self._note(error)
-        self._held = link
-        greeting = None
         try:
-            if self.status is ConnectionStatus.CLOSING:
-                link.abort()  # the credentials callable would not be cancelled
-            elif self._order is not None:
-                link.start_closing(1000)
-            greeting = self._prepare(link)
-            async for batch in link.batches():
-                self._vigil.note()
-                self._traffic.receive(batch)
-                self._vigil.is_deaf = True
-                await self._traffic.wait_room()
-                self._vigil.is_deaf = False
-            await link.recv()  # raises what ended the link, where the iteration only stops
-            raise AssertionError("a message came after the last batch")
-        except Exception as error:
-            return self._note(error if greeting is None or greeting.error is None else greeting.error)
+            return await self._carrier.carry(link)
         finally:
-            try:
-                if greeting is not None:
-                    await greeting.end()
-            finally:
-                self._drop(link)
-                await self._traffic.wait_stopped()
+            link.abort()  # nothing, unless it never was in the carrier's hands
 
     def _begin_dial(self) -> None:
         if self.status is not ConnectionStatus.CONNECTING:
             self._apply(Event.DIAL)
 
-    def _prepare(self, link: WebSocket) -> Greeting | None:
-        """Open the link for all, or for its greeting first."""
-        self._traffic.prepare(link)
-        if not self._traffic.has_greeting:
-            self._open(link)
-            return None
-        opened = functools.partial(self._open, link)
-        return Greeting(link, self._traffic.greet, opened, self._clock, self._traffic.greeting_timeout)
+    def _is_wanted(self) -> bool:
+        """Whether a link may open: the program has not ended the attempt meanwhile."""
+        return self.status is ConnectionStatus.CONNECTING and self._order is None
 
-    def _open(self, link: WebSocket) -> None:
-        if self.status is not ConnectionStatus.CONNECTING or self._order is not None:
-            return  # it was closed while it was greeted
-        self.link = link
+    def _open(self) -> None:
         self._retries.opened(self._clock.time())
         self._apply(Event.OPENED, downtime=self._meter.mark_up())
-        link.watch_latency(self._meter.record_latency)
-        self._traffic.begin(link)
-        self._vigil.begin(link)
 
     def _replace(self, other: WebSocket, silence: float) -> None:
         """Take another link in the place of the present one, which is dead."""
-        if self._held is None or self._order is not None or self.status is not ConnectionStatus.CONNECTED:
+        present = self._carrier.held
+        if present is None or self._order is not None or self.status is not ConnectionStatus.CONNECTED:
             other.abort()
             return
         self._order = f"silent for {silence:.1f} s while the server answers others"
         self._dialer.keep(other)
-        self._held.abort()
+        present.abort()
 
-    def _drop(self, link: WebSocket) -> None:
-        self.link = self._held = None
-        with contextlib.ExitStack() as stack:  # each of these, whatever another one raises; the first is the last here
-            stack.callback(self._traffic.stop, link)
-            stack.callback(self._vigil.end)
-            stack.callback(self._meter.mark_down)
-            stack.callback(lambda: self._meter.count_bytes(*link.moved()))
-            link.abort()  # nothing, if the closing handshake is done
+    def _break(self, error: BaseException) -> None:
+        """A task or a timer of the connection's has failed: take a new link, or dial without the timer."""
+        self._carrier.break_link(error)
+        self._hurried.notify()
+
+    def _survive(self, error: BaseException) -> Pause | None:
+        """Take down what there is, and go on after a pause that grows. None: the line has ended."""
+        self._guard.note(error)
+        self._guard.tell("connection.fault", self._carrier.drop)
+        self._order = None
+        if self.status in ENDED:
+            return None
+        issue = self.last_error = describe_fault(error, recoverable=True)
+        self.cause = forget_frames(error)
+        try:
+            return self._decide(Judgement(issue, Hint.JITTER))
+        except Exception as worse:  # a policy's own method, a rule, the generator of random numbers
+            self._guard.note(worse)
+        pause = Pause(self._retries.count, self._service.retry.cap)
+        self._apply(Event.DEFER, issue, pause)
+        return pause
+
+    def _ended(self, error: BaseException | None) -> None:
+        """The line's task is over: whatever ended it, the line does not stand as if it lived."""
+        self._guard.tell("connection.fault", self._carrier.drop)
+        if self.status is ConnectionStatus.CLOSING:
+            self._finish_closing()
+        elif self.status not in ENDED and error is not None:
+            self._guard.note(error)
+            self.last_error, self.cause = describe_fault(error, recoverable=False), forget_frames(error)
+            self._apply(Event.GIVE_UP, self.last_error)
 
     def _note(self, error: BaseException) -> Judgement:
         if not isinstance(error, (TrunklineError, OSError)):
-            extra = log_fields("connection.fault", connection=redact(self._id))
-            self._context.logger.error("unexpected %r", error, exc_info=error, extra=extra)
+            self._guard.note(error)
         judgement = self._service.rules.judge(error, refreshable=self._service.refreshes_headers)
         if judgement.issue.category is not ErrorCategory.NORMAL_CLOSURE:
             self._meter.count_error()
@@ -348,6 +353,7 @@ class Line:
         downtime: float | None = None,
     ) -> None:
         before, self.status = self.status, move(self.status, event)
+        self._moved.notify()
         change = StateChange(
             connection_id=self._id,
             service=self._service.name,
@@ -362,10 +368,11 @@ class Line:
             note=note,
         )
         self.last_change = change
-        self._moved.notify()
-        if self.status in ENDED:
-            self._traffic.end()
-        self._context.publish(change)
+        try:
+            if change.after in ENDED:
+                self._traffic.end()
+        finally:
+            self._meter.count_fault(self._context.publish(change))
 
     async def _end_tasks(self) -> None:
         try:
@@ -376,7 +383,7 @@ class Line:
 
     def _cancel_tasks(self) -> list[asyncio.Task[None]]:
         """Those that there are."""
-        tasks = [task for task in (self._task, *self._vigil.tasks) if task is not None and not task.done()]
+        tasks = [task for task in (self._supervisor.task, *self._carrier.tasks) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         return tasks
@@ -388,8 +395,3 @@ class Line:
                 self._apply(Event.CLOSED)
         finally:
             self._forget()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """The line's task is over."""
-        if task is self._task and self.status is ConnectionStatus.CLOSING:
-            self._finish_closing()

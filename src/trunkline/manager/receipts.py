@@ -8,13 +8,15 @@ a busy line pays a few bytes for thousands of messages, and an idle one nothing.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from trunkline.manager.clock import Clock, Timer
+from trunkline.manager.clock import Timer
 from trunkline.manager.codecs import Payload
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.guard import Guard
 from trunkline.manager.outbox import OutboxPolicy
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import TrunklineError
@@ -29,14 +31,15 @@ Sends = TypeVar("Sends")
 class Receipts(Generic[Sends]):
     """The unconfirmed messages of one link, in the order in which they were written."""
 
-    def __init__(self, link: WebSocket, policy: OutboxPolicy, clock: Clock, confirmed: Callable[[], None]) -> None:
+    def __init__(self, link: WebSocket, policy: OutboxPolicy, guard: Guard, confirmed: Callable[[], None]) -> None:
         """`confirmed` is called when a pong has made room for more."""
         self.size = 0
         self.is_full = False  # nothing more may be written before some of it is confirmed
         self._half = max(1, policy.max_unconfirmed // 2), max(1, policy.max_unconfirmed_bytes // 2)
         self._link = link
         self._policy = policy
-        self._clock = clock
+        self._clock = guard
+        self._answered = functools.partial(guard.run, self._on_pong)  # type: ignore[call-arg]  # the future comes last
         self._confirmed = confirmed
         self._deliveries: deque[Delivery[Sends]] = deque()
         self._ping: asyncio.Future[float] | None = None
@@ -85,7 +88,7 @@ class Receipts(Generic[Sends]):
         """The link is gone: what stays unconfirmed for ever. Ends the pings."""
         ping, self._ping = self._ping, None
         if ping is not None:
-            ping.remove_done_callback(self._on_pong)
+            ping.remove_done_callback(self._answered)
             self._take_answer(ping)
         if self._timer is not None:
             self._timer.cancel()
@@ -112,7 +115,7 @@ class Receipts(Generic[Sends]):
         except TrunklineError:
             return  # the link is closing, and whoever reads it is about to say so
         self._covered = len(self._deliveries)
-        self._ping.add_done_callback(self._on_pong)
+        self._ping.add_done_callback(self._answered)
 
     def _on_pong(self, ping: asyncio.Future[float]) -> None:
         if ping is not self._ping:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Generic, TypeVar
 
 from trunkline.manager.codecs import Payload
 from trunkline.manager.context import Context
+from trunkline.manager.guard import FATAL
 from trunkline.manager.health import Meter
 from trunkline.manager.inbox import Inbox, Quarantine
 from trunkline.manager.logs import redact
@@ -45,57 +47,103 @@ class Reception(Generic[Receives]):
         self._requests = requests
         self._is_last_call = False
         self._last_misfit = ""  # what was wrong with it, for the log
+        self._is_greeted = False
+        self._discarded = 0  # messages of this link
+        self._payloads: deque[Payload] = deque()  # that came, and have no room yet
+        self._parts: deque[Payload] = deque()  # of the envelope that is being unpacked
         self._expects_envelopes = service.batch is not None and service.batch.envelope
 
+    def prepare(self, *, is_greeted: bool) -> None:
+        """A link is there. While it is greeted there is room over the bound, for the answers that its hook wants."""
+        self._is_last_call, self._is_greeted, self._discarded = False, is_greeted, 0
+
+    def begin(self) -> None:
+        """The link is for all."""
+        self._is_greeted = False
+
     def receive(self, batch: list[Payload]) -> None:
-        """Decode what came together; what does not fit the service's type goes to the quarantine."""
-        before = self.quarantine.count
-        if self._expects_envelopes:
-            batch = [part for payload in batch for part in self._service.unpack(payload)]
-        for payload in batch:
-            try:
-                self._take(payload)
-                self._meter.count_received(1)
-            except DecodeError as error:
-                misfit = error
-            else:
-                continue
-            # Out of the handler: what is raised in it would hold this error, and with it the whole envelope.
-            self._open_envelope(payload, misfit)
-        if (count := self.quarantine.count - before) > 0:
-            # Once for all that came together: a peer must not decide how fast our log grows.
-            known = redact(self._id)
-            extra = log_fields("message.undecodable", connection=known, service=self._service.name, count=count)
-            text = "%s: %d undecodable messages, the last: %s"
-            self._logger.warning(text, known, count, self._last_misfit, extra=extra)
-        self.inbox.changed.notify()
+        """Decode what came together, as far as there is room; the rest waits. What does not fit the service's type goes
+        to the quarantine.
+        """
+        self._payloads.extend(batch)
+        self._take_in()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether nothing waits, and more may come."""
+        return not (self._payloads or self._parts or self._is_shut)
 
     async def wait_room(self) -> None:
-        """Wait until the inbox is not full, or this is the last call."""
-        while self.inbox.is_full and not self._is_last_call:
+        """Take in what waits as room is made for it, until more may come, or this is the last call."""
+        while not self.has_room and not self._is_last_call:
             await self.inbox.changed.wait()
+            self._take_in()
 
     def call_last(self) -> None:
         """Let in what the link still holds, over the bound if need be: it is closed, so no more than that comes."""
         self._is_last_call = True
+        self._take_in()
         self.inbox.changed.notify()
 
-    def _open_envelope(self, payload: Payload, error: DecodeError) -> None:
-        """What fits no type may still be an envelope around what does."""
-        parts = [payload] if self._expects_envelopes else self._service.unpack(payload)
-        self._meter.count_received(len(parts))
-        if parts == [payload]:
-            self._put_aside(error)
+    @property
+    def _is_shut(self) -> bool:
+        return self.inbox.is_full and (self.inbox.is_overflowing or not (self._is_greeted or self._is_last_call))
+
+    def _take_in(self) -> None:
+        before = self.quarantine.count
+        while (self._parts or self._payloads) and not self._is_shut:
+            if self._parts:
+                self._open(self._parts.popleft())
+            elif self._expects_envelopes:
+                self._unpack(self._payloads.popleft())
+            else:
+                self._open(self._payloads.popleft())
+        if (count := self.quarantine.count - before) > 0:
+            # Once for all that came together: a peer must not decide how fast our log grows.
+            text = "%s: %d undecodable messages, the last: %s"
+            self._log("message.undecodable", count, text, self._last_misfit)
+        if self._is_last_call and (self._parts or self._payloads):
+            self._discard()
+        self.inbox.changed.notify()
+
+    def _unpack(self, payload: Payload) -> None:
+        try:
+            self._parts.extend(self._service.unpack(payload))
+        except DecodeError as error:
+            misfit = error
+        else:
             return
-        for part in parts:
-            try:
-                self._take(part)
-            except DecodeError as misfit:
-                self._put_aside(misfit)
+        self._put_aside(misfit)
+
+    def _open(self, payload: Payload) -> None:
+        self._meter.count_received(1)
+        try:
+            self._take(payload)
+        except DecodeError as error:
+            misfit = error
+        else:
+            return
+        # Out of the handler: what is raised in it would hold this error, and with it what it holds.
+        self._put_aside(misfit)
 
     def _put_aside(self, misfit: DecodeError) -> None:
         self._last_misfit = str(self.quarantine.put(misfit))
         self._meter.count_undecodable()
+
+    def _discard(self) -> None:
+        count = len(self._parts) + len(self._payloads)
+        self._parts.clear()
+        self._payloads.clear()
+        if not self._discarded:  # once for a link
+            text = "%s: %d messages of a closed link are discarded, and what it still holds: the inbox is full%s"
+            self._log("message.discarded", count, text, "")
+        self._discarded += count
+        self._meter.undelivered.discarded += count
+
+    def _log(self, event: str, count: int, text: str, last: object) -> None:
+        known = redact(self._id)
+        extra = log_fields(event, connection=known, service=self._service.name, count=count)
+        self._logger.warning(text, known, count, last, extra=extra)
 
     def _take(self, payload: Payload) -> None:
         message = self._service.decode(payload)
@@ -103,7 +151,9 @@ class Reception(Generic[Receives]):
             if self._service.position is not None and (position := self._service.position(message)) is not None:
                 self.position = position
             is_reply = self._requests.match(message)
-        except Exception as error:  # an id that cannot be one, or a callable that did not expect this message
+        except FATAL:
+            raise
+        except BaseException as error:  # an id that cannot be one, or a callable that did not expect this message
             raise DecodeError(
                 f"{self._service.name}: no position or id can be had of it: {error!r}", payload
             ) from error

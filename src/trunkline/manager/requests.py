@@ -99,15 +99,17 @@ class Requests(Generic[Receives]):
 
     def open(self, request_id: Hashable, *, is_idempotent: bool) -> Pending[Receives]:
         """A place for the reply. ValueError if a request with this id waits already."""
-        if request_id in self._pending:
+        waiting = self._pending.get(request_id)
+        if waiting is not None and not waiting.settled.done():
             raise ValueError(f"a request with the id {request_id!r} waits for its reply already")
         self._given_up.pop(request_id, None)
         pending = self._pending[request_id] = Pending(is_idempotent=is_idempotent)
         return pending
 
-    def close(self, request_id: Hashable) -> None:
+    def close(self, request_id: Hashable, pending: Pending[Receives]) -> None:
         """Nobody waits for it any more."""
-        pending = self._pending.pop(request_id)
+        if self._pending.get(request_id) is pending:
+            del self._pending[request_id]
         if pending.reply is None and pending.error is None and pending.was_written:
             self._given_up[request_id] = None
             if len(self._given_up) > MAX_GIVEN_UP:

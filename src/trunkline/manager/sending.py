@@ -14,6 +14,7 @@ from trunkline.manager.clock import Signal, Timer
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, WaitTimeout
+from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
 from trunkline.manager.limits import PeerLimit
 from trunkline.manager.logs import redact
@@ -52,13 +53,20 @@ class Sender(Generic[Sends]):
         context: Context,
         meter: Meter,
         *,
+        guard: Guard,
         standing: Callable[[], Standing],
         limit: PeerLimit,
         report: Callable[[Delivery[Any]], None],
     ) -> None:
         self.outbox: Outbox[Sends] = Outbox(service.outbox, context.clock)
         self.writer = Writer(
-            self.outbox, service, context, meter, limit=limit, progress=self._note_progress, refused=self._note_refused
+            self.outbox,
+            service,
+            guard,
+            meter,
+            limit=limit,
+            progress=self._note_progress,
+            refused=self._note_refused,
         )
         self._id = connection_id
         self._clock = context.clock
@@ -129,13 +137,13 @@ class Sender(Generic[Sends]):
         """The link is gone. What is unconfirmed stays unknown, but for `again`, which is to be written once more."""
         status, issue, _ = self._standing()
         spared = set(again)
-        for delivery in self.writer.stop():
-            if delivery not in spared:
-                self._give_back(delivery, _O.UNKNOWN, status, issue)
+        lost = [delivery for delivery in self.writer.stop() if delivery not in spared]
         for delivery in again:
             delivery.settle(_O.QUEUED)
         self.outbox.put_back(again)
         self._moved.notify()
+        for delivery in lost:
+            self._give_back(delivery, _O.UNKNOWN, status, issue)
 
     def end(self) -> None:
         """No link will come by itself: what waits is not sent."""

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, Payload
+from trunkline.manager.guard import FATAL
 from trunkline.manager.outbox import OutboxPolicy
 from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.requests import Correlate, Correlation, field_getter
@@ -185,13 +186,20 @@ class Service(Generic[Sends, Receives]):
         """The message in `payload`. Raises DecodeError, with the payload, if it does not fit `receives`."""
         try:
             return self.codec.decode(payload)
+        except FATAL:
+            raise
         # Beside msgspec's own: bytes that are not UTF-8, nesting deeper than the stack, a type's own __post_init__.
-        except Exception as error:
+        except BaseException as error:
             raise DecodeError(f"{self.name}: {error}", payload) from error
 
     def unpack(self, payload: Payload) -> list[Payload]:
-        """The payloads in an envelope; of a payload that is none, itself."""
-        parts = self.codec.split(payload) if isinstance(self.codec, EnvelopeCodec) else None
+        """The payloads in an envelope; of a payload that is none, itself. Raises DecodeError if the codec raises."""
+        try:
+            parts = self.codec.split(payload) if isinstance(self.codec, EnvelopeCodec) else None
+        except FATAL:
+            raise
+        except BaseException as error:
+            raise DecodeError(f"{self.name}: {error!r}", payload) from error
         return [payload] if parts is None else parts
 
     def identify(self, parameters: Mapping[str, object]) -> str:

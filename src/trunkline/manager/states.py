@@ -59,6 +59,12 @@ MOVES: Final[dict[tuple[ConnectionStatus, Event], ConnectionStatus]] = {
     (_S.CONNECTED, Event.DEFER): _S.WAITING,
     (_S.CONNECTED, Event.SUSPEND): _S.SUSPENDED,
     (_S.CONNECTED, Event.GIVE_UP): _S.FAILED,
+    # A fault outside of an attempt.
+    (_S.WAITING, Event.DEFER): _S.WAITING,
+    (_S.WAITING, Event.SUSPEND): _S.SUSPENDED,
+    (_S.WAITING, Event.GIVE_UP): _S.FAILED,
+    (_S.SUSPENDED, Event.SUSPEND): _S.SUSPENDED,
+    (_S.SUSPENDED, Event.GIVE_UP): _S.FAILED,
     (_S.CONNECTING, Event.FINISH): _S.CLOSED,  # while the link was greeted
     (_S.CONNECTED, Event.FINISH): _S.CLOSED,
     (_S.IDLE, Event.HOLD): _S.SUSPENDED,

@@ -24,11 +24,13 @@ COUNTERS: Final = (
     "bytes_received",
     "bytes_sent",
     "undecodable",
+    "faults",
     "reconnects",
     "dropped",
     "unknown",
     "late_replies",
     "unknown_replies",
+    "discarded",
 )
 
 

@@ -31,16 +31,20 @@ class Traffic(Protocol):
         """The link is up, the status is connected."""
 
     def receive(self, batch: list[str | bytes]) -> None:
-        """Messages of the link of the moment."""
+        """Messages of the link of the moment; what there is no room for waits."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether nothing waits, and more can be received."""
 
     async def wait_room(self) -> None:
-        """Wait until more can be received. Backpressure reaches the peer meanwhile."""
+        """Wait until nothing waits and more can be received. Backpressure reaches the peer meanwhile."""
 
     def set_aside(self, issue: ConnectionIssue) -> None:
         """The peer choked on a message of ours (1003, 1007, 1009): the suspect must not be sent again."""
 
     def call_last(self) -> None:
-        """The link is closed by us: let in what it still holds, over any bound. It is asked for no room from now on."""
+        """The link is closed: let in what it still holds, over the bound. It is asked for no room from now on."""
 
     def stop(self, link: WebSocket) -> None:
         """The link is gone; another may follow."""

@@ -45,20 +45,26 @@ class Turnstile:
             while (delay := self._ask(waiter, take)) > 0:
                 await waiter.wait(clock, delay)
         finally:
+            waiter.has_left = True  # whatever happens in what follows, nobody waits for it
             self._leave(waiter)
 
     def nudge(self) -> None:
         """There may be something to take: let the head ask again."""
         with self.lock:
+            self._drop_lost()
             head = self._queue[0] if self._queue else None
         if head is not None:
             head.wake()
 
     def _ask(self, waiter: _Waiter, take: Callable[[], float]) -> float:
         with self.lock:
-            while self._queue[0].loop.is_closed():  # a loop that was stopped with tasks in it wakes none of them
-                self._queue.popleft()
+            self._drop_lost()
             return take() if self._queue[0] is waiter else math.inf
+
+    def _drop_lost(self) -> None:
+        """Those at the head that will not ask any more: a loop that was stopped with tasks in it wakes none of them."""
+        while self._queue and (self._queue[0].has_left or self._queue[0].loop.is_closed()):
+            self._queue.popleft()
 
     def _leave(self, waiter: _Waiter) -> None:
         with self.lock, contextlib.suppress(ValueError):
@@ -69,6 +75,7 @@ class Turnstile:
 class _Waiter:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.has_left = False
         self._woken: asyncio.Future[None] | None = None
 
     async def wait(self, clock: Clock, delay: float) -> None:

@@ -25,7 +25,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from trunkline._metrics import Histogram, Suspicion
-from trunkline.manager.clock import Clock, Timer, wait_future
+from trunkline.manager.clock import Timer, wait_future
+from trunkline.manager.guard import Guard
 from trunkline.manager.wake import is_alive
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectionClosed
@@ -47,7 +48,7 @@ class Vigil:
     """Watches the links of one line, one after the other.
 
     Args:
-        clock: the manager's.
+        guard: the connection's; it has the clock, and starts what asks.
         latencies: the round trips of the line's pings.
         dial: gives another link to where the present one goes; None: no second opinion is sought.
         replace: takes it in the place of the present one, which has been silent for so many seconds.
@@ -55,7 +56,7 @@ class Vigil:
 
     def __init__(
         self,
-        clock: Clock,
+        guard: Guard,
         latencies: Histogram,
         dial: Callable[[], Awaitable[WebSocket]] | None,
         replace: Callable[[WebSocket, float], None],
@@ -63,7 +64,7 @@ class Vigil:
         self.is_deaf = False  # we have stopped reading, so that silence proves nothing
         self._task: asyncio.Task[None] | None = None  # that asks
         self._inquiry: asyncio.Task[None] | None = None  # the same, when our side has changed
-        self._clock = clock
+        self._clock = self._guard = guard
         self._latencies = latencies
         self._dial = dial
         self._replace = replace
@@ -72,7 +73,7 @@ class Vigil:
         self._link: WebSocket | None = None
         self._timer: Timer | None = None
         self._between = 0.0  # seconds without a link so far: the habit is learned on a clock that leaves them out
-        self._heard = clock.time()  # when something was last received
+        self._heard = guard.time()  # when something was last received
         self._asked = 0  # questions since then
 
     @property
@@ -112,7 +113,7 @@ class Vigil:
     def inquire(self) -> None:
         """Ask the link for a sign of life, if there is one, and drop it if it gives none in time."""
         if self._link is not None and self._inquiry is None:
-            self._inquiry = asyncio.get_running_loop().create_task(self._inquire(self._link))
+            self._inquiry = self._guard.start(self._inquire(self._link), "trunkline inquiring")
 
     async def _inquire(self, link: WebSocket) -> None:
         try:
@@ -155,7 +156,7 @@ class Vigil:
             self._watch()
             return
         self._asked += 1
-        self._task = asyncio.get_running_loop().create_task(self._ask(link))
+        self._task = self._guard.start(self._ask(link), "trunkline asking")
 
     async def _ask(self, link: WebSocket) -> None:
         other = None

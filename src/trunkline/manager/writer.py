@@ -17,8 +17,8 @@ from typing import Any, Final, Generic, TypeVar
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.clock import Timer
 from trunkline.manager.codecs import EnvelopeCodec, Payload
-from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
 from trunkline.manager.limits import PeerLimit
 from trunkline.manager.outbox import Outbox
@@ -46,7 +46,7 @@ class Writer(Generic[Sends]):
         self,
         outbox: Outbox[Sends],
         service: Service[Sends, Any],
-        context: Context,
+        guard: Guard,
         meter: Meter,
         *,
         limit: PeerLimit,
@@ -59,7 +59,7 @@ class Writer(Generic[Sends]):
         self._codec = service.codec
         self._batch = service.batch if service.batch is not None else PLAIN
         self._holds = self._batch.holds
-        self._clock = context.clock
+        self._clock = self._guard = guard
         self._meter = meter
         self._limit = limit
         self._progress = progress
@@ -85,7 +85,7 @@ class Writer(Generic[Sends]):
 
     def prepare(self, link: WebSocket) -> None:
         """A link is there, but only `write_first` may use it yet."""
-        self._receipts = Receipts(link, self._outbox.policy, self._clock, self._on_confirmed)
+        self._receipts = Receipts(link, self._outbox.policy, self._guard, self._on_confirmed)
 
     async def write_first(self, link: WebSocket, delivery: Delivery[Sends]) -> None:
         """Write in front of all that waits. Raises ConnectionClosed."""
@@ -143,7 +143,7 @@ class Writer(Generic[Sends]):
                 return
             if not link.is_writable:
                 if self._pump is None:
-                    self._pump = asyncio.get_running_loop().create_task(self._wait_writable(link))
+                    self._pump = self._guard.start(self._wait_writable(link), "trunkline writing")
                 return
             if not self._write_batch(link):
                 return
@@ -203,8 +203,8 @@ class Writer(Generic[Sends]):
         except ConnectionClosed:
             self._outbox.put_back(taken)
             return False
-        except Exception:
-            return self._write_one_by_one(link, taken)
+        except Exception as error:
+            return self._write_one_by_one(link, taken, error)
         self._note_written(taken)
         return True
 
@@ -235,8 +235,9 @@ class Writer(Generic[Sends]):
         if self._receipts is not None and self._receipts.is_kept:
             self._envelopes.append((deliveries[-1], envelope))
 
-    def _write_one_by_one(self, link: WebSocket, deliveries: list[Delivery[Sends]]) -> bool:
+    def _write_one_by_one(self, link: WebSocket, deliveries: list[Delivery[Sends]], seen: Exception) -> bool:
         # One of them is at fault, and the others must not pay for it.
+        has_refused = False
         for number, delivery in enumerate(deliveries):
             try:
                 self._write(link, [delivery])
@@ -244,9 +245,12 @@ class Writer(Generic[Sends]):
                 self._outbox.put_back(deliveries[number:])
                 return False
             except Exception as error:
+                has_refused = True
                 self._refused(delivery, error)
             else:
                 self._note_written((delivery,))
+        if not has_refused:
+            self._guard.note(seen)
         return True
 
     def _note_written(self, deliveries: Sequence[Delivery[Sends]]) -> None:

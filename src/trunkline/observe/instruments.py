@@ -25,6 +25,8 @@ SERVICE_COUNTERS: Final = (
     Instrument("received_bytes", "Bytes received, under TLS its plaintext.", "bytes_received", "By"),
     Instrument("sent_bytes", "Bytes sent, under TLS its plaintext.", "bytes_sent", "By"),
     Instrument("undecodable_messages", "Messages that fitted no type of the service.", "undecodable"),
+    Instrument("discarded_messages", "Messages of a lost link that a full inbox had no room for.", "discarded"),
+    Instrument("faults", "Exceptions of callbacks, or of trunkline's own, that were survived.", "faults", "{fault}"),
     Instrument("dropped_messages", "Messages that were never written.", "dropped"),
     Instrument("unknown_messages", "Messages written to a link that was lost, whose fate is unknown.", "unknown"),
     Instrument("reconnects", "Links after a connection's first.", "reconnects", "{link}"),

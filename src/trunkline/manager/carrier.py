@@ -1,0 +1,137 @@
+"""Carries a line's links, one at a time: greets each, reads it until it ends, and puts it away, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable
+
+from trunkline.manager.greeting import Greeting
+from trunkline.manager.guard import Guard
+from trunkline.manager.health import Meter
+from trunkline.manager.rules import Judgement
+from trunkline.manager.traffic import Traffic
+from trunkline.manager.vigil import Vigil
+from trunkline.net.websocket import WebSocket
+from trunkline.protocol.errors import TrunklineError
+
+__all__ = ["Carrier"]
+
+
+class Carrier:
+    """What carries one line's links.
+
+    link: the WebSocket of the moment, None while there is none that is for all. held: the same, also while the link is
+    greeted. `is_wanted` tells whether a link may still open; `opened` is called when it does. `judge` is given what
+    ended it, before it is put away.
+    """
+
+    def __init__(
+        self,
+        traffic: Traffic,
+        meter: Meter,
+        guard: Guard,
+        vigil: Vigil,
+        *,
+        is_wanted: Callable[[], bool],
+        opened: Callable[[], object],
+        judge: Callable[[BaseException], Judgement],
+    ) -> None:
+        self.link: WebSocket | None = None
+        self.held: WebSocket | None = None
+        self._traffic = traffic
+        self._meter = meter
+        self._guard = guard
+        self._vigil = vigil
+        self._is_wanted = is_wanted
+        self._opened = opened
+        self._judge = judge
+        self._fault: BaseException | None = None  # why a task or a timer of ours had the link dropped
+        self._watch: asyncio.Task[None] | None = None  # for the end of a link that is not read
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Those beside the line's own."""
+        return [task for task in (*self._vigil.tasks, self._watch) if task is not None and not task.done()]
+
+    async def carry(self, link: WebSocket) -> Judgement:
+        """Read the link until it is gone: how it ended. Raises what is no error of a line."""
+        self.held, self._fault = link, None
+        greeting = None
+        try:
+            if not self._is_wanted():
+                link.start_closing(1000)  # who asks for the credentials did not hear that they were not wanted any more
+            else:
+                greeting = self._prepare(link)
+            async for batch in link.batches():
+                self._vigil.note()
+                self._traffic.receive(batch)
+                if not self._traffic.has_room:
+                    await self._wait_room(link)
+            await link.recv()  # raises what ended the link, where the iteration only stops
+            raise AssertionError("a message came after the last batch")
+        except (TrunklineError, OSError) as error:
+            if self._fault is not None:
+                raise self._fault from None
+            return self._judge(error if greeting is None or greeting.error is None else greeting.error)
+        finally:
+            try:
+                if greeting is not None:
+                    await greeting.end()
+            finally:
+                self.drop()
+                await self._traffic.wait_stopped()
+
+    def drop(self) -> None:
+        """Put the link away, if there is one."""
+        link, self.link, self.held = self.held, None, None
+        if link is None:
+            return
+        with contextlib.ExitStack() as stack:  # each of these, whatever another one raises; the first is the last here
+            stack.callback(self._traffic.stop, link)
+            if self._watch is not None:
+                stack.callback(self._watch.cancel)
+            stack.callback(self._vigil.end)
+            stack.callback(self._meter.mark_down)
+            stack.callback(lambda: self._meter.count_bytes(*link.moved()))
+            link.abort()  # nothing, if the closing handshake is done
+
+    def _prepare(self, link: WebSocket) -> Greeting | None:
+        """Open the link for all, or for its greeting first."""
+        self._watch = None
+        self._traffic.prepare(link)
+        if not self._traffic.has_greeting:
+            self._open(link)
+            return None
+        opened = functools.partial(self._open, link)
+        return Greeting(link, self._traffic.greet, opened, self._guard, self._traffic.greeting_timeout)
+
+    def _open(self, link: WebSocket) -> None:
+        if self.held is not link or not self._is_wanted():
+            return
+        self.link = link
+        self._opened()
+        link.watch_latency(self._meter.record_latency)
+        self._traffic.begin(link)
+        self._vigil.begin(link)
+
+    async def _wait_room(self, link: WebSocket) -> None:
+        """Wait until more can be received, or until the link is closed: that is noticed whatever waits."""
+        if self._watch is None:
+            self._watch = self._guard.start(self._watch_end(link), "trunkline watching")
+        self._vigil.is_deaf = True
+        try:
+            await self._traffic.wait_room()
+        finally:
+            self._vigil.is_deaf = False
+
+    async def _watch_end(self, link: WebSocket) -> None:
+        await link.wait_closed()
+        self._traffic.call_last()
+
+    def break_link(self, error: BaseException) -> None:
+        """A task or a timer of the link's has failed: nobody knows what state it is in."""
+        if self.held is not None:
+            self._fault = self._fault or error
+            self.held.abort()
