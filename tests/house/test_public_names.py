@@ -16,9 +16,9 @@ NAMES = {
         ConnectionStatus CredentialsError DecodeError Deflate Delivery DeliveryOutcome EnvelopeCodec
         ErrorCategory GatePolicy HandshakeError Headers Hint HookError InvalidURI JsonCodec Listener
         LocalProtocolError MessageDropped MessagePackCodec MessageTooBig NotConnected OpenTimeout
-        OutboxFull OutboxPolicy PeerLimitExceeded Pool PoolPolicy ProxyError RawCodec RemoteProtocolError ReplyTimeout
-        Request Response RetryBudget RetryPolicy Rule SendInterrupted SendTimeout Server Service Session Settings
-        SlowConsumer StateChange Stats TrunklineError
+        OutboxFull OutboxPolicy PeerLimitExceeded Pool PoolPolicy ProxyError RawCodec Received RemoteProtocolError
+        ReplyTimeout Request Response RetryBudget RetryPolicy Rule SendInterrupted SendTimeout Server Service Session
+        Settings SlowConsumer StateChange Stats TrunklineError
         WaitTimeout WebSocket WrongThread broadcast categorize connect serve
     """,
     # wsproto's surface, so that a change of import is all it takes.

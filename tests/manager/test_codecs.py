@@ -74,7 +74,7 @@ def test_raw_messages_are_what_they_are() -> None:
 
 def test_raw_messages_of_another_type() -> None:
     text = Service("s", "ws://h/", sends=str, receives=str, codec=RawCodec)
-    with pytest.raises(TypeError, match="a message is a bytes"):
+    with pytest.raises(TypeError, match="sends str, and was given a bytes"):
         text.encode(b"b")  # type: ignore[arg-type]
     with pytest.raises(DecodeError, match="a bytes came"):
         text.decode(b"b")

@@ -58,6 +58,9 @@ async def use(manager: trunkline.ConnectionManager) -> None:
     assert_type(line, trunkline.Connection[Say | Leave, Said])
     assert_type(await line.send(Say("hello")), trunkline.Delivery[Say | Leave])
     assert_type(line.send_nowait(Leave()), trunkline.Delivery[Say | Leave])
+    async for received in line.received():
+        assert_type(received, trunkline.Received[Said])
+        assert_type(received.message, Said)
     assert_type(await line.request(Say("who?")), Said)
     await line.send("hello")  # type: ignore[arg-type]
     async for said in line:

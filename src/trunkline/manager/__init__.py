@@ -20,6 +20,7 @@ from trunkline.manager.gate import GatePolicy
 from trunkline.manager.greeting import HookError
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.hints import Hint
+from trunkline.manager.inbox import Received
 from trunkline.manager.manager import ConnectionManager
 from trunkline.manager.outbox import OutboxPolicy
 from trunkline.manager.pool import Pool
@@ -58,6 +59,7 @@ __all__ = [
     "Pool",
     "PoolPolicy",
     "RawCodec",
+    "Received",
     "ReplyTimeout",
     "RetryBudget",
     "RetryPolicy",

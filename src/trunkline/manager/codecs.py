@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, c
 
 import msgspec
 
-from trunkline.protocol.errors import LocalProtocolError
+from trunkline.protocol.errors import DecodeError, LocalProtocolError
 
 __all__ = ["Codec", "EnvelopeCodec", "JsonCodec", "MessagePackCodec", "Payload", "RawCodec"]
 
@@ -69,8 +69,11 @@ class JsonCodec(Generic[Sends, Receives]):
         return self._encoder.encode(message).decode()
 
     def decode(self, payload: Payload) -> Receives:
-        """The message in JSON text. Raises msgspec.DecodeError, or what a type's own check raises."""
-        return self._decoder.decode(payload)
+        """The message in JSON text. Raises DecodeError if it does not fit; what found that out is the `__cause__`."""
+        try:
+            return self._decoder.decode(payload)
+        except Exception as error:  # msgspec's, a type's own check, bytes that are not UTF-8, too deep a nesting
+            raise DecodeError(str(error), payload) from error
 
     def join(self, payloads: Sequence[str], timestamp: int) -> str:
         """An envelope around JSON texts."""
@@ -100,8 +103,13 @@ class MessagePackCodec(Generic[Sends, Receives]):
         return self._encoder.encode(message)
 
     def decode(self, payload: Payload) -> Receives:
-        """The message in MessagePack. Raises msgspec.DecodeError, TypeError for text."""
-        return self._decoder.decode(_as_bytes(payload))
+        """The message in MessagePack. Raises DecodeError if it does not fit, as text never does."""
+        if isinstance(payload, str):
+            raise DecodeError("a text message came, MessagePack travels in binary ones", payload)
+        try:
+            return self._decoder.decode(payload)
+        except Exception as error:
+            raise DecodeError(str(error), payload) from error
 
     def join(self, payloads: Sequence[bytes], timestamp: int) -> bytes:
         """An envelope around encoded messages."""
@@ -139,13 +147,7 @@ class RawCodec(Generic[Sends, Receives]):
         return cast(Payload, message)
 
     def decode(self, payload: Payload) -> Receives:
-        """The payload itself. Raises TypeError for a text message where bytes are received, and the other way round."""
+        """The payload itself. Raises DecodeError for text where bytes are received, and the other way round."""
         if not isinstance(payload, self._receives):
-            raise TypeError(f"a {type(payload).__name__} came, the service receives {self._receives}")
+            raise DecodeError(f"a {type(payload).__name__} came, the service receives {self._receives}", payload)
         return payload
-
-
-def _as_bytes(payload: Payload) -> bytes:
-    if isinstance(payload, str):
-        raise TypeError("a text message came, MessagePack travels in binary ones")
-    return payload

@@ -19,7 +19,7 @@ from trunkline.manager.events import StateChange
 from trunkline.manager.exchange import Exchange
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import ConnectionHealth, Meter, Queue
-from trunkline.manager.inbox import Inbox
+from trunkline.manager.inbox import Inbox, Received
 from trunkline.manager.leases import Leases
 from trunkline.manager.limits import PeerLimit
 from trunkline.manager.line import Line
@@ -185,33 +185,46 @@ class Connection(Generic[Sends, Receives]):
 
     # What the program does with it
 
-    async def send(self, message: Sends, *, timeout: float | None = 30.0, confirm: bool = False) -> Delivery[Sends]:
+    async def send(
+        self,
+        message: Sends,
+        *,
+        timeout: float | None = 30.0,
+        confirm: bool = False,
+        generation: int | None = None,
+    ) -> Delivery[Sends]:
         """Send a message, encoded once. Waits for a line that is down `timeout` seconds at most, None: for ever.
 
         Returns when the message is written to the link or joined to its output or its batch, which is not yet when the
         peer has it: the delivery tells what becomes of it. With `confirm`, returns when the peer's WebSocket has read
-        it. Raises what the codec does for a message that it cannot carry (TypeError); PeerLimitExceeded, WaitTimeout,
-        OutboxFull, MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows; ValueError for
-        `confirm` if the outbox's policy never confirms. Cancelled while it waits in the outbox, it is not sent.
+        it. With a `generation`, the message is for that link only (`Connection.generation`, `Session.generation`): if
+        there is another one by now, or none, it is dropped with the outcome `stale`. While the link is greeted, it
+        waits until that is done.
+
+        Raises TypeError for a message that the service does not send or the codec cannot carry; PeerLimitExceeded,
+        WaitTimeout, OutboxFull, MessageDropped or NotConnected if it was not sent; SendInterrupted if nobody knows;
+        ValueError for `confirm` if the outbox's policy never confirms. Cancelled while it waits in the outbox, it is
+        not sent.
         """
         self._home.check(self)
         sender = self._exchange.sender
         if confirm and sender.outbox.policy.confirm is None:
             raise ValueError(f"service {self.service.name} has OutboxPolicy(confirm=None), so nothing is confirmed")
-        delivery = sender.make(message)
+        delivery = sender.make(message, generation)
         await sender.deliver(delivery, timeout)
         if confirm:
             sender.writer.ask_receipt()
             await delivery.wait_confirmed()
         return delivery
 
-    def send_nowait(self, message: Sends) -> Delivery[Sends]:
+    def send_nowait(self, message: Sends, *, generation: int | None = None) -> Delivery[Sends]:
         """Send a message without waiting: it is written, or waits in the outbox. The delivery tells what becomes of it.
 
-        Raises OutboxFull if it may not wait there, NotConnected if the line has ended, and what the codec raises.
+        generation: as for `send`. Raises OutboxFull if it may not wait there, NotConnected if the line has ended, and
+        what the codec raises.
         """
         self._home.check(self)
-        delivery = self._exchange.sender.make(message)
+        delivery = self._exchange.sender.make(message, generation)
         self._exchange.sender.submit(delivery)
         return delivery
 
@@ -236,13 +249,27 @@ class Connection(Generic[Sends, Receives]):
         """
         self._home.check(self)
         inbox = self._exchange.reception.inbox
+        if not inbox and not await self._wait_message():
+            raise StopAsyncIteration
+        return inbox.take()
+
+    async def received(self) -> AsyncIterator[Received[Receives]]:
+        """Iterate over the messages, each with the generation of the link that it came over; else as the iteration."""
+        self._home.check(self)
+        inbox = self._exchange.reception.inbox
+        while inbox or await self._wait_message():
+            yield inbox.take_received()
+
+    async def _wait_message(self) -> bool:
+        """Wait until there is a message; False if the connection is closed and there will be none."""
+        inbox = self._exchange.reception.inbox
         while not inbox:
             if self.status is ConnectionStatus.CLOSED:
-                raise StopAsyncIteration
+                return False
             if self.status is ConnectionStatus.FAILED:
                 raise self.refusal()
             await inbox.changed.wait()
-        return inbox.take()
+        return True
 
     async def wait_connected(self, *, timeout: float | None = None) -> None:
         """Wait until a link is up; one that came up meanwhile and is lost again counts, too.

@@ -2,7 +2,7 @@
 
     queued ─ written ─ confirmed
        │        └───── unknown        the link was lost before the peer was heard of again
-       └─ dropped · conflated · expired · cancelled · refused · unsent
+       └─ dropped · conflated · expired · cancelled · refused · stale · unsent
 
 A pong proves that the peer's WebSocket has read what was written before the ping (RFC 6455 5.5.2 and 5.5.3, and TCP
 keeps the order): such a message is confirmed. It does not prove that the peer's program has looked at it.
@@ -39,6 +39,7 @@ class DeliveryOutcome(enum.StrEnum):
     EXPIRED = "expired"  # never written: it waited too long
     CANCELLED = "cancelled"  # never written: whoever sent it was cancelled or waited no longer
     REFUSED = "refused"  # never written: the link would not take it, as it is no valid text for instance
+    STALE = "stale"  # never written: it was for one link only, and that is gone
     UNSENT = "unsent"  # never written: the connection ended
 
 
@@ -60,6 +61,7 @@ class Delivery(Generic[Sends]):
         "_status",
         "_waiters",
         "born",
+        "generation",
         "issue",
         "key",
         "message",
@@ -75,6 +77,7 @@ class Delivery(Generic[Sends]):
         self.payload = payload  # empty once the outcome is final: nobody will write it again
         self.size = len(payload)  # bytes of a binary message, characters of a text
         self.born = born  # the clock when it was sent
+        self.generation: int | None = None  # the link that it is for; None: any
         self.key: Any = None  # what it is conflated by
         self._connection_id = connection_id
         self._status: ConnectionStatus | None = None

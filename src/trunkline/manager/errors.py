@@ -32,6 +32,7 @@ _WHY: Final = {
     "expired": "it waited in the outbox for longer than max_age",
     "cancelled": "whoever sent it waited no longer",
     "refused": "the link refused it",
+    "stale": "it was for one link only, which is gone (generation)",
     "unsent": "the connection ended",
     "unknown": "nobody knows, the link was lost",
 }

@@ -104,7 +104,7 @@ class Exchange(Generic[Sends, Receives]):
         """A link is there, for the greeting."""
         self._link = link
         self.reception.prepare(is_greeted=self.has_greeting)
-        self.sender.writer.prepare(link)
+        self.sender.prepare(link, self._meter.links + 1)
 
     def begin(self, link: WebSocket) -> None:
         """The link is for all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from trunkline.manager.clock import Clock, Signal
 from trunkline.protocol.errors import DecodeError
@@ -17,6 +17,7 @@ __all__ = [
     "QUARANTINE_SIZE",
     "Inbox",
     "Quarantine",
+    "Received",
 ]
 
 Receives = TypeVar("Receives")
@@ -36,33 +37,48 @@ QUARANTINE_SIZE: Final = 2**20 + 4096  # bytes in memory: one payload of the def
 QUARANTINE_REASON: Final = 500  # characters: a decoder's words may quote the payload
 
 
+class Received(NamedTuple, Generic[Receives]):
+    """A message with the link that it came over."""
+
+    message: Receives
+    generation: int  # 1 for the connection's first link
+
+
 class Inbox(Generic[Receives]):
     """Messages in the order of their arrival, across links."""
 
     def __init__(self, clock: Clock) -> None:
         self.changed = Signal(clock)  # a message came or went, or none will come
         self.is_full = False  # no more should be read for now
-        self._messages: deque[tuple[Receives, int]] = deque()
+        self._messages: deque[tuple[Receives, int, int]] = deque()
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._messages)
 
-    def put(self, message: Receives, size: int) -> None:
-        """One more; size: bytes of its payload, characters of a text. It is for the caller to stop when `is_full`."""
-        self._messages.append((message, size))
+    def put(self, message: Receives, size: int, generation: int = 0) -> None:
+        """One more; size: bytes of its payload, characters of a text; generation: of the link that it came over.
+
+        It is for the caller to stop when `is_full`.
+        """
+        self._messages.append((message, size, generation))
         self._size += size
         self.is_full = len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
 
     def take(self) -> Receives:
         """The oldest message. Raises IndexError if there is none."""
-        message, size = self._messages.popleft()
+        message, size, _ = self._messages.popleft()
         self._size -= size
         if self.is_full:
             self.is_full = len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
             if not self.is_full:
                 self.changed.notify()
         return message
+
+    def take_received(self) -> Received[Receives]:
+        """The same, with the link that it came over."""
+        generation = self._messages[0][2]
+        return Received(self.take(), generation)
 
     @property
     def is_overflowing(self) -> bool:

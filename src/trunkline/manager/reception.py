@@ -48,6 +48,7 @@ class Reception(Generic[Receives]):
         self._is_last_call = False
         self._last_misfit = ""  # what was wrong with it, for the log
         self._is_greeted = False
+        self._generation = 0  # of the link
         self._discarded = 0  # messages of this link
         self._payloads: deque[Payload] = deque()  # that came, and have no room yet
         self._parts: deque[Payload] = deque()  # of the envelope that is being unpacked
@@ -56,6 +57,7 @@ class Reception(Generic[Receives]):
     def prepare(self, *, is_greeted: bool) -> None:
         """A link is there. While it is greeted there is room over the bound, for the answers that its hook wants."""
         self._is_last_call, self._is_greeted, self._discarded = False, is_greeted, 0
+        self._generation = self._meter.links + 1
 
     def begin(self) -> None:
         """The link is for all."""
@@ -158,4 +160,4 @@ class Reception(Generic[Receives]):
                 f"{self._service.name}: no position or id can be had of it: {error!r}", payload
             ) from error
         if not is_reply:
-            self.inbox.put(message, len(payload))
+            self.inbox.put(message, len(payload), self._generation)

@@ -24,6 +24,7 @@ from trunkline.manager.states import ENDED, ConnectionStatus
 from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.manager.writer import Writer
 from trunkline.net.logs import log_fields
+from trunkline.net.websocket import WebSocket
 
 __all__ = ["Sender", "Standing"]
 
@@ -77,24 +78,37 @@ class Sender(Generic[Sends]):
         self._report = report
         self._age_timer: Timer | None = None
         self._encode = service.codec.encode
+        self._kinds, self._refusal = service.kinds, service.refusal
+        self._generation = 0  # of the link that there is, also while it is greeted; 0: none
         self._find_key = service.outbox.key
         self._is_draining = False
         self._is_shut = False  # it drains or has ended: nothing new is taken
         self._moved = Signal(context.clock)  # for whoever drains
 
-    def make(self, message: Sends) -> Delivery[Sends]:
-        """A delivery of `message`, encoded. Raises what the codec raises, and PeerLimitExceeded."""
+    def make(self, message: Sends, generation: int | None = None) -> Delivery[Sends]:
+        """A delivery of `message`, encoded. generation: the link that it is for, None: any.
+
+        Raises TypeError for a message of another type than the service sends, what the codec raises, and
+        PeerLimitExceeded.
+        """
+        if self._kinds is not None and not isinstance(message, self._kinds):
+            raise self._refusal(message)
         delivery = Delivery(self._id, message, self._encode(message), self._clock.time())
         if self._limit.size is not None:
             self._limit.check(self._id, delivery.payload)
         if self._find_key is not None:
             delivery.key = self._find_key(message)
+        if generation is not None:
+            delivery.generation = generation
         return delivery
 
     def submit(self, delivery: Delivery[Sends]) -> None:
         """Write it, or let it wait in the outbox. Raises OutboxFull or NotConnected, and then nothing was taken."""
         if self._is_shut:
             self._check_open()
+        if delivery.generation is not None and delivery.generation != self._generation:
+            self._give_back(delivery, _O.STALE)
+            return
         if not self.writer.write_directly(delivery):
             self._make_room(delivery)
             self._enqueue(delivery)
@@ -106,6 +120,8 @@ class Sender(Generic[Sends]):
         """
         if self._is_shut:
             self._check_open()
+        if delivery.generation is not None:
+            self._check_link(delivery)
         if self.writer.write_directly(delivery):
             return
         until = None if timeout is None else self._clock.time() + timeout
@@ -133,6 +149,11 @@ class Sender(Generic[Sends]):
 
     # What the line tells
 
+    def prepare(self, link: WebSocket, generation: int) -> None:
+        """A link is there, which may be written to when it has been greeted."""
+        self._generation = generation
+        self.writer.prepare(link)
+
     def stop(self, again: Sequence[Delivery[Sends]] = ()) -> None:
         """The link is gone. What is unconfirmed stays unknown, but for `again`, which is to be written once more."""
         status, issue, _ = self._standing()
@@ -142,6 +163,11 @@ class Sender(Generic[Sends]):
             delivery.settle(_O.QUEUED)
         self.outbox.put_back(again)
         self._moved.notify()
+        self._generation = 0
+        for delivery in self.outbox:
+            if delivery.generation is not None and self.outbox.remove(delivery):
+                self._give_back(delivery, _O.STALE)
+        self.outbox.release()  # for those among the senders that wait
         for delivery in lost:
             self._give_back(delivery, _O.UNKNOWN, status, issue)
 
@@ -212,6 +238,13 @@ class Sender(Generic[Sends]):
         if status in ENDED:
             raise NotConnected(self._id, status, issue) from cause
         self._limit.check(self._id, delivery.payload)  # the limit may have been learned since
+        if delivery.generation is not None:
+            self._check_link(delivery)
+
+    def _check_link(self, delivery: Delivery[Sends]) -> None:
+        if delivery.generation != self._generation:
+            self._give_back(delivery, _O.STALE)
+            raise MessageDropped(self._id, _O.STALE)
 
     def _enqueue(self, delivery: Delivery[Sends]) -> None:
         self.outbox.put(delivery)

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, Payload
 from trunkline.manager.guard import FATAL
+from trunkline.manager.kinds import kinds_of, name_of
 from trunkline.manager.outbox import OutboxPolicy
 from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.requests import Correlate, Correlation, field_getter
@@ -78,7 +79,8 @@ class Service(Generic[Sends, Receives]):
     name: unique in a manager; the first part of a connection's id.
     url: a ws or wss URL. `{name}` in its path or query is a parameter, which `connect` fills in and quotes. Several,
         with the same parameters, are the endpoints of the service in order of preference: `urls`, `url` is the first.
-    sends, receives: the types of its messages, anything that its codec knows.
+    sends, receives: the types of its messages, anything that its codec knows. A message whose class is none of `sends`
+        is refused with a TypeError; what is inside of it is the codec's business.
     codec: makes, from the two types, what turns messages into payloads: `JsonCodec` (the default), `MessagePackCodec`,
         `RawCodec`, or a class of your own with the methods of `Codec`.
     retry: when to try again.
@@ -131,6 +133,7 @@ class Service(Generic[Sends, Receives]):
         self.name = name
         self.urls: tuple[str, ...] = (url,) if isinstance(url, str) else tuple(url)
         self.sends, self.receives = sends, receives
+        self.kinds = kinds_of(sends)  # the classes of its messages; None: anything
         self.codec: Codec[Sends, Receives] = codec(sends, receives)
         self.retry = retry if retry is not None else RetryPolicy()
         self.rules = Rules(rules)
@@ -179,13 +182,25 @@ class Service(Generic[Sends, Receives]):
         return fill(url, values)
 
     def encode(self, message: Sends) -> Payload:
-        """The payload for `message`: str goes as a text message. Raises what the codec raises: TypeError, as a rule."""
+        """The payload for `message`: str goes as a text message.
+
+        Raises TypeError for a message that is not of the type `sends`, and what the codec raises.
+        """
+        if self.kinds is not None and not isinstance(message, self.kinds):
+            raise self.refusal(message)
         return self.codec.encode(message)
+
+    def refusal(self, message: object) -> TypeError:
+        """The error for a message of another type than `sends`."""
+        seen = name_of(type(message))
+        return TypeError(f"service {self.name} sends {name_of(self.sends)}, and was given a {seen} (sends)")
 
     def decode(self, payload: Payload) -> Receives:
         """The message in `payload`. Raises DecodeError, with the payload, if it does not fit `receives`."""
         try:
             return self.codec.decode(payload)
+        except DecodeError as error:
+            raise DecodeError(f"{self.name}: {error}", payload) from error.__cause__ or error
         except FATAL:
             raise
         # Beside msgspec's own: bytes that are not UTF-8, nesting deeper than the stack, a type's own __post_init__.
