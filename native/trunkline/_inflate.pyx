@@ -42,7 +42,7 @@ cdef enum:
 
 cdef enum:  # of one connection in one turn of its loop; each may be exceeded by one call
     MAX_INFLATED = 256 * 1024  # bytes made
-    MAX_DEFLATED = 16 * 1024   # bytes of payload given: isal takes 0.3 us for each of a peer that means harm
+    MAX_DEFLATED = 8 * 1024    # bytes of payload given: isal takes 0.3 us for each of a peer that means harm
     MAX_CALLS = 1024           # calls of decompressors
 
 TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what the sender has left out of each message

@@ -19,7 +19,7 @@ from turns import settle, until
 MIB = 2**20
 # The bounds of a turn: see docs/limits.md. Each may be exceeded by one call: 32 KiB inflated, 4 KiB of payload.
 INFLATED = 256 * 1024 + 32 * 1024
-DEFLATED = 16 * 1024 + 4 * 1024
+DEFLATED = 8 * 1024 + 4 * 1024
 CALLS = 1024 + 8
 WIDE = 512 * 1024 + 256 * 1024  # and one read
 INBOX = 2 * MIB
@@ -251,7 +251,7 @@ class TestBarren:
                 await asyncio.sleep(0)
                 assert work.deflated - before <= DEFLATED
                 turns += 1
-            assert 9 <= turns <= 14
+            assert 16 <= turns <= 27
             assert (await ws.recv(), await ws.recv()) == (b"", "behind")
 
     async def test_of_them_a_thread_takes_what_would_take_turns(self, raw_client, work):
@@ -259,7 +259,7 @@ class TestBarren:
             ws._feed(peer.encode(BINARY, empty_blocks(200_000), rsv=4) + peer.encode(TEXT, b"behind"))
             assert 0 < work.deflated <= DEFLATED
             assert (await ws.recv(), await ws.recv()) == (b"", "behind")
-            assert ws.stats().holds <= 1
+            assert ws.stats().holds <= 5  # without a thread it is 25
 
     @pytest.mark.parametrize("payload", [b"\0", deflate(b"x"), b""], ids=["nothing", "a byte", "a fault"])
     async def test_small_messages_count_as_calls(self, raw_client, work, payload):
