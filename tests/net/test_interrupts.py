@@ -152,3 +152,29 @@ async def test_a_lost_line_that_is_interrupted_is_lost_all_the_same(error, pair,
         with pytest.raises(trunkline.ConnectionClosedError):
             await here.recv()  # not one byte of what was sent there
         await here.wait_closed()
+
+
+def start_and_close(coroutine) -> None:
+    """As when a task is thrown away while it waits: GeneratorExit, and no CancelledError."""
+    coroutine.send(None)
+    coroutine.close()
+
+
+async def test_a_send_that_is_thrown_away_in_its_line_leaves_the_turn_to_the_next(pair):
+    options = {"compression": trunkline.Deflate(off_thread=1000)}
+    async with asyncio.timeout(20), pair(client=options, server=options) as (here, there):
+        first = asyncio.ensure_future(here.send("1" * 100_000))
+        await until(lambda: here._turns is not None)
+        start_and_close(here._send_slowly("2" * 100_000))
+        last = asyncio.ensure_future(here.send("3" * 100_000))
+        assert [(await there.recv())[0], (await there.recv())[0]] == ["1", "3"]
+        await asyncio.gather(first, last)
+
+
+async def test_a_send_that_is_thrown_away_while_it_waits_for_room_waits_no_more(line):
+    async with line(buffers=4096) as (ws, _):
+        while not ws.is_writing_paused:
+            ws.send_nowait(b"x" * 10_000)
+        for _ in range(10):
+            start_and_close(ws._send_slowly(b"x"))
+        assert not ws._writers

@@ -55,8 +55,8 @@ class Turns:
         self._line.append(turn)
         try:
             await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
+        except BaseException:  # a coroutine that is closed gets GeneratorExit, and its turn would be nobody's
+            if not turn.cancel() and not turn.cancelled():
                 self._pass_on()  # it was our turn already
             raise
 

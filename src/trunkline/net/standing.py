@@ -98,7 +98,7 @@ class Standing(Link):
         self._writers.append(waiter)
         try:
             await waiter
-        except asyncio.CancelledError:
+        except BaseException:
             if self._writers is not None and waiter in self._writers:
                 self._writers.remove(waiter)  # else they would pile up as long as the peer does not read
             raise
