@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from wsproto.connection import ConnectionType
+from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData
 from wsproto.events import Request as RequestEvent
 from wsproto.utilities import RemoteProtocolError
 
-from trunkline.net.http import BODY_WAIT, MAX_BODY, Request, Response, from_fields
+from trunkline.net.http import BODY_WAIT, MAX_BODY, MAX_PARTS, Request, Response, from_fields
 from trunkline.protocol.deflate import agreement_of
 from trunkline.protocol.errors import HandshakeError
 from trunkline.protocol.handshake import Handshake
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientOpening"]
 
+SLICE: Final = 4096  # bytes of an answer that are parsed at once
 MAX_QUOTED: Final = 64  # bytes of an answer that is no HTTP, for HandshakeError
 
 
@@ -43,6 +44,7 @@ class ClientOpening:
         self._request = self._handshake.send(event)
         self._refusal: RejectConnection | None = None
         self._body = bytearray()
+        self._parts = 0  # in which it came
         self._loop = loop
         self._patience: asyncio.TimerHandle | None = None  # runs out on the body of a refusal
         self._beginning = b""  # of the answer
@@ -55,6 +57,15 @@ class ClientOpening:
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Takes a piece of the response."""
+        # In slices: h11 takes as long for a chunk of one byte as for a large one, and a read has room for 40,000.
+        for start in range(0, len(data), SLICE):
+            if ws.state is ConnectionState.CONNECTING:
+                self._parse(ws, data[start : start + SLICE])
+            elif ws.state is not ConnectionState.CLOSED:
+                ws._feed(data[start:])  # it opened: these are frames
+                break
+
+    def _parse(self, ws: WebSocket, data: bytes) -> None:
         fault: HandshakeError | None = None
         if len(self._beginning) < MAX_QUOTED:
             self._beginning += data[: MAX_QUOTED - len(self._beginning)]
@@ -100,7 +111,8 @@ class ClientOpening:
             self._patience = self._loop.call_later(BODY_WAIT, self._refuse, ws)
         elif isinstance(event, RejectData):
             self._body += event.data
-            if event.body_finished or len(self._body) > MAX_BODY:
+            self._parts += 1
+            if event.body_finished or len(self._body) > MAX_BODY or self._parts >= MAX_PARTS:
                 self._refuse(ws)
 
     def _refuse(self, ws: WebSocket) -> None:

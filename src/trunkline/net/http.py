@@ -12,6 +12,7 @@ from trunkline.protocol.errors import LocalProtocolError
 __all__ = [
     "BODY_WAIT",
     "MAX_BODY",
+    "MAX_PARTS",
     "Headers",
     "HeadersLike",
     "Request",
@@ -27,6 +28,7 @@ VALUE: Final = re.compile(r"([^\0\s]([^\0\r\n\v\f]*[^\0\s])?)?", re.ASCII)  # RF
 
 # Of a refusal, whose status is known before its body: that is a courtesy, and may not end, or have no end.
 MAX_BODY: Final = 64 * 1024  # bytes that are kept
+MAX_PARTS: Final = 1000  # parts (chunks, reads) in which it may come: each takes as long to parse, however small
 BODY_WAIT: Final = 1.0  # seconds behind the head in which it must have come
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]

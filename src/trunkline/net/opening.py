@@ -51,6 +51,12 @@ class ServerOpening:
         if self._is_refused:
             return  # read and thrown away, so that the answer is not lost to a reset
         self._received += len(data)
+        if self._handshake.plain_request is None:  # behind one comes its body, which nobody wants: it is not parsed
+            self._parse(ws, data)
+        if self._deciding is not None and self._received > self._acceptance.head.max_head and ws.transport is not None:
+            ws.transport.pause_reading()
+
+    def _parse(self, ws: WebSocket, data: bytes) -> None:
         try:
             self._handshake.receive_data(data)
             for event in self._handshake.events():
@@ -58,8 +64,6 @@ class ServerOpening:
                     self._consider(ws, event)
         except RemoteProtocolError as error:
             self._judge(ws, error)
-        if self._deciding is not None and self._received > self._acceptance.head.max_head and ws.transport is not None:
-            ws.transport.pause_reading()
 
     def is_answering(self) -> bool:
         """Whether `process_request` has yet to decide."""

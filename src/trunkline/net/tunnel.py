@@ -7,7 +7,7 @@ from typing import Final
 
 import h11
 
-from trunkline.net.http import BODY_WAIT, MAX_BODY, from_fields
+from trunkline.net.http import BODY_WAIT, MAX_BODY, MAX_PARTS, from_fields
 from trunkline.net.proxy import Proxy
 from trunkline.net.uri import URI
 from trunkline.protocol.answers import without_quotes
@@ -34,6 +34,7 @@ class Tunnel(asyncio.Protocol):
         self._refusal: h11.Response | None = None
         self._beginning = b""  # of the answer
         self._body = bytearray()
+        self._parts = 0  # in which it came
         self._patience: asyncio.TimerHandle | None = None
         self.ready: asyncio.Future[None] = loop.create_future()
         self.transport: asyncio.Transport
@@ -78,7 +79,8 @@ class Tunnel(asyncio.Protocol):
                 self._patience = self._loop.call_later(BODY_WAIT, self._give_up)
         elif isinstance(event, h11.Data):
             self._body += event.data
-            if len(self._body) > MAX_BODY:
+            self._parts += 1
+            if len(self._body) > MAX_BODY or self._parts >= MAX_PARTS:
                 self._give_up()
         elif isinstance(event, h11.EndOfMessage):
             self._give_up()
