@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,9 @@ OWN_FIELDS: Final = frozenset(
         "upgrade",
     }
 )
+
+# What pages of programs send, whose scheme is their own: Chromium's of a file "file://", Electron's "app://.".
+_PROGRAM: Final = re.compile(rb"([a-z][a-z0-9+.-]*)://[a-z0-9._~-]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # its fields may be cookies
@@ -132,7 +136,9 @@ def _canonical(origin: bytes) -> str | None:
         return "null"
     parsed = parse_origin(origin)
     if parsed is None:
-        return None
+        program = _PROGRAM.fullmatch(origin)
+        is_web = program is None or program[1].decode("ascii").lower() in DEFAULT_PORTS
+        return None if is_web else origin.decode("ascii").lower()
     scheme, (host, port) = parsed
     return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
