@@ -126,10 +126,12 @@ async def test_another_origin_gets_no_credentials(scheme: str) -> None:
         async with redirecting(lambda _: elsewhere) as (server, first):
             uri = f"ws://user:hunter2@127.0.0.1:{server.port}/"
             fields = {"Cookie": "id=hunter2", "X-Api-Key": "hunter2"}
-            async with trunkline.connect(uri, max_redirects=1, additional_headers=fields, proxy=None) as ws:
+            options: dict[str, Any] = {"additional_headers": fields, "subprotocols": ["bearer.hunter2"], "proxy": None}
+            async with trunkline.connect(uri, max_redirects=1, **options) as ws:
                 assert ws.request is not None
                 assert ws.request.path == "/x"
     assert first[0].headers["authorization"].startswith("Basic ")
+    assert first[0].headers["sec-websocket-protocol"] == "bearer.hunter2"
     assert first[0].headers["x-api-key"] == "hunter2"
     assert {name for name, _ in asked[0].headers} == {
         "host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "user-agent",

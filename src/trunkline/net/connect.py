@@ -76,8 +76,8 @@ def connect(
         local_addr: host and port to connect from, port 0 for any.
         unix: path of a unix socket. sock: one that is connected. Neither goes with host, port or local_addr.
         max_redirects: how many redirects to follow, 5 at most and none by default. None leads from wss:// to ws://.
-            Another origin gets neither the URL's user and password nor `additional_headers`; the same host gets them
-            also where it leads from ws:// to wss://.
+            Another origin gets neither the URL's user and password nor `additional_headers` and `subprotocols`, any of
+            which may be a credential; the same host gets them also where it leads from ws:// to wss://.
         limits: limits and timeouts, as `trunkline.Settings` describes them.
 
     Raises:

@@ -1,8 +1,8 @@
 """What `connect` was asked for, as the way to the server and the request to it; and the same after a redirect.
 
 A redirect is taken only if it was allowed, and gives nothing away (RFC 9110 15.4): from TLS it does not lead out of
-TLS, and another origin gets neither the URL's user and password nor any field that the program added, since any of
-them may be a credential. The same host over TLS, where it was plain before, gets them all.
+TLS, and another origin gets neither the URL's user and password nor any field or subprotocol that the program named,
+since any of them may be a credential. The same host over TLS, where it was plain before, gets them all.
 """
 
 from __future__ import annotations
@@ -143,7 +143,14 @@ class Plan:
             same = dataclasses.replace(uri, user=self.uri.user, password=self.uri.password)
             return dataclasses.replace(self, uri=same, ssl=ssl, port=port)
         return dataclasses.replace(
-            self, uri=uri, additional_headers=(), ssl=ssl, server_hostname=None, host=None, port=None
+            self,
+            uri=uri,
+            additional_headers=(),
+            subprotocols=(),
+            ssl=ssl,
+            server_hostname=None,
+            host=None,
+            port=None,
         )
 
     def refused(self, answer: HandshakeError, most: int) -> HandshakeError:
