@@ -12,6 +12,7 @@ import pytest
 import trunkline
 from names import give_names, swallowing
 from rawhttp import LIMIT
+from trunkline.net import addresses
 from tunnels import Tunnels, echo, running, works
 from turns import open_files, until
 
@@ -150,6 +151,32 @@ async def test_cancelled_in_the_race(server: trunkline.Server, monkeypatch: pyte
     await until(lambda: open_files() == files)
 
 
+async def test_cancelled_when_the_race_is_won(server: trunkline.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the losers are ended, a cancellation is the caller's and not theirs."""
+    give_names(monkeypatch, {NAME: [*DEAD, "127.0.0.1"]})
+    loop = asyncio.get_running_loop()
+    files = open_files()
+    real = addresses._Runners.connect
+    with swallowing(server.port, *DEAD):
+        for turns in range(6):
+
+            async def connect(runners: Any, sock: socket.socket, address: Any, turns: int = turns) -> None:
+                await real(runners, sock, address)
+                loop.call_soon(cancel_in, turns)
+
+            def cancel_in(turns: int) -> None:
+                if turns:
+                    loop.call_soon(cancel_in, turns - 1)
+                else:
+                    task.cancel()
+
+            monkeypatch.setattr(addresses._Runners, "connect", connect)
+            task = asyncio.ensure_future(trunkline.connect(f"ws://{NAME}:{server.port}/"))
+            await asyncio.wait([task])
+            assert task.cancelled()
+    await until(lambda: open_files() == files)
+
+
 # Which addresses, from where, and in whose name
 
 
@@ -235,6 +262,13 @@ async def test_fields_of_ones_own_take_the_place_of_ours(server: trunkline.Serve
 async def test_a_host_field_that_is_none(value: str) -> None:
     with pytest.raises(trunkline.LocalProtocolError, match="Host"):
         trunkline.connect("ws://localhost/", additional_headers={"Host": value})
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "a..b"])
+async def test_a_name_to_connect_from_that_is_none(server: trunkline.Server, name: str) -> None:
+    with pytest.raises(trunkline.ConnectError, match=f"^cannot find local_addr {name}:0: ") as caught:
+        await trunkline.connect(f"ws://127.0.0.1:{server.port}/", local_addr=(name, 0))
+    assert caught.value.phase == "dns"
 
 
 async def test_one_host_field_only() -> None:

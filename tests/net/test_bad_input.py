@@ -26,6 +26,7 @@ ADDRESSES = {
     "a line end": ("ws://localhost/\r\nHost: evil", "no spaces or control characters"),
     "half an IPv6 address": ("ws://[::1/", "no WebSocket URL"),
     "a label too long": (f"ws://{'a' * 64}.example/", "no host name"),
+    "half a surrogate pair": ("ws://localhost/\ud800", "no lone surrogates"),
     "not a str": (b"ws://localhost/", "is a str, not bytes"),
 }
 

@@ -50,12 +50,16 @@ async def look_up(host: str, port: int, where: str, family: int = 0) -> Sequence
         return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except OSError as error:
         raise ConnectError.wrap(error, "dns", where) from error
+    except UnicodeError as error:  # Python's codec, for a name with a label that is empty or over 63 bytes
+        raise ConnectError(f"cannot find {where}: {error}", phase="dns") from error
 
 
 async def race(found: Sequence[AddressInfo], runners: Runners, where: str) -> socket.socket:
     """The first socket that `runners` connects to one of the addresses; ConnectError if all of them have failed."""
+    task = asyncio.current_task()
+    cancellations = 0 if task is None else task.cancelling()
     try:
-        return await start_connection(
+        sock = await start_connection(
             found,
             happy_eyeballs_delay=STAGGER,
             loop=runners,  # type: ignore[arg-type]  # it calls `sock_connect` and nothing else
@@ -63,6 +67,12 @@ async def race(found: Sequence[AddressInfo], runners: Runners, where: str) -> so
         )
     except OSError as error:
         told = runners.explain(where) or ConnectError.wrap(error, "tcp", where)
+    else:
+        if task is not None and task.cancelling() > cancellations:
+            # While it ends the losers, aiohappyeyeballs takes a cancellation of ours for that of theirs.
+            sock.close()
+            raise asyncio.CancelledError
+        return sock
     raise told
 
 

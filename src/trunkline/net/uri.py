@@ -50,6 +50,8 @@ def parse_uri(text: str) -> URI:
         raise InvalidURI(f"a WebSocket URL is a str, not {type(text).__name__}")
     if any(ord(char) <= 32 or ord(char) == 127 for char in text):
         raise InvalidURI("a WebSocket URL has no spaces or control characters (RFC 3986 2)")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise InvalidURI("a WebSocket URL has no lone surrogates: they are no Unicode text (RFC 3629 3)")
     parts, port = split_url(text, "WebSocket")
     if parts.scheme not in ("ws", "wss"):
         raise InvalidURI(f"scheme is {parts.scheme!r}, must be ws or wss (RFC 6455 3)")
