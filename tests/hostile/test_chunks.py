@@ -1,4 +1,4 @@
-"""Bodies in chunks of one byte: h11 takes as long for each as for a large one, so what is parsed is counted in chunks."""
+"""Bodies in chunks of one byte: h11 takes as long for each as for a large one, so chunks are what is counted."""
 
 import asyncio
 

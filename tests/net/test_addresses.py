@@ -154,26 +154,28 @@ async def test_cancelled_in_the_race(server: trunkline.Server, monkeypatch: pyte
 async def test_cancelled_when_the_race_is_won(server: trunkline.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the losers are ended, a cancellation is the caller's and not theirs."""
     give_names(monkeypatch, {NAME: [*DEAD, "127.0.0.1"]})
-    loop = asyncio.get_running_loop()
     files = open_files()
     real = addresses._Runners.connect
+
+    def cancel_in(turns: int, task: asyncio.Task[Any]) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(cancel_in, turns - 1, task)
+        else:
+            task.cancel()
+
+    async def dial(turns: int) -> asyncio.Task[Any]:
+        async def connect(runners: Any, sock: socket.socket, address: Any) -> None:
+            await real(runners, sock, address)
+            cancel_in(turns, task)
+
+        monkeypatch.setattr(addresses._Runners, "connect", connect)
+        task = asyncio.ensure_future(trunkline.connect(f"ws://{NAME}:{server.port}/"))
+        await asyncio.wait([task])
+        return task
+
     with swallowing(server.port, *DEAD):
-        for turns in range(6):
-
-            async def connect(runners: Any, sock: socket.socket, address: Any, turns: int = turns) -> None:
-                await real(runners, sock, address)
-                loop.call_soon(cancel_in, turns)
-
-            def cancel_in(turns: int) -> None:
-                if turns:
-                    loop.call_soon(cancel_in, turns - 1)
-                else:
-                    task.cancel()
-
-            monkeypatch.setattr(addresses._Runners, "connect", connect)
-            task = asyncio.ensure_future(trunkline.connect(f"ws://{NAME}:{server.port}/"))
-            await asyncio.wait([task])
-            assert task.cancelled()
+        for turns in range(7):
+            assert (await dial(turns)).cancelled()
     await until(lambda: open_files() == files)
 
 

@@ -10,6 +10,8 @@ import struct
 import pytest
 
 import trunkline
+from cancelling import cancelled_at
+from tunnels import Tunnels, running
 from turns import open_files, settle
 
 pytestmark = pytest.mark.anyio
@@ -75,3 +77,61 @@ async def test_a_dial_that_is_cancelled(tls, turns, client_tls):
         with somebody_elses(number):
             assert sock.fileno() == -1
             sock.close()
+
+
+class Mute(Tunnels):
+    """A proxy that says nothing."""
+
+    async def talk(self, reader, writer):
+        self.writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+
+
+def all_numbers_are_free():
+    """Whoever has a number next may tell the loop so: it would refuse one that a transport still uses."""
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            sock = stack.enter_context(socket.socket())
+            loop.add_reader(sock.fileno(), lambda: None)
+            loop.remove_reader(sock.fileno())
+
+
+@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
+async def test_a_dial_that_is_cancelled_leaves_no_transport_on_its_number(at, late, server_tls, client_tls):
+    async with running(Mute(), server_tls) as proxy:
+        options = {"proxy": f"https://localhost:{proxy.port}", "proxy_ssl": client_tls, "open_timeout": None}
+
+        async def act():
+            await trunkline.connect("ws://server.example/", **options)
+
+        assert await cancelled_at(act, at, late=late)
+        all_numbers_are_free()
+        await settle()
+
+
+async def test_nor_does_a_server_whose_time_for_tls_ends_as_tls_does(monkeypatch, server_tls, client_tls):
+    kind = type(asyncio.get_running_loop())
+    real = kind.connect_accepted_socket
+    numbers = []
+
+    async def connect_accepted_socket(self, factory, sock, **options):
+        transport, _ = await real(self, factory, sock, **options)
+        transport.close()  # as the loops do where they are cancelled
+        loop.call_soon(lambda: numbers.append(all_numbers_are_free()))
+        raise TimeoutError
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(kind, "connect_accepted_socket", connect_accepted_socket, raising=False)
+    async with (
+        asyncio.timeout(20),
+        trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, ssl=server_tls) as server,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=client_tls)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.transport.abort()
+        await settle()
+        assert numbers == [None]

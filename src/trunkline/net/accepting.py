@@ -169,6 +169,8 @@ class Listening:
         except OSError as error:  # what there is of a connection is closed
             extra = log_fields("accept.failed", code=error.errno, remote=address or None)
             self._how.logger.debug("a connection ended before it began: %s", error, extra=extra)
+            if ws.transport is not None:
+                ws.abort()  # TLS was done as time ran out: the loop says goodbye first, on a number that is closed here
             connection.close()
         return limit.expired()
 

@@ -24,15 +24,31 @@ async def adopt(sock: socket.socket, make: Callable[[], P], **options: Any) -> P
     options: those of `create_connection`. Raises what that raises; the socket is closed then.
     """
     file = _open_file(sock)
+    made: list[P] = []
+
+    def keep() -> P:
+        made.append(make())
+        return made[-1]
+
     try:
-        transport, protocol = await asyncio.get_running_loop().create_connection(make, sock=sock, **options)
+        transport, protocol = await asyncio.get_running_loop().create_connection(keep, sock=sock, **options)
     except BaseException:
+        for one in made:
+            # Cancelled when TLS is just done, the loop says goodbye first: its transport would stay on the number.
+            abort(one)
         _detach_if_closed(sock, file)
         sock.close()
         raise
     if transport.is_closing():
         _detach_if_closed(sock, file)
     return protocol
+
+
+def abort(protocol: object) -> None:
+    """Drop the transport that the protocol was told of, if it was told of one."""
+    transport: asyncio.Transport | None = getattr(protocol, "transport", None)
+    if transport is not None:
+        transport.abort()
 
 
 def _detach_if_closed(sock: socket.socket, file: tuple[int, int] | None) -> None:
