@@ -92,6 +92,10 @@ class Line:
         return self._carrier.link
 
     @property
+    def _task(self) -> asyncio.Task[None] | None:
+        return self._supervisor.task
+
+    @property
     def attempts(self) -> int:
         """Failed attempts and lost links since the line was last stable (`RetryPolicy.reset_after`)."""
         return self._retries.count
@@ -138,10 +142,10 @@ class Line:
             return
         self._apply(Event.CLOSE)
         try:
-            if self.link is not None and self._supervisor.task is not None:
+            if self.link is not None and self._task is not None:
                 await self.link.close(code, reason)
                 self._traffic.call_last()
-                await asyncio.wait([self._supervisor.task])
+                await asyncio.wait([self._task])
         finally:
             await self._end_tasks()
 
@@ -184,8 +188,6 @@ class Line:
         """
         self._hurried.notify()
         self._vigil.inquire()
-
-    # The task
 
     async def _live(self, pause: Pause | None) -> None:
         """Dial, read, decide, wait, until the line has ended. pause: before the first dial, after a fault."""
@@ -383,7 +385,7 @@ class Line:
 
     def _cancel_tasks(self) -> list[asyncio.Task[None]]:
         """Those that there are."""
-        tasks = [task for task in (self._supervisor.task, *self._carrier.tasks) if task is not None and not task.done()]
+        tasks = [task for task in (self._task, *self._carrier.tasks) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         return tasks
