@@ -38,6 +38,7 @@ cdef class Link(Outlet):
     cdef int _meter(self, Py_ssize_t controls) except -1
     cdef int _hold(self) except -1
     cdef int _halt(self) except -1
+    cdef bint _is_behind(self) noexcept
     cdef int _go_on(self) except -1
     cdef int _take(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _stall(self) except -1

@@ -125,11 +125,12 @@ cdef class Link(Outlet):
     def _read_on(self):
         """A turn has passed, or as long as a throttle takes: the next part of what was read, or the next read."""
         self._held = None
+        self._again = False
         if self._inbox is not None and not self._inbox.paused and self._inbox.is_over():
             self._pause_reading()
         if self._reading_paused:
             return  # whoever ends that goes on
-        if self._decoder.is_behind():
+        if self._is_behind():
             self._read_chunk(NULL, RESUMED)
         self._go_on()
 
@@ -137,8 +138,7 @@ cdef class Link(Outlet):
         """The transport is gone: what was read and not decoded is received now. Of what is compressed, which may be
         without end, LAST_TURNS turns' worth, and no more than the inbox holds; the rest is as lost as what was not read.
         """
-        while (self._decoder is not None and self._decoder.is_behind() and self._last_turns > 0
-                and not self._reading):
+        while self._is_behind() and self._last_turns > 0 and not self._reading:
             self._read_chunk(NULL, RESUMED)
             if self._decoder.is_spent():
                 self._last_turns -= 1
@@ -291,11 +291,15 @@ cdef class Link(Outlet):
             self.transport.pause_reading()
         return 0
 
+    cdef bint _is_behind(self) noexcept:
+        """Whether what was read waits for a turn, and is still wanted."""
+        return self._decoder is not None and not self._ended and self._decoder.is_behind()
+
     cdef int _go_on(self) except -1:
         """Reads, if nothing stands against it; what has been read comes first, in the next turn."""
         if self.transport is None or self._held is not None or self._reading_paused:
             return 0
-        if self._decoder is not None and self._decoder.is_behind():
+        if self._is_behind():
             self._held = self._flusher.loop.call_soon(self._read_on)
         elif not self.transport.is_closing():
             self.transport.resume_reading()

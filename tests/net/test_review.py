@@ -6,13 +6,14 @@ import gc
 import itertools
 import socket
 import struct
+import zlib
 
 import pytest
 import uvloop
 
 import trunkline
 from rawpeer import BINARY, TEXT
-from turns import until
+from turns import settle, until
 
 pytestmark = pytest.mark.anyio
 
@@ -155,3 +156,49 @@ async def test_a_large_binary_goes_where_it_should(line):
     async with line() as (ws, peer):
         ws.send_nowait(b"z" * 100_000)
         assert (await peer.frame()).opcode == BINARY
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_a_connection_that_fails_between_two_turns_of_inflating_is_read_to_its_end(raw_client, takes):
+    """Its peer closes, and that is seen at once: what it still had to inflate is nobody's any more."""
+    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = (stream.compress(bytes(100_000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    options = {"compression": "deflate", "max_queue": None if takes else 1, "close_timeout": 3600}
+    async with (
+        trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, **options) as server,
+        raw_client(server, fields=offer) as peer,
+    ):
+        await until(lambda: server.connections)
+        (ws,) = server.connections
+        ws._feed(peer.encode(BINARY, bomb, rsv=4) * 8)
+        assert ws.is_deaf()
+        ws.fail(1008, "enough")
+        await settle()
+        is_held = ws._is_held
+        peer.writer.close()
+        await settle()
+        is_there = ws.transport is not None
+        ws.abort()
+        assert (is_held, is_there) == (False, False)
+
+
+async def test_wide_text_over_tls_is_put_off_for_the_turn_that_it_took(server_tls, client_tls):
+    async def echo(ws):
+        async for message in ws:
+            await ws.send(message)
+
+    async with (
+        asyncio.timeout(60),
+        trunkline.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server,
+        trunkline.connect(f"wss://localhost:{server.port}/", ssl=client_tls) as client,
+    ):
+        for _ in range(10):
+            await client.send("\u0416" * 50_000)
+            await client.recv()
+        (ws,) = server.connections
+        before = ws.stats().holds
+        for _ in range(20):
+            await client.send("short")
+            await client.recv()
+        assert ws.stats().holds - before <= 1
