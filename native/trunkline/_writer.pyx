@@ -289,11 +289,14 @@ cdef class Writer:
         """Writes the batch, which it takes, and behind it n bytes of payload that belong to owner: bytes, or a str (its
         UTF-8). If it raises, the transport is aborted: part of a frame may have left, and its rest is lost.
         """
+        cdef bint failed = True
         try:
-            return self._write_out(batch, payload, n, owner)
-        except BaseException:
-            self._give_up()
-            raise
+            self._write_out(batch, payload, n, owner)
+            failed = False
+        finally:  # which costs a write nothing, where `except` would save what is being handled
+            if failed:
+                self._give_up()
+        return 0
 
     cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         cdef iovec parts[2]
