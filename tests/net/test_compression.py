@@ -386,16 +386,17 @@ async def test_a_broadcast_goes_on_if_what_it_stands_behind_is_cancelled(pair, g
 
 async def test_broadcasts_that_wait_for_a_thread_are_bounded(pair, gate):
     sides = both()
-    sides["client"] |= {"compression": Deflate(backend=gate, off_thread=10_000), "write_limit": 2000}
+    sides["client"] |= {"compression": Deflate(backend=gate, off_thread=10_000)}
+    bound = {"limit": 125}  # bytes; 16 times as many may wait behind the thread
     async with pair(**sides) as (client, _):
         gate.open.clear()
         sending = asyncio.ensure_future(client.send(LARGE))
         await until_in_thread(gate)
-        assert trunkline.broadcast([client], "x" * 936, slow="drop").sent == 1
-        assert trunkline.broadcast([client], "y" * 936, slow="drop").sent == 1
-        assert trunkline.broadcast([client], "", slow="drop").dropped == 1
+        assert trunkline.broadcast([client], "x" * 936, slow="drop", **bound).sent == 1
+        assert trunkline.broadcast([client], "y" * 936, slow="drop", **bound).sent == 1
+        assert trunkline.broadcast([client], "", slow="drop", **bound).dropped == 1
         assert client.stats().messages_dropped == 1
-        assert trunkline.broadcast([client], "", slow="close").closed == 1
+        assert trunkline.broadcast([client], "", slow="close", **bound).closed == 1
         assert client.close_code == 1013
         gate.open.set()
         await asyncio.gather(sending, return_exceptions=True)
