@@ -33,6 +33,7 @@ cdef class Link(Outlet):
     cdef readonly uint64_t holds               # how often the rest of what was read waited for the next turn
 
     # Verbs
+    cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _process(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _meter(self, Py_ssize_t controls) except -1

@@ -17,6 +17,7 @@ Nothing here decides: the opening handshake, the closing handshake, timers and e
 
 from asyncio import CancelledError
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
@@ -200,17 +201,23 @@ cdef class Link(Outlet):
             self._twinned = True
             self.transport.set_protocol(self._make_twin())
 
+    cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1:
+        self._flusher._thread = tl_thread()
+        self._lent = 0
+        self._heard = True
+        self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
+        return 0
+
+    @cython.nonecheck(False)  # where there is a decoder there is a flusher: see _open
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1:
         """Takes n bytes: at data, or, if that is NULL, those that were read into the body of a message, or (RESUMED)
         that wait in the decoder.
         """
         cdef Decoder decoder = self._decoder
+        if decoder is None:
+            return self._read_opening(data, n)
         self._lent = 0  # a buffer that is filled now holds what came before these bytes
         self._flusher._thread = tl_thread()
-        if decoder is None:
-            self._heard = True
-            self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
-            return 0
         if self._reading:
             raise RuntimeError("a callback cannot feed bytes to the connection whose bytes it was called for")
         if self._ended or (decoder.fault is not None and n != RESUMED):
@@ -218,10 +225,6 @@ cdef class Link(Outlet):
             if self._adapts and n >= WHOLE_READ:
                 self._hold()
             return 0  # a parser that has failed is dead; so is what comes after a close frame
-        decoder._stop = decoder.frames_received + MAX_FRAMES
-        if (n == RESUMED or not self._again) and (self._adapts or decoder.inflater is not None):
-            decoder.begin_turn()
-        self._again = self._adapts and (data == NULL or n >= WHOLE_READ or self._fd < 0)
         self._reading = True
         try:
             self._process(data, n)
@@ -234,10 +237,17 @@ cdef class Link(Outlet):
             self._corked = self._reading = False
         return 0
 
+    @cython.nonecheck(False)
     cdef int _process(self, const uint8_t *data, Py_ssize_t n) except -1:
         cdef Decoder decoder = self._decoder
         cdef object message = None
         cdef uint64_t before = decoder.frames_received
+        decoder._stop = before + MAX_FRAMES
+        cdef bint bounded = self._adapts or decoder.inflater is not None
+        if bounded:
+            if n == RESUMED or not self._again:
+                decoder.begin_turn()
+            self._again = self._adapts and (data == NULL or n >= WHOLE_READ or self._fd < 0)
         if data != NULL:
             message = decoder.sole(data, n)
         if message is not None:
@@ -253,10 +263,12 @@ cdef class Link(Outlet):
         self.flush()
         if self._inbox is not None and self._inbox.is_over():
             self._pause_reading()
-        if self._again and ((n != RESUMED and decoder.frames_received - before >= MANY_FRAMES) or decoder.is_spent()):
-            self._hold()
-        if decoder.inflater is not None and decoder.inflater.stalled:
-            self._stall()
+        if bounded:
+            if self._again and (
+                    (n != RESUMED and decoder.frames_received - before >= MANY_FRAMES) or decoder.is_spent()):
+                self._hold()
+            if decoder.inflater is not None and decoder.inflater.stalled:
+                self._stall()
         if decoder._rest is not None:
             self._hold()
         return 0

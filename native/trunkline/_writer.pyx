@@ -298,6 +298,7 @@ cdef class Writer:
                 self._give_up()
         return 0
 
+    @cython.nonecheck(False)  # the batch was lent by the flusher
     cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         cdef iovec parts[2]
         cdef Py_ssize_t used = batch._used, sent = 0
