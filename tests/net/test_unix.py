@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import trunkline
+from trunkline.net.unix import UnixPath
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +37,13 @@ async def test_a_path_that_a_live_server_uses_is_refused(unix_path):
             await serving(unix_path)
         assert (caught.value.errno, caught.value.filename) == (errno.EADDRINUSE, unix_path)
         await assert_answers(unix_path)
+
+
+async def test_a_path_that_a_server_has_and_does_not_serve_yet_is_refused(unix_path):
+    first = UnixPath(unix_path, 1)
+    with first.sock, pytest.raises(OSError, match="another server listens there"):
+        UnixPath(unix_path, 1)
+    first.remove()
 
 
 async def test_a_path_whose_server_accepts_nobody_is_refused(unix_path):

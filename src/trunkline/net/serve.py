@@ -267,7 +267,7 @@ async def _start(
     )
     try:
         if "path" in where:
-            server._unix = UnixPath(os.fspath(where["path"]))
+            server._unix = UnixPath(os.fspath(where["path"]), backlog)
             where = {"sock": server._unix.sock}
         bound = await create(how.make, backlog=backlog, start_serving=False, **how.options, **where)
         listening = server._listening = steady(bound, how)

@@ -17,9 +17,9 @@ __all__ = ["UnixPath"]
 
 
 class UnixPath:
-    """A unix socket that is bound to a path. path: where; "" for a name in the abstract namespace, which is no file."""
+    """A unix socket that listens on a path. path: where; "" for a name in the abstract namespace, which is no file."""
 
-    def __init__(self, path: str | bytes) -> None:
+    def __init__(self, path: str | bytes, backlog: int) -> None:
         """Raises OSError if another server listens there, or if something that is no socket is there."""
         is_file = path[:1] not in ("\0", b"\0")
         self.path = path if is_file else ""
@@ -28,6 +28,7 @@ class UnixPath:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.sock.bind(path)
+            self.sock.listen(backlog)  # at once: to others that start it would look like one that was left behind
             self._file = _identity(path) if is_file else None
         except OSError as error:
             self.sock.close()
