@@ -130,11 +130,12 @@ cdef class Deflater:
         cdef list chosen = []
         cdef object data
         cdef bytes payload
+        cdef bint busy
         # Whatever runs code of others comes first: nothing may be sent between two messages of this batch.
         for message in messages:
             chosen.append(self.wanted(message, compress))
             plain.append(message if PyBytes_CheckExact(message) or isinstance(message, str) else copy_of(message))
-        self._busy = True
+        busy, self._busy = self._busy, True  # if it was, all these go as they are
         try:
             for message, data in zip(plain, chosen):
                 payload = None if data is None else self._squeezed(data)
@@ -146,7 +147,7 @@ cdef class Deflater:
                 deflated[0] += <uint64_t>PyBytes_GET_SIZE(payload)
                 inflated[0] += <uint64_t>PyBytes_GET_SIZE(data)
         finally:
-            self._busy = False
+            self._busy = busy
         return <uint64_t>len(plain)
 
     cdef int _enter(self) except -1:

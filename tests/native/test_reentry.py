@@ -223,7 +223,8 @@ class TestCompressors:
         assert deflater.choose(b"outer") == b"outer"
 
     @pytest.mark.parametrize("way", ["send_nowait", "send_many"])
-    def test_a_compressor_that_sends(self, ends: Ends, way: str) -> None:
+    @pytest.mark.parametrize("first", [False, True], ids=["one", "many before it"])
+    def test_a_compressor_that_sends(self, ends: Ends, way: str, first: bool) -> None:
         line = Line(*ends)
 
         class Hostile:
@@ -231,6 +232,8 @@ class TestCompressors:
                 self._real = ZLIB.compressor(6, 15, 8)
 
             def compress(self, data: bytes) -> bytes:
+                if first:
+                    line.link.send_many([])
                 line.link.send_nowait(b"inner" * 1000)
                 return self._real.compress(data)
 
