@@ -14,6 +14,7 @@ from trunkline.manager.inbox import INBOX_MESSAGES, OVERFLOW
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus as Status
+from trunkline.testing import FaultProxy
 from turns import until
 
 pytestmark = pytest.mark.anyio
@@ -160,3 +161,40 @@ async def test_a_real_link_that_is_cut_while_the_inbox_is_full() -> None:
             await until(lambda: connection.health().messages_received == INBOX_MESSAGES)
             seen[0].abort()
             await until(lambda: connection.generation == 2)
+
+
+@pytest.mark.parametrize("fault", [FaultProxy.stall, FaultProxy.half_open])
+async def test_a_real_link_that_goes_silent_while_the_inbox_is_full(fault: Callable[[FaultProxy], None]) -> None:
+    """Nothing is read, so no pong is seen: the keepalive goes by what the kernel has received."""
+
+    async def fill_until_deaf(ws: trunkline.WebSocket) -> None:
+        for _ in range(INBOX_MESSAGES):
+            ws.send_nowait('{"text":"x"}')
+        while not deaf.is_set():
+            await ws.send('{"text":"y"}')
+            await ws.ping()
+        await ws.wait_closed()
+
+    deaf = asyncio.Event()
+    async with (
+        trunkline.serve(fill_until_deaf, "127.0.0.1", 0, ping_interval=None, close_timeout=0.1) as server,
+        FaultProxy("127.0.0.1", server.port) as proxy,
+    ):
+        service = Service(
+            "s",
+            f"ws://127.0.0.1:{proxy.port}/",
+            sends=dict,
+            receives=dict,
+            retry=QUICK,
+            ping_interval=0.2,
+            ping_timeout=0.2,
+        )
+        async with trunkline.ConnectionManager([service]) as manager, asyncio.timeout(30):
+            connection = await manager.connect(service)
+            await until(lambda: (link := connection._line.link) is not None and link.is_deaf())
+            deaf.set()
+            fault(proxy)
+            await until(lambda: connection.generation == 2)
+            assert connection.last_error is not None
+            assert (connection.last_error.code, connection.last_error.initiator) == (1011, "local")
+            assert connection.health().messages_received >= INBOX_MESSAGES
