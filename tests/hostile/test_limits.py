@@ -40,6 +40,7 @@ def of_the_code():
     return fields | {
         "MAX_INTERIM": head.MAX_INTERIM,
         "MAX_BODY": http.MAX_BODY,
+        "MAX_PARTS": http.MAX_PARTS,
         "BODY_WAIT": http.BODY_WAIT,
         "MAX_PENDING": keepalive.MAX_PENDING,
         "MAX_PONGS": native("MAX_PONGS", "_outlet"),
@@ -50,6 +51,8 @@ def of_the_code():
         **{name: native(name, "_inbox") for name in ("INBOX_BYTES", "A_MESSAGE", "A_WIDE_MESSAGE")},
         "HIGH_WATER": own.write_marks[0],
         "LOW_WATER": own.write_marks[1],
+        "broadcast(patience=)": default(trunkline.broadcast, "patience"),
+        "BURST": native("BURST", "_fanout"),
         "Deflate(threshold=)": trunkline.Deflate().threshold,
         "max_redirects": default(trunkline.connect, "max_redirects"),
         **{name: default(trunkline.serve, name) for name in ("origins", "max_connections", "max_pending_handshakes")},
