@@ -1,4 +1,4 @@
-"""The limits of docs/limits.md: the table is the code's, and each default holds at the limit, past it, and off."""
+"""The limits of docs/limits.md: the tables are the code's, and each default holds at the limit, past it, and off."""
 
 import asyncio
 import inspect
@@ -11,6 +11,7 @@ import pytest
 
 import trunkline
 from rawpeer import BINARY, CONTINUATION, PONG
+from trunkline.manager import inbox, requests
 from trunkline.net import http, keepalive, serve, settings
 from trunkline.protocol import ConnectionState, head
 from trunkline.testing import ScriptedServer, run_virtual
@@ -61,12 +62,26 @@ def of_the_code():
     }  # fmt: skip
 
 
-def test_the_table_is_that_of_the_code():
+def of_the_managers():
+    """The same of managed connections."""
+    outbox, retry = trunkline.OutboxPolicy(), trunkline.RetryPolicy()
+    counts = ("max_messages", "max_bytes", "max_age", "max_unconfirmed", "max_unconfirmed_bytes")
+    kept = ("INBOX_MESSAGES", "INBOX_SIZE", "OVERFLOW", "QUARANTINE_MESSAGES", "QUARANTINE_SIZE")
+    return {
+        **{name: getattr(inbox, name) for name in kept},
+        **{f"OutboxPolicy({name}=)": getattr(outbox, name) for name in counts},
+        "MAX_GIVEN_UP": requests.MAX_GIVEN_UP,
+        "Service(hook_timeout=)": default(trunkline.Service, "hook_timeout"),
+        **{f"RetryPolicy({name}=)": getattr(retry, name) for name in ("attempt_timeout", "longest_retry_after")},
+    }
+
+
+def test_the_tables_are_those_of_the_code():
     rows = re.findall(
         r"^\| .*? \| ([0-9,]+|None) \| (?:fixed: )?`(.*?)`", (ROOT / "docs/limits.md").read_text(), re.MULTILINE
     )
     told = {name: None if value == "None" else int(value.replace(",", "")) for value, name in rows}
-    assert told == of_the_code()
+    assert told == of_the_code() | of_the_managers()
     assert len(rows) == len(told)
 
 
