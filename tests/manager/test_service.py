@@ -101,8 +101,8 @@ def test_a_url_that_is_none(url: str) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"hook_timeout": 0}, "hook_timeout of chat is 0 s"),
-        ({"idle_timeout": -1}, "idle_timeout of chat is -1 s"),
+        ({"hook_timeout": 0}, "hook_timeout of chat is 0, must be more than 0 seconds"),
+        ({"idle_timeout": -1}, "idle_timeout of chat is -1, must be more than 0 seconds"),
         ({"max_size": -1}, "max_size is -1"),
         ({"ping_interval": 0}, "ping_interval is 0"),
         ({"compression": "gzip"}, "compression is 'gzip'"),

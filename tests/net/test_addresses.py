@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -288,7 +289,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "host and unix": ({"host": "a", "unix": "/a"}, r"host is set, but with unix nothing is dialled \(host\)"),
     "port and unix": ({"port": 80, "unix": "/a"}, r"port is set, but with unix nothing is dialled \(port\)"),
     "local_addr and unix": ({"local_addr": ("::1", 0), "unix": "/a"}, "local_addr is set, but with unix nothing"),
-    "proxy_ssl": ({"proxy_ssl": object(), "proxy": "http://a"}, r"proxy's URL is not https:// \(proxy_ssl\)"),
+    "proxy_ssl": (
+        {"proxy_ssl": ssl.create_default_context(), "proxy": "http://a"},
+        r"proxy's URL is not https:// \(proxy_ssl\)",
+    ),
     "proxy_headers": ({"proxy_headers": {"Host": "a"}}, "header field Host is set by"),
 }
 

@@ -20,8 +20,9 @@ from trunkline.manager.requests import Correlate, Correlation, field_getter
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.rules import Rule, RuleKey, Rules
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all
+from trunkline.net.checks import check_seconds
 from trunkline.net.http import HeadersLike, header_pairs
-from trunkline.net.plan import check_options
+from trunkline.net.plan import check_fields, check_options
 from trunkline.net.settings import Limits, make_settings
 from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.errors import DecodeError, InvalidURI
@@ -48,7 +49,7 @@ class ConnectOptions(TypedDict, total=False):
     origin: str | None
     proxy: str | bool | None
     proxy_ssl: ssl_module.SSLContext | None
-    proxy_headers: HeadersLike
+    proxy_headers: HeadersLike | None
     host: str | None
     port: int | None
     family: int
@@ -102,7 +103,8 @@ class Service(Generic[Sends, Receives]):
     options: what else `trunkline.connect` takes.
 
     Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that the codec cannot
-    carry, for a batch in envelopes with a codec that has none and for an option that there is not, ValueError for a
+    carry, for headers that are none, for a batch in envelopes with a codec that has none and for an option that there
+    is not, ValueError for a
     limit or a timeout that cannot be and for a rule about a number that is neither a close code nor a status, and what
     `trunkline.connect` raises for options that it could not use.
     """
@@ -147,7 +149,8 @@ class Service(Generic[Sends, Receives]):
         self.idle_timeout = idle_timeout
         self.options = options
         if "proxy_headers" in options:
-            options["proxy_headers"] = tuple(header_pairs(options["proxy_headers"]))  # each attempt reads them
+            # Each attempt reads them.
+            options["proxy_headers"] = header_pairs(options["proxy_headers"], "proxy_headers")
         self.url = self.urls[0] if self.urls else ""
         self.parameters: frozenset[str] = self._check_made()
 
@@ -243,10 +246,15 @@ class Service(Generic[Sends, Receives]):
         # What no link could be made with is told now, and not by each attempt.
         make_settings("Service", cast("Limits", {k: v for k, v in self.options.items() if k in Limits.__annotations__}))
         check_options(self.options)
+        if self.headers is not None and not callable(self.headers):
+            if not isinstance(self.headers, Mapping):
+                seen = type(self.headers).__name__
+                raise TypeError(f"headers is {seen}, must be a mapping, an async callable or None (headers)")
+            check_fields(self.headers)
         for name in ("hook_timeout", "idle_timeout"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} of {self.name} is {value} s, wanted more than 0")
+            if value is not None:
+                check_seconds(f"{name} of {self.name}", value)
         named = parameters_of_all(self.urls)
         if not self.fresh.keys() <= named:
             unknown_names = ", ".join(sorted(self.fresh.keys() - named))

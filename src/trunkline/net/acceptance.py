@@ -75,7 +75,7 @@ def make_acceptance(
     process_request: ProcessRequest | None,
     origins: Origins,
     subprotocols: Sequence[str] | None,
-    headers: HeadersLike,
+    headers: HeadersLike | None,
     listener: Callable[[], Listener] | None,
     head: HeadLimits,
 ) -> Acceptance:
@@ -84,7 +84,7 @@ def make_acceptance(
     """
     if process_request is not None and not callable(process_request):
         raise TypeError(f"process_request is {type(process_request).__name__}, must be a callable or None")
-    pairs = _pairs(headers)
+    pairs = header_pairs(headers, "additional_headers")
     return Acceptance(
         process_request=process_request,
         origins=_check_origins(origins),
@@ -94,16 +94,6 @@ def make_acceptance(
         make_listener=None if listener is None else _wrap(listener),
         head=head,
     )
-
-
-def _pairs(headers: HeadersLike) -> tuple[tuple[str, str], ...]:
-    try:
-        pairs = tuple((name, value) for name, value in header_pairs(headers))
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"additional_headers is {type(headers).__name__}, must be a mapping or pairs of str (additional_headers)"
-        ) from None
-    return pairs
 
 
 def _check_origins(origins: Origins) -> frozenset[str | None] | str | None:

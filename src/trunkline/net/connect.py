@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from wsproto.events import Request as RequestEvent
 
+from trunkline.net.checks import check_kinds, check_listener
 from trunkline.net.client_opening import ClientOpening
 from trunkline.net.dial import dial
 from trunkline.net.http import HeadersLike, header_pairs
-from trunkline.net.plan import MAX_REDIRECTS, REDIRECTS, Plan
+from trunkline.net.plan import REDIRECTS, Plan, check_redirects
 from trunkline.net.route import Progress, Route
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.uri import parse_uri
@@ -36,7 +37,7 @@ def connect(
     uri: str,
     *,
     listener: Listener | None = None,
-    additional_headers: HeadersLike = (),
+    additional_headers: HeadersLike | None = (),
     subprotocols: Sequence[str] | None = None,
     origin: str | None = None,
     user_agent_header: str | None = "trunkline",
@@ -44,7 +45,7 @@ def connect(
     server_hostname: str | None = None,
     proxy: str | bool | None = True,
     proxy_ssl: ssl_module.SSLContext | None = None,
-    proxy_headers: HeadersLike = (),
+    proxy_headers: HeadersLike | None = (),
     host: str | None = None,
     port: int | None = None,
     family: int = socket.AF_UNSPEC,
@@ -62,7 +63,8 @@ def connect(
     Args:
         uri: ws:// or wss://; a user and password in it go as Basic authorization.
         listener: takes the messages, in place of `ws.recv()` and iteration.
-        additional_headers: fields of the request, a mapping or pairs. A `Host` among them takes the place of the URI's.
+        additional_headers: fields of the request, a mapping or pairs; None for none. A `Host` among them takes the
+            place of the URI's.
         subprotocols: those to offer, best first; `ws.subprotocol` is the chosen one.
         origin: what Origin says, None for no such field.
         user_agent_header: what User-Agent says, also to an HTTP proxy; None for no such field.
@@ -70,7 +72,7 @@ def connect(
         server_hostname: the name that the certificate must have, in place of the URI's.
         proxy: a URL, True for the environment's, None for none.
         proxy_ssl: a context for TLS with an https:// proxy, in place of the default one.
-        proxy_headers: fields of the request to an HTTP proxy (CONNECT), a mapping or pairs.
+        proxy_headers: fields of the request to an HTTP proxy (CONNECT), a mapping or pairs; None for none.
         host, port: where to dial in place of the URI's host and port, which the request and the certificate keep.
         family: `socket.AF_INET` or `socket.AF_INET6` for addresses of that family alone.
         local_addr: host and port to connect from, port 0 for any.
@@ -81,8 +83,9 @@ def connect(
         limits: limits and timeouts, as `trunkline.Settings` describes them.
 
     Raises:
-        InvalidURI, LocalProtocolError, ValueError: when called. The URI or a proxy's URL is none; a field cannot stand
-            in HTTP; a limit cannot be, or parameters do not fit each other.
+        InvalidURI, LocalProtocolError, ValueError, TypeError: when called, naming the parameter. The URI or a proxy's
+            URL is none; a field cannot stand in HTTP; a limit cannot be, or parameters do not fit each other; a
+            parameter has the wrong type.
         ConnectError: when awaited, with ProxyError and OpenTimeout under it. No link came up; `phase` says how far the
             attempt got.
         HandshakeError: when awaited. The server answered anything but a valid 101.
@@ -90,21 +93,20 @@ def connect(
     Cancelled, it leaves nothing open.
     """
     settings = make_settings("connect", limits)
-    if not 0 <= max_redirects <= MAX_REDIRECTS:
-        raise ValueError(f"max_redirects is {max_redirects}, must be 0 to {MAX_REDIRECTS}")
-    if max_redirects and (unix is not None or sock is not None):
-        raise ValueError("max_redirects is set, but with unix or sock there is no way to another address")
+    check_redirects(max_redirects, is_fixed=unix is not None or sock is not None)
+    check_kinds({"user_agent_header": user_agent_header})
+    check_listener(listener)
     plan = Plan(
         uri=parse_uri(uri),
-        additional_headers=tuple(header_pairs(additional_headers)),  # each redirect reads them again
-        subprotocols=subprotocols or (),
+        additional_headers=header_pairs(additional_headers, "additional_headers"),  # each redirect reads them again
+        subprotocols=() if subprotocols is None else subprotocols,
         origin=origin,
         user_agent=user_agent_header,
         ssl=ssl,
         server_hostname=server_hostname,
         proxy=proxy,
         proxy_ssl=proxy_ssl,
-        proxy_headers=tuple(header_pairs(proxy_headers)),
+        proxy_headers=header_pairs(proxy_headers, "proxy_headers"),
         host=host,
         port=port,
         family=family,

@@ -43,7 +43,7 @@ class Headers(Sequence[tuple[str, str]]):
 
     def __init__(self, pairs: HeadersLike = ()) -> None:
         self._packed: bytes | None = None
-        self._unpacked: tuple[tuple[str, str], ...] = tuple(header_pairs(pairs))
+        self._unpacked: tuple[tuple[str, str], ...] = header_pairs(pairs)
 
     @classmethod
     def _pack(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -134,9 +134,27 @@ class Response:
         return f"<Response {self.status} {Headers(self.headers)!r} {len(self.body)} bytes>"
 
 
-def header_pairs(headers: HeadersLike) -> Iterable[tuple[str, str]]:
-    """Name and value pairs of a mapping or of an iterable of pairs."""
-    return headers.items() if isinstance(headers, Mapping) else headers
+def header_pairs(headers: HeadersLike | None, parameter: str = "headers") -> tuple[tuple[str, str], ...]:
+    """Name and value pairs of a mapping or of an iterable of pairs; of None, none.
+
+    Raises TypeError, which names the parameter, for anything else.
+    """
+    given: object = headers.items() if isinstance(headers, Mapping) else headers
+    if given is None:
+        return ()
+    pairs = None if _is_text(given) or not isinstance(given, Iterable) else tuple(given)
+    if pairs is None:
+        raise TypeError(f"{parameter} is {type(headers).__name__}, must be a mapping or pairs of str ({parameter})")
+    for pair in pairs:
+        if _is_text(pair) or not isinstance(pair, Sequence) or len(pair) != 2:
+            seen = f"{type(pair).__name__}, which is no pair"
+            raise TypeError(f"{parameter} holds {seen}: it must be a mapping or pairs of str ({parameter})")
+    return tuple((name, value) for name, value in pairs)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a piece of text, which passes for a sequence of others."""
+    return isinstance(value, (str, bytes, bytearray))
 
 
 def as_fields(
@@ -148,7 +166,8 @@ def as_fields(
     TypeError for what is not str. The texts name the `parameter`, and hold no value: that may be a secret.
     """
     where = f"{parameter}, " if parameter else ""
-    return [_field(name, value, reserved, where) for name, value in header_pairs(headers)]
+    pairs = header_pairs(headers, parameter or "headers")
+    return [_field(name, value, reserved, where) for name, value in pairs]
 
 
 def _field(name: str, value: str, reserved: frozenset[str], where: str) -> tuple[bytes, bytes]:
@@ -177,7 +196,7 @@ def check_subprotocols(names: Sequence[str]) -> list[str]:
     """The names, if each is a token and none stands twice (RFC 6455 4.1); LocalProtocolError otherwise, TypeError for
     what is no sequence of str, such as one str.
     """
-    if isinstance(names, (str, bytes, bytearray)) or not isinstance(names, Iterable):
+    if _is_text(names) or not isinstance(names, Iterable):
         raise TypeError(f"subprotocols is {type(names).__name__}, must be a sequence of str")
     # None is quoted: a subprotocol may carry a token, since browsers can send one in no other way.
     checked: list[str] = []

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsproto.events import Request as RequestEvent
 
+from trunkline.net.checks import check_kinds, check_whole, is_whole
 from trunkline.net.http import Headers, HeadersLike, as_fields, check_subprotocols
 from trunkline.net.proxy import Proxy, find_proxy
 from trunkline.net.route import Route
@@ -28,10 +29,11 @@ from trunkline.protocol.errors import HandshakeError, InvalidURI, LocalProtocolE
 if TYPE_CHECKING:
     import os
 
-__all__ = ["MAX_REDIRECTS", "REDIRECTS", "Plan", "check_dialling", "check_options"]
+__all__ = ["MAX_REDIRECTS", "REDIRECTS", "Plan", "check_dialling", "check_fields", "check_options", "check_redirects"]
 
 MAX_REDIRECTS: Final = 5
 FAMILIES: Final = (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6)
+_KINDS: Final = ("host", "origin", "proxy", "proxy_ssl", "server_hostname", "sock", "ssl", "unix")
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 15.4
 
 # Set by the handshake itself: a second one would be another handshake (RFC 6455 4.1).
@@ -56,7 +58,7 @@ class Plan:
     """Where to, and what to say there. The fields are those of `connect`."""
 
     uri: URI
-    additional_headers: HeadersLike = ()
+    additional_headers: tuple[tuple[str, str], ...] = ()
     subprotocols: Sequence[str] = ()
     origin: str | None = None
     user_agent: str | None = None
@@ -64,7 +66,7 @@ class Plan:
     server_hostname: str | None = None
     proxy: str | bool | None = True
     proxy_ssl: ssl_module.SSLContext | None = None
-    proxy_headers: HeadersLike = ()
+    proxy_headers: tuple[tuple[str, str], ...] = ()
     unix: str | os.PathLike[str] | None = None
     sock: socket.socket | None = None
     host: str | None = None
@@ -164,33 +166,60 @@ class Plan:
 
 
 def check_dialling(plan: Plan) -> None:
-    """Raises ValueError, which names the parameter, for what cannot be dialled."""
+    """Raises ValueError or TypeError, which name the parameter, for what cannot be dialled."""
+    check_kinds({name: getattr(plan, name) for name in _KINDS})
     if plan.unix is not None or plan.sock is not None:
         way = "unix" if plan.unix is not None else "sock"
         for name in ("host", "port", "local_addr"):
             if getattr(plan, name) is not None:
                 raise ValueError(f"{name} is set, but with {way} nothing is dialled ({name})")
-    if plan.port is not None and not 1 <= plan.port <= 65535:
-        raise ValueError(f"port is {plan.port}, must be 1 to 65535 (port)")
+    if plan.port is not None:
+        check_whole("port", plan.port, 1, "1 to 65535 (port)", most=65535)
     if plan.family not in FAMILIES:
         raise ValueError(f"family is {plan.family!r}, must be AF_INET, AF_INET6 or AF_UNSPEC of socket (family)")
-    if plan.local_addr is not None and (len(plan.local_addr) != 2 or not 0 <= plan.local_addr[1] <= 65535):
+    if plan.local_addr is not None and not _is_address(plan.local_addr):
         raise ValueError(f"local_addr is {plan.local_addr!r}, must be a pair of host and port, 0 for any (local_addr)")
     if plan.proxy_ssl is not None and isinstance(plan.proxy, str) and not plan.proxy.lower().startswith("https://"):
         raise ValueError("proxy_ssl is set, but the proxy's URL is not https:// (proxy_ssl)")
+
+
+def _is_address(value: object) -> bool:
+    """Whether it is a pair of a host and a port, which may be 0."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        return False
+    host, port = value
+    return isinstance(host, str) and is_whole(port) and 0 <= port <= 65535
+
+
+def check_redirects(most: int, *, is_fixed: bool) -> None:
+    """Raises ValueError for a `max_redirects` that cannot be. is_fixed: whether unix or sock say where to."""
+    check_whole("max_redirects", most, 0, f"0 to {MAX_REDIRECTS}", most=MAX_REDIRECTS)
+    if most and is_fixed:
+        raise ValueError("max_redirects is set, but with unix or sock there is no way to another address")
 
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Raises what `connect` would for these options of it, whatever the URL. The environment is not looked at, nor is
     `ssl`, which must fit the URL.
     """
+    check_kinds(options)
+    is_fixed = options.get("unix") is not None or options.get("sock") is not None
+    check_redirects(options.get("max_redirects", 0), is_fixed=is_fixed)
     known = {field.name for field in dataclasses.fields(Plan)} - {"uri", "ssl"}
     given = {name: value for name, value in options.items() if name in known}
     if given.get("proxy") is True:
         del given["proxy"]
+    if given.get("subprotocols", ()) is None:
+        del given["subprotocols"]
+    given["user_agent"] = options.get("user_agent_header")
     plan = Plan(uri=parse_uri("ws://localhost/"), **{"proxy": None, **given})
     plan.route()
     plan.request()
+
+
+def check_fields(headers: HeadersLike) -> None:
+    """Raises LocalProtocolError or TypeError for fields that no request can have."""
+    as_fields(headers, OWN_FIELDS, "headers")
 
 
 def _tls_context(uri: URI, ssl: ssl_module.SSLContext | bool | None) -> ssl_module.SSLContext | None:

@@ -7,11 +7,12 @@ import functools
 import math
 import os
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from trunkline.net.acceptance import Acceptance, Origins, ProcessRequest, make_acceptance
 from trunkline.net.accepting import Accepting, Listening, steady
+from trunkline.net.checks import check_kinds, check_whole
 from trunkline.net.handling import Handler, run_handler
 from trunkline.net.health import ServerHealth, Tally
 from trunkline.net.http import HeadersLike
@@ -287,7 +288,7 @@ def serve(
     process_request: ProcessRequest | None = None,
     origins: Origins = None,
     subprotocols: Sequence[str] | None = None,
-    additional_headers: HeadersLike = (),
+    additional_headers: HeadersLike | None = (),
     ssl: ssl_module.SSLContext | None = None,
     unix: str | os.PathLike[str] | None = None,
     sock: socket.socket | None = None,
@@ -311,7 +312,7 @@ def serve(
     what cannot be sent, is logged as `request.failed`, and the client gets 500. What it learns may stay in `ws.data`.
     origins: None for pages of this host and programs without an Origin, "*" for any, or a list, compared as browsers
     write them: case and the scheme's own port do not matter.
-    subprotocols: those that are spoken, best first. additional_headers: fields of every 101.
+    subprotocols: those that are spoken, best first. additional_headers: fields of every 101; None for none.
     max_connections, max_pending_handshakes: past them a connection gets 503; None for no limit.
     limits: limits and timeouts, as `trunkline.Settings` describes them.
 
@@ -321,6 +322,8 @@ def serve(
     """
     if (handler is None) == (listener is None):
         raise TypeError("serve takes a handler or a listener, exactly one")
+    if handler is not None and not callable(handler):
+        raise TypeError(f"handler is {type(handler).__name__}, must be a coroutine function")
     settings = make_settings("serve", limits)
     acceptance = make_acceptance(
         process_request=process_request,
@@ -331,18 +334,33 @@ def serve(
         head=settings.head_limits,
     )
     bounds = _bound("max_connections", max_connections), _bound("max_pending_handshakes", max_pending_handshakes)
-    where: dict[str, Any] = {"host": host, "port": port or 0, "reuse_port": reuse_port}
+    where: dict[str, Any] = {"host": host, "port": 0 if port is None else port, "reuse_port": reuse_port}
     if unix is not None or sock is not None:
         where = {"sock": sock} if unix is None else {"path": unix}
+    _check_where(where, ssl, backlog)
     make = functools.partial(Server, handler, acceptance, settings, bounds)
     return Serving(functools.partial(_start, make, ssl, backlog, where))
 
 
 def _bound(name: str, most: int | None) -> float:
     """How many there may be; ValueError for less than one."""
-    if most is not None and most < 1:
-        raise ValueError(f"{name} is {most}, must be 1 or more, or None for no limit")
-    return math.inf if most is None else most
+    if most is None:
+        return math.inf
+    check_whole(name, most, 1, "1 or more, or None for no limit")
+    return most
+
+
+def _check_where(where: dict[str, Any], ssl: object, backlog: int) -> None:
+    """Raises ValueError or TypeError for what cannot be listened on."""
+    check_kinds({"unix": where.get("path"), "sock": where.get("sock")})
+    check_whole("port", where.get("port", 0), 0, "0 to 65535, 0 for any (port)", most=65535)
+    check_whole("backlog", backlog, 0, "0 or more")
+    host = where.get("host")
+    hosts = [host] if host is None or isinstance(host, str) else host
+    if not isinstance(hosts, Iterable) or not all(one is None or isinstance(one, str) for one in hosts):
+        raise TypeError(f"host is {host!r}, must be a str, a sequence of str, or None (host)")
+    if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
+        raise TypeError(f"ssl is {type(ssl).__name__}, must be an ssl.SSLContext or None (ssl)")
 
 
 class Serving:

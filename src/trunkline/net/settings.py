@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
+from trunkline.net.checks import check_seconds, check_whole, is_whole
 from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE, HeadLimits
 
@@ -40,7 +41,7 @@ class Settings:
     logger: where the connection logs; `trunkline.net` unless another is given.
     clock: seconds, monotonic, by which round trips are timed; `connect` and `serve` do not take it.
 
-    Raises ValueError for a value that cannot be.
+    Raises ValueError for a value that cannot be, TypeError for a logger that is none.
     """
 
     open_timeout: float | None = 10
@@ -63,36 +64,43 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout", "send_timeout"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value!r}, must be more than 0 seconds")
+            if value is not None:
+                check_seconds(name, value)
         if self.close_timeout is None:
             raise ValueError("close_timeout is None, must be a number of seconds: a peer need never answer a close")
-        if self.max_size is not None and self.max_size < 0:
-            raise ValueError(f"max_size is {self.max_size}, must be 0 or more bytes, or None for no limit")
+        if self.max_size is not None:
+            check_whole("max_size", self.max_size, 0, "0 or more bytes, or None for no limit")
         self._check_counts()
-        if self.write_limit < 1:
-            raise ValueError(f"write_limit is {self.write_limit}, must be 1 or more bytes")
+        check_whole("write_limit", self.write_limit, 1, "1 or more bytes")
         if self.compression == "deflate":
             object.__setattr__(self, "compression", Deflate())
         if self.compression is not None and not isinstance(self.compression, Deflate):
             raise ValueError(f'compression is {self.compression!r}, must be None, "deflate" or a trunkline.Deflate')
-        high, low = self.queue_marks
-        if (high is None) is not (low is None) or not 0 <= (low or 0) <= (high or 0):
+        if not isinstance(self.logger, (logging.Logger, logging.LoggerAdapter)):
+            raise TypeError(f"logger is {type(self.logger).__name__}, must be a logging.Logger or LoggerAdapter")
+        if not self._are_marks():
             raise ValueError(
                 f"max_queue is {self.max_queue!r}, must be a number or a pair (pause, resume), pause >= resume >= 0"
             )
 
+    def _are_marks(self) -> bool:
+        """Whether max_queue gives a high-water and a low-water mark."""
+        marks: tuple[Any, ...] = self.max_queue if isinstance(self.max_queue, tuple) else (self.max_queue, 0)
+        if self.max_queue is None or marks == (None, None):
+            return True
+        return len(marks) == 2 and all(is_whole(mark) for mark in marks) and 0 <= marks[1] <= marks[0]
+
     def _check_counts(self) -> None:
         for name in ("max_line", "max_head", "max_fields"):
             bound = getattr(self, name)
-            if isinstance(bound, bool) or not isinstance(bound, int) or bound < 1:
+            if not is_whole(bound) or bound < 1:
                 raise ValueError(f"{name} is {bound!r}, must be 1 or more: a stranger's head needs a bound")
         if self.max_line > self.max_head:
             raise ValueError(f"max_line is {self.max_line} bytes, must be at most max_head, {self.max_head}")
         for name in ("max_fragments", "max_control_rate"):
             most = getattr(self, name)
-            if most is not None and most < 1:
-                raise ValueError(f"{name} is {most}, must be 1 or more, or None for no limit")
+            if most is not None:
+                check_whole(name, most, 1, "1 or more, or None for no limit")
 
     @property
     def deflate(self) -> Deflate | None:

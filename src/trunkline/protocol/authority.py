@@ -36,7 +36,7 @@ _ORIGIN: Final = re.compile(rb"([a-z][a-z0-9+.-]*)://([^\s/?#@\\]+)", re.IGNOREC
 
 
 class Authority(NamedTuple):
-    """host: in lower case, an IPv6 address in brackets. port: None where none is named."""
+    """host: in lower case; an IPv6 address in brackets, in its shortest form. port: None where none is named."""
 
     host: str
     port: int | None
@@ -62,10 +62,12 @@ def _parse_authority(value: bytes) -> Authority | None:
     port = int(match["port"]) if match["port"] else None
     if port is not None and not 0 < port <= 65535:
         return None
-    if not (_is_address(match["address"]) if match["name"] is None else _is_name(match["name"])):
-        return None
     host = value[: match.start("port") - 1] if match["port"] is not None else value
-    return Authority(host.decode("ascii").lower(), port)
+    text = host.decode("ascii").lower()
+    if match["name"] is not None:
+        return Authority(text, port) if _is_name(match["name"]) else None
+    address = _canonical_address(match["address"].decode("ascii"))
+    return None if address is None else Authority(f"[{address}{text[match.end('address') :]}", port)
 
 
 def _is_name(name: bytes) -> bool:
@@ -73,12 +75,16 @@ def _is_name(name: bytes) -> bool:
     return len(name) <= MAX_HOST and all(0 < len(label) <= MAX_LABEL for label in labels)
 
 
-def _is_address(address: bytes) -> bool:
+def _canonical_address(text: str) -> str | None:
+    """An IPv6 address as browsers write it (RFC 5952 4, and never with a dotted part); None for none."""
     try:
-        ipaddress.IPv6Address(address.decode("ascii"))
+        address = ipaddress.IPv6Address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    if address.ipv4_mapped is None:
+        return address.compressed
+    low = int(address.ipv4_mapped)  # which newer versions of Python write with dots
+    return f"::ffff:{low >> 16:x}:{low & 0xFFFF:x}"
 
 
 def parse_target(method: bytes, target: bytes) -> Target | None:
