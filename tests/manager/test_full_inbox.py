@@ -10,7 +10,7 @@ import pytest
 import trunkline
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import MessagePackCodec
-from trunkline.manager.inbox import INBOX_MESSAGES, OVERFLOW
+from trunkline.manager.inbox import INBOX_MESSAGES, INBOX_SIZE, OVERFLOW
 from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus as Status
@@ -198,3 +198,13 @@ async def test_a_real_link_that_goes_silent_while_the_inbox_is_full(fault: Calla
             assert connection.last_error is not None
             assert (connection.last_error.code, connection.last_error.initiator) == (1011, "local")
             assert connection.health().messages_received >= INBOX_MESSAGES
+
+
+async def test_text_beyond_ascii_counts_as_it_lies_in_memory(make_line: Callable[..., Any]) -> None:
+    line = make_line(retry=QUICK)
+    connection = await line.start()
+    for _ in range(40):
+        line.net.link.deliver('{"text":"' + "\U0001f600" * 2**15 + '"}')  # 128 KiB
+    await line.clock.advance(0)
+    assert connection.health().messages_received == INBOX_SIZE // 2**17
+    await line.manager.close()

@@ -62,6 +62,16 @@ async def test_what_waited_leaves_in_order_and_in_one_write(make_line: Any) -> N
     await down.line.manager.close()
 
 
+async def test_text_beyond_ascii_counts_as_it_lies_in_memory(make_line: Any) -> None:
+    down = Down(make_line, outbox=OutboxPolicy(when_full="reject", max_bytes=4096))
+    connection = await down.start()
+    down.put("\U0001f600" * 600)  # four bytes each
+    assert 2400 < connection.health().queue_bytes < 2600
+    with pytest.raises(OutboxFull):
+        down.put("\U0001f600" * 600)
+    await down.line.manager.close()
+
+
 @pytest.mark.parametrize("policy", ["block", "reject"])
 async def test_what_has_no_room_is_refused_at_once(make_line: Any, policy: Any) -> None:
     down = Down(make_line, outbox=OutboxPolicy(when_full=policy, max_messages=2))

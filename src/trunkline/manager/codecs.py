@@ -14,7 +14,7 @@ import msgspec
 
 from trunkline.protocol.errors import DecodeError, LocalProtocolError
 
-__all__ = ["Codec", "EnvelopeCodec", "JsonCodec", "MessagePackCodec", "Payload", "RawCodec"]
+__all__ = ["Codec", "EnvelopeCodec", "JsonCodec", "MessagePackCodec", "Payload", "RawCodec", "memory_of"]
 
 Payload = str | bytes  # of a text message, of a binary one
 
@@ -25,6 +25,13 @@ Sends = TypeVar("Sends")
 Receives = TypeVar("Receives")
 Sends_contra = TypeVar("Sends_contra", contravariant=True)
 Receives_co = TypeVar("Receives_co", covariant=True)
+
+
+def memory_of(payload: Payload) -> int:
+    """Return how many bytes a payload takes in memory, its object's header aside where it holds ASCII or bytes."""
+    if isinstance(payload, bytes) or payload.isascii():
+        return len(payload)
+    return str.__sizeof__(payload)  # up to four bytes a character
 
 
 class Codec(Protocol[Sends_contra, Receives_co]):

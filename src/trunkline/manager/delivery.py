@@ -14,11 +14,11 @@ import asyncio
 import enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from trunkline.manager.codecs import Payload, memory_of
 from trunkline.manager.errors import MessageDropped, NotConnected, SendInterrupted
 from trunkline.manager.redacting import redact
 
 if TYPE_CHECKING:
-    from trunkline.manager.codecs import Payload
     from trunkline.manager.states import ConnectionStatus
     from trunkline.manager.taxonomy import ConnectionIssue
 
@@ -75,7 +75,7 @@ class Delivery(Generic[Sends]):
         self.outcome = _O.QUEUED
         self.issue: ConnectionIssue | None = None
         self.payload = payload  # empty once the outcome is final: nobody will write it again
-        self.size = len(payload)  # bytes of a binary message, characters of a text
+        self.size = memory_of(payload)  # bytes
         self.born = born  # the clock when it was sent
         self.generation: int | None = None  # the link that it is for; None: any
         self.key: Any = None  # what it is conflated by

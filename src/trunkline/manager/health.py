@@ -72,7 +72,7 @@ class ConnectionHealth:
 
     # What waits, and what was not delivered
     queue_depth: int  # messages in the outbox
-    queue_bytes: int  # their payloads; of a text its characters
+    queue_bytes: int  # their payloads in memory
     unconfirmed: int  # messages written to the present link, not yet known to have arrived
     dropped: int  # messages that were never written: dropped, conflated, expired, refused, or left at the end
     unknown: int  # messages that were written to a link which was lost before they were confirmed

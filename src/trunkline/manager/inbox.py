@@ -24,7 +24,7 @@ Receives = TypeVar("Receives")
 
 # Past either, the line is not read until the program has taken some: backpressure reaches the peer, nothing is dropped.
 INBOX_MESSAGES: Final = 1024
-INBOX_SIZE: Final = 2 * 2**20  # characters or bytes of the payloads as received
+INBOX_SIZE: Final = 2 * 2**20  # bytes of the payloads as they lay in memory
 
 # What a link that is closed still held is let in over these bounds, up to so many times as much. The rest is discarded,
 # and counted: nobody takes anything, and each link that is lost would add to it.
@@ -57,7 +57,7 @@ class Inbox(Generic[Receives]):
         return len(self._messages)
 
     def put(self, message: Receives, size: int, generation: int = 0) -> None:
-        """One more; size: bytes of its payload, characters of a text; generation: of the link that it came over.
+        """One more; size: bytes of its payload in memory; generation: of the link that it came over.
 
         It is for the caller to stop when `is_full`.
         """

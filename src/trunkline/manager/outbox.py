@@ -29,8 +29,7 @@ class OutboxPolicy:
         "drop_oldest": the oldest make room. "conflate": as that, and a message takes the place of an older one with the
         same `key`, whether the outbox is full or not.
     key: for "conflate": a callable that takes the message and gives its key; None for a message that has none.
-    max_messages, max_bytes: bounds of what waits; of a text its characters count. A message larger than `max_bytes`
-    waits alone.
+    max_messages, max_bytes: bounds of what waits, in memory. A message larger than `max_bytes` waits alone.
     max_age: seconds that a message may wait; None: for ever.
     confirm: seconds after which what was written is confirmed by a ping, if it was not by then. None: never, and
         what a lost link had been given is then not known to be unknown: `written` is its last word.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Generic, TypeVar
 
-from trunkline.manager.codecs import Payload
+from trunkline.manager.codecs import Payload, memory_of
 from trunkline.manager.context import Context
 from trunkline.manager.guard import FATAL
 from trunkline.manager.health import Meter
@@ -148,6 +148,7 @@ class Reception(Generic[Receives]):
         self._logger.warning(text, known, count, last, extra=extra)
 
     def _take(self, payload: Payload) -> None:
+        size = memory_of(payload)  # before the decoder has a copy in UTF-8 made, which lies in the text's object
         message = self._service.decode(payload)
         try:
             if self._service.position is not None and (position := self._service.position(message)) is not None:
@@ -160,4 +161,4 @@ class Reception(Generic[Receives]):
                 f"{self._service.name}: no position or id can be had of it: {error!r}", payload
             ) from error
         if not is_reply:
-            self.inbox.put(message, len(payload), self._generation)
+            self.inbox.put(message, size, self._generation)

@@ -45,7 +45,7 @@ class _Instruments:
                 "trunkline.queue.bytes",
                 self._queue("queue_bytes"),
                 "By",
-                "Bytes in outboxes; of texts their characters.",
+                "Bytes in outboxes, as they lie in memory.",
             ),
             ("trunkline.round_trip", self._round_trips, "s", "Quantiles of the round trips of pings."),
             ("trunkline.server.connections", self._server_connections, "{connection}", "Open connections."),

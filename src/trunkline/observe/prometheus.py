@@ -62,7 +62,7 @@ class Collector(_Collector):
         )
         waiting = GaugeMetricFamily(_PREFIX + "queue_messages", "Messages in outboxes.", labels=["service"])
         waiting_bytes = GaugeMetricFamily(
-            _PREFIX + "queue_bytes", "Bytes in outboxes; of texts their characters.", labels=["service"]
+            _PREFIX + "queue_bytes", "Bytes in outboxes, as they lie in memory.", labels=["service"]
         )
         trips = HistogramMetricFamily(_PREFIX + "round_trip_seconds", "Round trips of pings.", labels=["service"])
         for report in reports:
