@@ -22,7 +22,7 @@ LINES = 4  # connections at a time
 BURST = 200  # messages a connection sends before it waits for them
 LARGE = 20  # bursts, of which one has a large message and one in fragments
 MANAGED = 20  # connections of the manager
-PING = 1.0  # seconds: an ended connection is remembered until its next ping would have been due, so soon
+PING = 1.0  # seconds: so that each connection that lives for long sends some
 
 Mode = Literal["plain", "tls", "deflate"]
 
