@@ -18,6 +18,7 @@ from trunkline.cli.descriptors import wait_readable
 from trunkline.cli.exits import CONNECTING, Exit, explain
 from trunkline.cli.options import Commands, add_address, add_command, add_json, positive
 from trunkline.cli.progress import show_progress
+from trunkline.net.faults import watch
 from trunkline.net.uri import parse_uri
 from trunkline.protocol.errors import printable
 
@@ -85,6 +86,7 @@ class _Conversation:
 
     async def hold(self) -> int:
         sending = asyncio.create_task(self._send())
+        watch(sending, self._ws.logger, "sending what was typed", self._ws.abort)
         try:
             async for message in self._ws:
                 self._heard_at = asyncio.get_running_loop().time()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TextIO
+
+from trunkline.net.faults import watch
 
 __all__ = ["Progress", "show_progress"]
 
@@ -57,6 +60,8 @@ async def show_progress(stream: TextIO | None = None) -> AsyncIterator[Progress]
     stream = sys.stderr if stream is None else stream
     progress = Progress(stream)
     ticking = asyncio.create_task(_tick(progress)) if stream.isatty() else None
+    if ticking is not None:
+        watch(ticking, logging.getLogger("trunkline.cli"), "showing how far it is")
     try:
         yield progress
     finally:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsproto.connection import ConnectionState
 
+from trunkline.net.faults import note
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import send_at_once, shared_by
 
@@ -42,11 +43,13 @@ class Accepting:
     """What becomes of the connections that are accepted.
 
     make: makes the protocol of one. fail: told of one that ended within TLS, and whether that was for want of time.
+    drop: takes the place of one that cannot begin.
     tls: None for none. seconds: for the TLS handshake.
     """
 
     make: Callable[[], WebSocket]
     fail: Callable[[WebSocket, bool], None]
+    drop: Callable[[WebSocket], None]
     tls: ssl.SSLContext | None
     seconds: float
     backlog: int
@@ -70,6 +73,7 @@ class Listening:
         self._accepting: list[socket.socket] = []
         self._timer: asyncio.TimerHandle | None = None
         self._pause = 0.0  # seconds: the latest one; 0 while there is no want
+        self._has_failed = False  # going on after a pause, since it last could
         self._tasks: set[asyncio.Task[None]] = set()
         self._beginning: dict[WebSocket, asyncio.Task[None]] = {}  # those that shake hands in TLS
 
@@ -103,12 +107,33 @@ class Listening:
         self._timer = None
         for sock in self._accepting:
             self._loop.add_reader(sock.fileno(), self._accept, sock)
+        self._has_failed = False
+
+    def _resume_later(self) -> None:
+        """Go on accepting when the pause has passed, whatever comes between."""
+        self._timer = self._loop.call_later(self._pause, self._try_to_resume)
+
+    def _try_to_resume(self) -> None:
+        try:
+            self._resume()
+        except Exception as error:  # epoll_ctl(2) wants memory, too
+            if not self._has_failed:
+                note(self._how.logger, error, "going on to accept connections")
+            self._has_failed = True
+            self._pause = min(max(PAUSE[0], self._pause * 2), PAUSE[1])
+            self._resume_later()
 
     def _stop_reading(self) -> None:
         for sock in self._accepting:
             self._loop.remove_reader(sock.fileno())
 
     def _accept(self, sock: socket.socket) -> None:
+        try:
+            self._accept_some(sock)
+        except Exception as error:
+            note(self._how.logger, error, "accepting a connection")
+
+    def _accept_some(self, sock: socket.socket) -> None:
         for _ in range(A_TURN):
             try:
                 connection, address = sock.accept()
@@ -120,30 +145,42 @@ class Listening:
             self._pause = 0.0
             with contextlib.suppress(OSError):  # macOS: it has been reset already
                 send_at_once(connection)
-            task = self._loop.create_task(self._begin(connection, address))
+            task = self._loop.create_task(self._admit(connection, address))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _wait(self, error: OSError) -> None:
-        if not self._pause:
-            extra = log_fields("accept.paused", code=error.errno)
-            text = "cannot accept connections: %s; they wait until it is mended"
-            self._how.logger.warning(text, error.strerror, extra=extra)
+        is_first = not self._pause
         self.pauses += 1
         self._pause = min(max(PAUSE[0], self._pause * 2), PAUSE[1])
         self._stop_reading()
-        self._timer = self._loop.call_later(self._pause, self._resume)
+        self._resume_later()
+        if is_first:
+            extra = log_fields("accept.paused", code=error.errno)
+            text = "cannot accept connections: %s; they wait until it is mended"
+            self._how.logger.warning(text, error.strerror, extra=extra)
 
     def give_up(self, ws: WebSocket) -> None:
         """Drop a connection if it is within TLS."""
         if ws.transport is None and ws in self._beginning:
             self._beginning[ws].cancel()
 
-    async def _begin(self, connection: socket.socket, address: Any) -> None:
+    async def _admit(self, connection: socket.socket, address: Any) -> None:
+        """Begin with a connection; one that cannot begin is dropped, and the others go on."""
         if not self._accepting:
             connection.close()  # the server was closed meanwhile
             return
-        ws = self._how.make()
+        made: list[WebSocket] = []
+        try:
+            made.append(self._how.make())
+            await self._begin(made[0], connection, address)
+        except Exception as error:
+            note(self._how.logger, error, "beginning with a connection", address or None)
+            for ws in made:
+                self._how.drop(ws)
+            connection.close()
+
+    async def _begin(self, ws: WebSocket, connection: socket.socket, address: Any) -> None:
         if self._how.tls is None:
             await self._loop.connect_accepted_socket(lambda: ws, connection)
             return

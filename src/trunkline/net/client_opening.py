@@ -108,7 +108,7 @@ class ClientOpening:
                 ws._feed(self._handshake.trailing_data)
         elif isinstance(event, RejectConnection) and event.has_body:  # without: 1xx, the answer follows (RFC 9110 15.2)
             self._refusal = event
-            self._patience = self._loop.call_later(BODY_WAIT, self._refuse, ws)
+            self._patience = self._loop.call_later(BODY_WAIT, self._run_out, ws)
         elif isinstance(event, RejectData):
             self._body += event.data
             self._parts += 1
@@ -119,6 +119,13 @@ class ClientOpening:
         """What there is of a refusal is the refusal."""
         assert self.refusal is not None  # h11 gives no body without a head
         self._fail(ws, self.refusal)
+
+    def _run_out(self, ws: WebSocket) -> None:
+        """The body of a refusal has taken too long. A fault goes to whoever waits for the answer."""
+        try:
+            self._refuse(ws)
+        except Exception as error:
+            self._fail(ws, error)
 
     @property
     def refusal(self) -> HandshakeError | None:

@@ -28,6 +28,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from trunkline.net.faults import FATAL, Breakable, break_down
 from trunkline.net.progress import Look
 from trunkline.net.settings import Settings
 from trunkline.net.timers import Timed, Timers
@@ -40,7 +41,7 @@ BUFFERS: Final = 8 * 2**20  # bytes that machines on the way may hold of an uplo
 MAX_PENDING: Final = 64  # pings of the keepalive and of callers that wait for their pong; the oldest is given up
 
 
-class Pinged(Protocol):
+class Pinged(Breakable, Protocol):
     """What a Keepalive needs of its connection."""
 
     def send_ping(self, payload: bytes) -> None:
@@ -158,8 +159,15 @@ class Keepalive:
 
     def come_due(self) -> None:
         """The next moment has come."""
-        if self._pinged is not None:
-            self._step(self, self._pinged)
+        pinged = self._pinged
+        if pinged is None:
+            return
+        try:
+            self._step(self, pinged)
+        except FATAL:
+            raise
+        except BaseException as error:  # nobody would notice any more that the line is dead
+            break_down(pinged, error, "the keepalive")
 
     def _after(self, delay: float, step: Callable[[Keepalive, Pinged], None]) -> None:
         self._step = step

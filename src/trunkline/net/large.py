@@ -8,7 +8,6 @@ end by itself, and whose work then is thrown away.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -16,6 +15,7 @@ from wsproto.connection import ConnectionState
 
 from trunkline._fanout import put_late
 from trunkline._frames import OPCODE_BINARY, OPCODE_TEXT
+from trunkline.net.faults import guarded
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -151,7 +151,8 @@ async def send_large(ws: WebSocket, message: str | Buffer, compress: bool | None
 def run_work(ws: Wire, inflater: Inflater) -> None:
     """Has a thread inflate what the connection waits for."""
     loop = asyncio.get_running_loop()
-    loop.run_in_executor(None, inflater.work).add_done_callback(functools.partial(_worked, ws))
+    working = loop.run_in_executor(None, inflater.work)
+    working.add_done_callback(lambda work: guarded(ws, "inflating", _worked, ws, work))
 
 
 def _worked(ws: Wire, work: asyncio.Future[None]) -> None:

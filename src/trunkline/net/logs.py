@@ -18,6 +18,7 @@ EVENTS: Final[dict[str, str]] = {
     "callback.failed": "a listener's callback raised; the connection is failed with 1011",
     "handshake.refused": "a server refused an opening handshake, and why",
     "handler.failed": "a connection's handler raised, and not the end of its connection; that is failed with 1011",
+    "internal.fault": "a task or timer of trunkline's own raised; a connection that it hits is failed with 1011",
     "listener.failed": "a listener could not be made; the client gets 500",
     "request.failed": "process_request raised or gave no answer that can be sent; the client gets 500",
     "connection.connecting": "an attempt begins",

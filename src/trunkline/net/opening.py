@@ -16,6 +16,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from trunkline.net.acceptance import Acceptance
 from trunkline.net.answers import INTERNAL, Answer, make_answer, refusal
+from trunkline.net.faults import watch
 from trunkline.net.http import Request, Response, from_fields
 from trunkline.net.logs import log_fields
 from trunkline.protocol.deflate import PerMessageDeflate, agreement_of
@@ -116,6 +117,7 @@ class ServerOpening:
             return
         if inspect.isawaitable(answer):
             self._deciding = asyncio.ensure_future(self._decide(ws, go_on, answer))
+            watch(self._deciding, ws.logger, "answering a request", functools.partial(self._give_up, ws))
         else:
             self._answer(ws, go_on, answer)
 
@@ -135,6 +137,17 @@ class ServerOpening:
             self._break(ws, fault)
         elif ws.transport is not None:
             self._answer(ws, go_on, response)
+
+    def _give_up(self, ws: WebSocket) -> None:
+        """A fault of ours came between the decision and the answer."""
+        self._deciding = None
+        try:
+            ws.fail(1011, "internal error")
+            self._reject(ws, refusal(500))
+        finally:
+            if ws.state is ConnectionState.CONNECTING and not self._is_refused:
+                ws.abort()
+            self._finish(ws, ws.state is not ConnectionState.CONNECTING and not self._is_refused)
 
     def _answer(self, ws: WebSocket, go_on: Callable[[], None], response: Response | None) -> None:
         if ws.state is not ConnectionState.CONNECTING:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from trunkline.net.faults import guarded
 from trunkline.net.timers import SLACK
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Places:
         now = self._loop.time() + SLACK
         for ws in list(itertools.takewhile(lambda ws: self._held[ws] <= now, self._held)):
             del self._held[ws]
-            self._expire(ws)
+            guarded(ws, "a deadline", self._expire, ws)
         if self._held and self._timer is None:
             due = next(iter(self._held.values()))
             self._timer = self._loop.call_later(max(0.0, due - self._loop.time()), self._look)

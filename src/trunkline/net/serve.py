@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from trunkline.net.acceptance import Acceptance, Origins, ProcessRequest, make_acceptance
 from trunkline.net.accepting import Accepting, Listening, steady
 from trunkline.net.checks import check_kinds, check_whole
+from trunkline.net.faults import watch
 from trunkline.net.handling import Handler, run_handler
 from trunkline.net.health import ServerHealth, Tally
 from trunkline.net.http import HeadersLike
@@ -142,6 +143,7 @@ class Server:
         if self._closing is None:
             self._stop_listening()
             self._closing = self._loop.create_task(self._close(code, reason))
+            watch(self._closing, self.settings.logger, "closing a server")
         return asyncio.shield(self._closing)
 
     def _stop_listening(self) -> None:
@@ -160,6 +162,15 @@ class Server:
         await asyncio.shield(self._serving)
 
     async def _close(self, code: int, reason: str) -> None:
+        try:
+            await self._end_all(code, reason)
+        finally:  # whoever waits for the end need not wait for ever
+            if self._serving is None:
+                self._serving = self._loop.create_future()
+            if not self._serving.done():
+                self._serving.set_result(None)
+
+    async def _end_all(self, code: int, reason: str) -> None:
         for places in (self._pending, self._leaving):
             places.close()
             for ws in places:
@@ -171,10 +182,6 @@ class Server:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if self._serving is None:
-            self._serving = self._loop.create_future()
-        if not self._serving.done():
-            self._serving.set_result(None)
 
     def accept(self, plain: bool) -> WebSocket:
         """The protocol for a connection that was just accepted."""
@@ -243,6 +250,7 @@ class Server:
             task = self._loop.create_task(run_handler(self._handler, ws, self))
             self._handlers.add(task)
             task.add_done_callback(self._handlers.discard)
+            watch(task, ws.logger, "ending a connection after its handler", ws.abort)
 
     def _forget(self, ws: WebSocket) -> None:
         """A connection has ended; its transport may have yet to."""
@@ -261,6 +269,7 @@ async def _start(
     how = Accepting(
         make=functools.partial(server.accept, plain=ssl is None),
         fail=server._fail_tls,
+        drop=server._drop,
         tls=ssl,
         seconds=server._tls_timeout,
         backlog=backlog,

@@ -76,7 +76,7 @@ class Tunnel(asyncio.Protocol):
                 self._end(None)
             else:
                 self._refusal = event
-                self._patience = self._loop.call_later(BODY_WAIT, self._give_up)
+                self._patience = self._loop.call_later(BODY_WAIT, self._run_out)
         elif isinstance(event, h11.Data):
             self._body += event.data
             self._parts += 1
@@ -85,6 +85,13 @@ class Tunnel(asyncio.Protocol):
         elif isinstance(event, h11.EndOfMessage):
             self._give_up()
         return isinstance(event, h11.Event)
+
+    def _run_out(self) -> None:
+        """The body of a refusal has taken too long. A fault goes to whoever waits for the answer."""
+        try:
+            self._give_up()
+        except Exception as error:
+            self._end(error)
 
     def _give_up(self) -> None:
         """What there is of a refusal is the refusal."""

@@ -21,6 +21,7 @@ from trunkline._control import Fault
 from trunkline._frames import OPCODE_CLOSE, OPCODE_PING, Decoder
 from trunkline._inbox import Inbox
 from trunkline.net import parting
+from trunkline.net.faults import guarded
 from trunkline.net.http import Request, Response
 from trunkline.net.keepalive import Keepalive
 from trunkline.net.large import Turns, run_work
@@ -192,7 +193,7 @@ class Wire(Standing, asyncio.BaseProtocol):
     def _set_timer(self, delay: float, callback: Callable[[], object]) -> None:
         if self._abort_timer is not None:
             self._abort_timer.cancel()
-        self._abort_timer = asyncio.get_running_loop().call_later(delay, callback)
+        self._abort_timer = asyncio.get_running_loop().call_later(delay, guarded, self, "a timer", callback)
 
     # What the event loop tells
 
@@ -294,7 +295,7 @@ class Wire(Standing, asyncio.BaseProtocol):
             self._listener = listener
             self._listen(getattr(listener, "on_message", None), getattr(listener, "on_batch", None))
         if self._is_peer_done:
-            loop.call_soon(parting.after_opening, self)
+            loop.call_soon(guarded, self, "ending with the peer", parting.after_opening, self)
         if listener is not None:
             self._guard(listener.on_open)
 
@@ -340,7 +341,7 @@ class Wire(Standing, asyncio.BaseProtocol):
         seconds = self._settings.ping_timeout
         told = "keepalive ping timeout"
         self.fail(1011, f"{told}: no byte for {seconds} s (ping_timeout)", told=told)
-        asyncio.get_running_loop().call_soon(self.abort)  # uvloop writes at the end of the turn
+        asyncio.get_running_loop().call_soon(guarded, self, "the keepalive", self.abort)  # uvloop writes late
 
     # What the link asks
 

@@ -1,5 +1,6 @@
 """What viewers are fed: rows of managers and servers, gauges, details, and what becomes of what they ask for."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ import pytest
 
 import trunkline
 from trunkline.observe import dashboard
+from trunkline.observe.dashboard.board import Board
 from trunkline.observe.dashboard.server import PROTOCOL
 from watched import SECRET, TOKEN, Tick, Watched, watched
 
@@ -91,6 +93,44 @@ async def test_a_line_that_is_cut_and_comes_back(program) -> None:
         assert viewer.rows[ROOM]["category"] == "network_error"
         moves = [event["status"] for event in viewer.events if event["id"] == ROOM]
         assert moves == ["connected", "waiting", "connecting", "connected"]
+
+
+async def test_a_tick_that_fails_costs_no_viewer_anything(
+    program: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged once, ticks go on, and viewers get a snapshot in place of the changes that were lost."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    look = Board.look
+    faults = [RuntimeError("injected"), RuntimeError("injected")]
+
+    def fail_twice(self: Board) -> Any:
+        if faults:
+            raise faults.pop()
+        return look(self)
+
+    async with Looking(program) as viewer:
+        monkeypatch.setattr(Board, "look", fail_twice)
+        await viewer.take("snapshot")
+        await viewer.take("delta")
+    events = [record for record in caplog.records if getattr(record, "event", None) == "internal.fault"]
+    assert [record.getMessage() for record in events] == ["a tick of the dashboard failed: RuntimeError('injected')"]
+    assert told == []
+
+
+async def test_an_action_that_fails_is_logged(
+    program: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(self: Any) -> None:
+        raise RuntimeError("injected")
+
+    async with Looking(program, actions=True) as viewer:
+        with monkeypatch.context() as patched:
+            patched.setattr(trunkline.Connection, "close", fail)
+            assert await viewer.ask(action="close", id=ROOM) == f"{ROOM} is closed"
+            await viewer.take("delta")
+    events = [record for record in caplog.records if getattr(record, "event", None) == "internal.fault"]
+    assert [record.getMessage().partition(" failed: ")[0] for record in events] == ["closing a connection for a viewer"]
 
 
 async def test_details_say_what_a_row_does_not(program) -> None:

@@ -15,6 +15,7 @@ import msgspec
 import trunkline
 from trunkline.cli.demo.system import Figures, Machine
 from trunkline.cli.demo.typed import encode, received
+from trunkline.net import faults
 
 __all__ = ["Watch", "serve_main"]
 
@@ -35,6 +36,7 @@ async def serve_main(ws: trunkline.WebSocket) -> None:
     """Send figures every second, or as often as the client last asked for; once at once."""
     pace = _Pace()
     sending = asyncio.create_task(_send_figures(ws, pace))
+    faults.watch(sending, ws.logger, "sending figures", ws.abort)
     try:
         async for watch in received(ws, _watches):
             pace.set(watch.interval)

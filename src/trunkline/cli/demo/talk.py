@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from trunkline.cli.demo.main import Watch
 from trunkline.cli.demo.system import Figures
 from trunkline.cli.demo.terminal import Exit, Input, Output, Resize
 from trunkline.manager import Connection, NotConnected
+from trunkline.net.faults import watch
 from trunkline.protocol.errors import printable
 
 __all__ = ["chat", "main", "terminal"]
@@ -89,6 +91,7 @@ async def _converse(
             await asyncio.sleep(interval)
 
     sending = asyncio.create_task(keep_sending())
+    watch(sending, logging.getLogger("trunkline.cli"), "sending on a demonstration's connection")
     try:
         with contextlib.suppress(NotConnected):  # it has failed for good, and the table will say so
             async for message in connection:

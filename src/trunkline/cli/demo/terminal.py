@@ -16,6 +16,7 @@ import codecs
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import pty
 import signal
@@ -29,6 +30,7 @@ import msgspec
 import trunkline
 from trunkline.cli.demo.typed import encode, received
 from trunkline.cli.descriptors import wait_readable, wait_writable
+from trunkline.net.faults import watch
 
 __all__ = ["Exit", "Input", "Output", "Resize", "Terminals"]
 
@@ -107,6 +109,7 @@ class Terminals:
         task = asyncio.get_running_loop().create_task(self._terminals.pop(terminal_id).close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+        watch(task, logging.getLogger("trunkline.cli"), "ending a shell")
 
 
 class _Terminal:
@@ -142,6 +145,8 @@ class _Terminal:
             loop = asyncio.get_running_loop()
             tasks = loop.create_task(self._take_input(ws)), loop.create_task(self._send_output(ws))
             self._tasks = tasks
+            for task in tasks:  # the end of either ends the connection
+                watch(task, ws.logger, "carrying a terminal", quiet=(trunkline.ConnectionClosed,))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import cast
+
+from trunkline.net.faults import watch
 
 __all__ = ["Wire"]
 
@@ -47,6 +50,7 @@ class Wire:
         task = asyncio.get_running_loop().create_task(self._dial(near))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
+        watch(task, logging.getLogger("trunkline.cli"), "dialling for the wire", near.transport.abort)
 
     async def _dial(self, near: _End) -> None:
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from typing import Any, Final
 import trunkline
 from trunkline.manager import Connection, ConnectionManager
 from trunkline.manager.errors import NotConnected
+from trunkline.net.faults import watch
 from trunkline.net.logs import log_fields
 
 __all__ = ["Actions"]
@@ -59,3 +60,4 @@ class Actions:
         task = asyncio.get_running_loop().create_task(connection.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+        watch(task, self._logger, "closing a connection for a viewer")

@@ -6,6 +6,7 @@ A viewer that reads too slowly misses ticks and gets a snapshot when it has caug
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -20,6 +21,7 @@ import msgspec
 import trunkline
 from trunkline._metrics import Histogram
 from trunkline.manager import ConnectionManager, StateChange
+from trunkline.net.faults import note
 from trunkline.observe.dashboard.actions import Actions
 from trunkline.observe.dashboard.board import Board
 from trunkline.observe.dashboard.gauges import gauge, gauges_of
@@ -69,6 +71,8 @@ class Feed:
         self._stall = 0.0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._has_failed = False  # the last tick
+        self._logger = logging.getLogger("trunkline.observe.dashboard")
         self._unsubscribe = manager.subscribe(self._note)
         changes = [line.last_change for line in manager.connections() if line.last_change is not None]
         for change in sorted(changes, key=lambda change: change.at)[-KEPT_EVENTS:]:
@@ -160,6 +164,17 @@ class Feed:
         self._stall = max(late, self._stall * 0.9)  # so that a stall is seen for some seconds
         self._due = loop.time() + INTERVAL
         self._timer = loop.call_at(self._due, self._tick)
+        try:
+            self._tell_changes()
+        except Exception as error:
+            if not self._has_failed:
+                note(self._logger, error, "a tick of the dashboard")
+            self._has_failed = True
+            self._stale.update(self.viewers)  # what has changed is lost to them: they get a snapshot
+        else:
+            self._has_failed = False
+
+    def _tell_changes(self) -> None:
         self._ticks += 1
         if self._ticks % SPREAD_EVERY == 0:
             self._spread = self.board.merge_latencies()
