@@ -292,7 +292,6 @@ TOLD = {
     },
     "a field in int": ({"additional_headers": {"X": 5}}, TypeError, "additional_headers"),
     "a name in bytes": ({"additional_headers": {b"X": "y"}}, TypeError, "additional_headers"),
-    "fields in None": ({"additional_headers": None}, TypeError, "additional_headers is NoneType"),
     "fields in one str": ({"additional_headers": "X: y"}, TypeError, "additional_headers is str"),
     "a line end": ({"additional_headers": {"X": "a\r\nb"}}, trunkline.LocalProtocolError, "additional_headers"),
     "no callable": ({"process_request": R(403)}, TypeError, "process_request is Response"),
