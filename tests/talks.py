@@ -10,15 +10,27 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 @contextlib.asynccontextmanager
 async def raw(talk: Talk, **options: Any) -> AsyncIterator[int]:
-    """A TCP server that does as the test says; gives its port."""
+    """A TCP server that does as the test says; gives its port. Whoever is connected at its end is dropped."""
+    talking: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await talk(reader, writer)
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        talking.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await talk(reader, writer)
+        finally:
+            talking.discard(task)
+            writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, **options) as server:
-        yield server.sockets[0].getsockname()[1]
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            for task in talking:
+                task.cancel()
+            await asyncio.gather(*talking, return_exceptions=True)
 
 
 async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
