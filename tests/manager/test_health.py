@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.health import ConnectionHealth, Meter
+from trunkline.manager.health import ConnectionHealth, Meter, Times
 from trunkline.manager.states import ConnectionStatus
 
 pytestmark = pytest.mark.anyio
@@ -117,3 +117,16 @@ async def test_a_new_link_is_under_no_suspicion(clock: Any) -> None:
     assert report(meter).phi == 0.0
     meter.mark_up()
     assert report(meter).phi == 0.0
+
+
+def test_a_link_may_go_while_its_uptime_is_asked_for_in_another_thread() -> None:
+    class Clock:
+        """The link goes while it is read."""
+
+        def time(self) -> float:
+            times.up_since = None
+            return 7.0
+
+    times = Times(Clock())  # type: ignore[arg-type]
+    times.up_since = 5.0
+    assert times.uptime() == 2.0

@@ -111,7 +111,8 @@ class Times:
 
     def uptime(self) -> float:
         """Of the present link."""
-        return 0.0 if self.up_since is None else self.clock.time() - self.up_since
+        since = self.up_since  # once: a report may be asked for in another thread while a link goes
+        return 0.0 if since is None else self.clock.time() - since
 
     def availability(self) -> float:
         """Since the first link came up."""
