@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import trunkline
+from threads import in_a_thread, in_another_loop
 from turns import until
 
 pytestmark = pytest.mark.anyio
@@ -15,30 +16,6 @@ pytestmark = pytest.mark.anyio
 async def echo(ws):
     async for message in ws:
         await ws.send(message)
-
-
-async def raised_by(call):
-    """Run it in a thread of its own, and give what it raised."""
-    caught = []
-
-    def run():
-        try:
-            call()
-        except BaseException as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    await asyncio.to_thread(thread.join)
-    return caught[0] if caught else None
-
-
-async def raised_in_another_loop(start):
-    async def wait():
-        async with asyncio.timeout(5):
-            await start()
-
-    return await raised_by(lambda: asyncio.run(wait()))
 
 
 def a_service(server, **options):
@@ -84,8 +61,8 @@ async def test_what_acts_at_once_is_refused(act):
             async def call():
                 ACTS[act](manager, line)
 
-            assert isinstance(await raised_by(lambda: ACTS[act](manager, line)), trunkline.WrongThread)
-            assert isinstance(await raised_in_another_loop(call), trunkline.WrongThread)
+            assert isinstance(await in_a_thread(lambda: ACTS[act](manager, line)), trunkline.WrongThread)
+            assert isinstance(await in_another_loop(call), trunkline.WrongThread)
             assert (line.leases, line.generation, line.status) == (1, 1, "connected")
             await goes_on(line)
 
@@ -96,7 +73,7 @@ async def test_what_is_awaited_is_refused_in_another_loop(wait):
         service = a_service(server)
         async with trunkline.ConnectionManager([service]) as manager:
             line = await manager.connect(service)
-            error = await raised_in_another_loop(lambda: WAITS[wait](manager, line))
+            error = await in_another_loop(lambda: WAITS[wait](manager, line))
             assert isinstance(error, trunkline.WrongThread)
             assert (line.leases, line.generation, line.status) == (1, 1, "connected")
             await goes_on(line)
@@ -115,7 +92,7 @@ async def test_what_is_awaited_may_be_handed_to_the_loop():
                 manager.health()
                 manager.service_health()
 
-            assert await raised_by(work) is None
+            assert await in_a_thread(work) is None
             (line,) = manager.connections()
             assert [await anext(line) for _ in range(50)] == [str(number) for number in range(50)]
 
@@ -126,9 +103,9 @@ async def test_a_pool_is_refused_in_another_thread():
         async with trunkline.ConnectionManager([service]) as manager:
             pool = manager.pool(service)
             for act in (lambda: pool.send_nowait("x"), pool.pick, lambda: manager.pool(service)):
-                assert isinstance(await raised_by(act), trunkline.WrongThread)
+                assert isinstance(await in_a_thread(act), trunkline.WrongThread)
             for wait in (lambda: pool.send("x"), lambda: anext(pool), lambda: pool.lease().__aenter__()):
-                assert isinstance(await raised_in_another_loop(wait), trunkline.WrongThread)
+                assert isinstance(await in_another_loop(wait), trunkline.WrongThread)
             assert pool.members == []
             await pool.send("goes on")
             assert await anext(pool) == "goes on"

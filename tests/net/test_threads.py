@@ -11,6 +11,7 @@ import warnings
 import pytest
 
 import trunkline
+from threads import in_a_thread, in_another_loop
 from turns import settle, until
 
 pytestmark = pytest.mark.anyio
@@ -54,32 +55,6 @@ async def collecting(options):
         trunkline.connect(f"ws://127.0.0.1:{server.port}/", **options) as ws,
     ):
         yield ws, got
-
-
-async def in_a_thread(call):
-    """Call it in a thread that runs no loop, and give what it raised."""
-    caught = []
-
-    def run():
-        try:
-            call()
-        except BaseException as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    await asyncio.to_thread(thread.join)
-    return caught[0] if caught else None
-
-
-async def in_another_loop(start):
-    """Await it in a loop of another thread, and give what it raised."""
-
-    async def wait():
-        async with asyncio.timeout(5):
-            await start()
-
-    return await in_a_thread(lambda: asyncio.run(wait()))
 
 
 # Other threads
