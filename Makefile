@@ -9,9 +9,15 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 PYTHON ?= python3
-BIN := .venv/bin
+# Another Python than the default has an environment of its own, so that the suite can run on several in one checkout.
+ifeq ($(PYTHON),python3)
+VENV := .venv
+else
+VENV := .venv-$(shell "$(PYTHON)" -c 'import sys, sysconfig; print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
+endif
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
-DONE := .venv/done
+DONE := $(VENV)/done
 BENCH_SHARED := $(wildcard benchmarks/c/shared/*.[ch])
 BENCH_PROGRAMS := $(patsubst benchmarks/c/%.c,build/bench/%,$(filter-out %/marks.c %/allocator.c %/mallocs.c,$(wildcard benchmarks/c/*.c)))
 KERNELS := $(addprefix native/c/,mask.c utf8.c header.c)
@@ -28,7 +34,7 @@ ARGS ?=
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
-	@echo '  PYTHON=python3.12 picks the interpreter for a new .venv; ARGS="..." is handed on to all but build, lint, docs, wheel and clean'
+	@echo '  PYTHON=python3.13 picks another interpreter, which gets a .venv-3.13 of its own; ARGS="..." is handed on to all but build, lint, docs, wheel and clean'
 
 build: $(DONE)/core  ## make .venv and compile the core into it
 
@@ -86,30 +92,33 @@ valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, und
 docs: $(DONE)/core $(DONE)/test  ## write the diagrams and tables in docs/ anew from the code
 	@$(BIN)/python scripts/diagrams
 
-wheel: $(DONE)/venv  ## build a wheel into dist/
-	@echo '==> building a wheel into dist/'
-	@rm -rf build/lib* build/bdist*
-	@$(PIP) wheel --no-deps -w dist . && ls dist/*.whl
+wheel: $(DONE)/wheel  ## build the source distribution and this machine's wheel into dist/, and check both
+	@$(BIN)/python scripts/wheel
+
+.PHONY: wheel-test
+wheel-test: $(DONE)/venv  ## install what is in dist/ into new environments and run the suite against it; ARGS="..." are pytest's
+	@scripts/system "$(PYTHON)" browser terminal proxies
+	@$(BIN)/python scripts/wheel-test $(ARGS)
 
 clean:  ## remove everything that was made
-	rm -rf .venv build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-* build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf src/*.egg-info src/trunkline/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(DONE)/venv:
 	@scripts/system "$(PYTHON)" build
-	@echo '==> making .venv'
-	@"$(PYTHON)" -m venv .venv
+	@echo '==> making $(VENV)'
+	@"$(PYTHON)" -m venv $(VENV)
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@mkdir -p $(DONE) && touch $@
 
 # Python sources are used where they are (an editable install), so only what is compiled asks for a new build.
 $(DONE)/core: $(DONE)/venv setup.py pyproject.toml $(NATIVE)
 	@echo '==> compiling the core (under a minute)'
-	@$(PIP) install -e .
+	@TRUNKLINE_CFLAGS=-g $(PIP) install -e .
 	@touch $@
 
-$(DONE)/test $(DONE)/lint $(DONE)/bench: $(DONE)/%: $(DONE)/venv pyproject.toml
+$(DONE)/test $(DONE)/lint $(DONE)/bench $(DONE)/wheel: $(DONE)/%: $(DONE)/venv pyproject.toml
 	@echo '==> installing the programs of the group $*'
 	@$(PIP) install --group $*
 	@touch $@

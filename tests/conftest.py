@@ -13,12 +13,23 @@ from pathlib import Path
 import pytest
 import trustme
 
+import trunkline
+
 pytest_plugins = ["leaks"]
 
 LOOPS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
     pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
 ]
+
+
+def pytest_configure() -> None:
+    """Stop if the suite is to test what is installed in an environment, and would test another copy of trunkline."""
+    wanted = os.environ.get("TRUNKLINE_INSTALLED")
+    if wanted and not Path(trunkline.__file__).is_relative_to(wanted):
+        raise pytest.UsageError(
+            f"the suite would test {trunkline.__file__}, which is not in TRUNKLINE_INSTALLED={wanted}"
+        )
 
 
 @pytest.fixture(scope="module", params=LOOPS)
