@@ -11,93 +11,81 @@ applications need of them is here. Beside it stand `trunkline.observe` (logs, me
 `trunkline.testing`.
 """
 
-try:
-    from trunkline import (
-        _backlog,
-        _batch,
-        _control,
-        _deflate,
-        _fanout,
-        _frames,
-        _inbox,
-        _inflate,
-        _link,
-        _outlet,
-        _shelf,
-        _writer,
-    )
-except ImportError as error:
-    raise ImportError(
-        f"trunkline's compiled core is missing or does not load ({error}); build it with a C compiler: "
-        "pip install --force-reinstall --no-binary trunkline trunkline, or in a checkout: pip install -e ."
-    ) from error
+import typing as _typing
 
-from trunkline.manager import (
-    BatchPolicy,
-    BreakerPolicy,
-    Codec,
-    Connection,
-    ConnectionHealth,
-    ConnectionIssue,
-    ConnectionManager,
-    ConnectionStatus,
-    CredentialsError,
-    Delivery,
-    DeliveryOutcome,
-    EnvelopeCodec,
-    GatePolicy,
-    Hint,
-    HookError,
-    JsonCodec,
-    MessageDropped,
-    MessagePackCodec,
-    NotConnected,
-    OutboxFull,
-    OutboxPolicy,
-    PeerLimitExceeded,
-    Pool,
-    PoolPolicy,
-    RawCodec,
-    Received,
-    ReplyTimeout,
-    RetryBudget,
-    RetryPolicy,
-    Rule,
-    SendInterrupted,
-    Service,
-    Session,
-    StateChange,
-    WaitTimeout,
-    categorize,
-)
-from trunkline.net.broadcast import Broadcast, broadcast
-from trunkline.net.connect import connect
-from trunkline.net.http import Headers, Request, Response
-from trunkline.net.listener import Close, Listener
-from trunkline.net.serve import Server, serve
-from trunkline.net.settings import Settings
-from trunkline.net.stats import Stats
-from trunkline.net.websocket import WebSocket
-from trunkline.protocol.categories import ErrorCategory
-from trunkline.protocol.deflate import Deflate
-from trunkline.protocol.errors import (
-    ConnectError,
-    ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
-    DecodeError,
-    HandshakeError,
-    InvalidURI,
-    LocalProtocolError,
-    MessageTooBig,
-    OpenTimeout,
-    ProxyError,
-    RemoteProtocolError,
-    SendTimeout,
-    SlowConsumer,
-    TrunklineError,
-    WrongThread,
-)
+from trunkline import _guard
+
+_guard.check()
+
+# For type checkers. At run time a name is imported when it is first asked for (PEP 562): who only connects does not
+# load the manager.
+if _typing.TYPE_CHECKING:
+    from trunkline.manager import (
+        BatchPolicy,
+        BreakerPolicy,
+        Codec,
+        Connection,
+        ConnectionHealth,
+        ConnectionIssue,
+        ConnectionManager,
+        ConnectionStatus,
+        CredentialsError,
+        Delivery,
+        DeliveryOutcome,
+        EnvelopeCodec,
+        GatePolicy,
+        Hint,
+        HookError,
+        JsonCodec,
+        MessageDropped,
+        MessagePackCodec,
+        NotConnected,
+        OutboxFull,
+        OutboxPolicy,
+        PeerLimitExceeded,
+        Pool,
+        PoolPolicy,
+        RawCodec,
+        Received,
+        ReplyTimeout,
+        RetryBudget,
+        RetryPolicy,
+        Rule,
+        SendInterrupted,
+        Service,
+        Session,
+        StateChange,
+        WaitTimeout,
+        categorize,
+    )
+    from trunkline.net.broadcast import Broadcast, broadcast
+    from trunkline.net.connect import connect
+    from trunkline.net.http import Headers, Request, Response
+    from trunkline.net.listener import Close, Listener
+    from trunkline.net.serve import Server, serve
+    from trunkline.net.settings import Settings
+    from trunkline.net.stats import Stats
+    from trunkline.net.websocket import WebSocket
+    from trunkline.protocol.categories import ErrorCategory
+    from trunkline.protocol.deflate import Deflate
+    from trunkline.protocol.errors import (
+        ConnectError,
+        ConnectionClosed,
+        ConnectionClosedError,
+        ConnectionClosedOK,
+        DecodeError,
+        HandshakeError,
+        InvalidURI,
+        LocalProtocolError,
+        MessageTooBig,
+        OpenTimeout,
+        ProxyError,
+        RemoteProtocolError,
+        SendTimeout,
+        SlowConsumer,
+        TrunklineError,
+        WrongThread,
+    )
 
 __version__ = "0.1.0"
 
@@ -171,4 +159,45 @@ __all__ = [
     "serve",
 ]
 
-del _backlog, _batch, _control, _deflate, _fanout, _frames, _inbox, _inflate, _link, _outlet, _shelf, _writer
+# A module, and the names above that it holds.
+_HOMES = {
+    "trunkline.manager": """
+        BatchPolicy BreakerPolicy Codec Connection ConnectionHealth ConnectionIssue ConnectionManager
+        ConnectionStatus CredentialsError Delivery DeliveryOutcome EnvelopeCodec GatePolicy Hint HookError
+        JsonCodec MessageDropped MessagePackCodec NotConnected OutboxFull OutboxPolicy PeerLimitExceeded
+        Pool PoolPolicy RawCodec Received ReplyTimeout RetryBudget RetryPolicy Rule SendInterrupted Service
+        Session StateChange WaitTimeout categorize
+    """,
+    "trunkline.net.broadcast": "Broadcast broadcast",
+    "trunkline.net.connect": "connect",
+    "trunkline.net.http": "Headers Request Response",
+    "trunkline.net.listener": "Close Listener",
+    "trunkline.net.serve": "Server serve",
+    "trunkline.net.settings": "Settings",
+    "trunkline.net.stats": "Stats",
+    "trunkline.net.websocket": "WebSocket",
+    "trunkline.protocol.categories": "ErrorCategory",
+    "trunkline.protocol.deflate": "Deflate",
+    "trunkline.protocol.errors": """
+        ConnectError ConnectionClosed ConnectionClosedError ConnectionClosedOK DecodeError HandshakeError
+        InvalidURI LocalProtocolError MessageTooBig OpenTimeout ProxyError RemoteProtocolError SendTimeout
+        SlowConsumer TrunklineError WrongThread
+    """,
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+_PARTS = {"manager", "net", "protocol"}
+
+if not _typing.TYPE_CHECKING:  # to a type checker it would say that every name is there
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _PARTS:
+            return import_module(f"trunkline.{name}")
+        if name not in _HOME:
+            raise AttributeError(f"module 'trunkline' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOME[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__, *_PARTS})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import ssl
+import sys
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -77,6 +77,10 @@ def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
 
 
 def _find_in_environment(uri: URI) -> Proxy | None:
+    if sys.platform not in {"darwin", "win32"} and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    import urllib.request  # it brings http.client and email, which no connection without a proxy needs
+
     scheme = "https" if uri.secure else "http"
     known = urllib.request.getproxies_environment()
     if known:

@@ -23,7 +23,7 @@ data is on attributes.
 
 from __future__ import annotations
 
-import http.client
+import http
 import os
 import socket
 import ssl
@@ -328,7 +328,8 @@ class HandshakeError(TrunklineError):
         if self.status is None:
             seen = "the server's answer is not HTTP"
         else:
-            seen = f"the server answered {self.status} {http.client.responses.get(self.status, '')}".rstrip()
+            phrase = http.HTTPStatus(self.status).phrase if self.status in set(http.HTTPStatus) else ""
+            seen = f"the server answered {self.status} {phrase}".rstrip()
         return f"{seen}: {printable(self.detail)}" if self.detail else f"{seen}, wanted 101 (RFC 6455 4.1)"
 
 
