@@ -243,7 +243,7 @@ class ConnectionManager:
 
     def service_health(self) -> list[ServiceHealth]:
         """A snapshot of every service: its connections together, those that are gone included."""
-        return [self._totals.report(name, tuple(held.values())) for name, held in self._by_service.items()]
+        return [self._totals.report(name, held) for name, held in self._by_service.items()]
 
     def health(self) -> list[ConnectionHealth]:
         """A snapshot of every connection, in the order in which they were made."""
@@ -390,9 +390,8 @@ class ConnectionManager:
 
     def _forget(self, pool: Pool[Any, Any] | None, connection: Connection[Any, Any]) -> None:
         if self._connections.get(connection.id) is connection:
-            self._totals.forget(connection)
+            self._totals.forget(connection, self._by_service[connection.service.name])
             del self._connections[connection.id]
-            del self._by_service[connection.service.name][connection.id]
         if not self._connections:
             for watch in self._watches:
                 watch.stop()

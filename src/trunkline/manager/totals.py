@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,26 +69,34 @@ class Past:
 
 
 class Totals:
-    """The pasts of a manager's services."""
+    """The pasts of a manager's services.
+
+    Any thread may ask. A connection counts either for itself or in the past: what is told never goes back.
+    """
 
     def __init__(self, services: Iterable[str]) -> None:
         self._past = {name: Past() for name in services}
+        self._moving = threading.RLock()  # for a moment; a finalizer may ask in the middle of it
 
     def note(self, change: StateChange) -> None:
         """A subscriber of the manager's events: counts failures."""
         if change.issue is not None:
             self._past[change.service].failures[str(change.issue.category)] += 1
 
-    def forget(self, connection: Connection[Any, Any]) -> None:
-        """A connection is gone: what it has counted stays."""
+    def forget(self, connection: Connection[Any, Any], connections: MutableMapping[str, Connection[Any, Any]]) -> None:
+        """A connection is gone: it leaves those that there are, by their ids, and what it has counted stays."""
         past = self._past[connection.service.name]
-        past.add(connection.health())
-        connection.merge_latencies(past.latencies)
+        with self._moving:
+            past.add(connection.health())
+            connection.merge_latencies(past.latencies)
+            del connections[connection.id]
 
-    def report(self, service: str, connections: Iterable[Connection[Any, Any]]) -> ServiceHealth:
-        """A snapshot of a service with these connections."""
+    def report(self, service: str, held: Mapping[str, Connection[Any, Any]]) -> ServiceHealth:
+        """A snapshot of a service with these connections, by their ids."""
         past = self._past[service]
-        together = Past(Counter(past.counters), Counter(past.failures), past.latencies.copy())
+        with self._moving:
+            together = Past(Counter(past.counters), Counter(past.failures), past.latencies.copy())
+            connections = [*held.values()]
         reports = []
         for connection in connections:
             reports.append(connection.health())

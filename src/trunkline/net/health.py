@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,12 @@ NAMES = tuple(field.name for field in fields(Stats))
 
 
 class Tally:
-    """What connections that are gone have moved, and the round trips of all. Recording allocates nothing."""
+    """What connections that are gone have moved, and the round trips of all. Recording allocates nothing.
 
-    __slots__ = ("_gone", "expired", "latencies", "opened", "refused", "tls_failed")
+    Any thread may ask. A connection counts either as open or as gone: what is told never goes back.
+    """
+
+    __slots__ = ("_gone", "_moving", "expired", "latencies", "opened", "refused", "tls_failed")
 
     def __init__(self) -> None:
         self.opened = 0
@@ -54,15 +58,19 @@ class Tally:
         self.tls_failed = 0
         self.latencies = Histogram()
         self._gone = dict.fromkeys(NAMES, 0)
+        self._moving = threading.RLock()  # for a moment; a finalizer may ask in the middle of it
 
-    def add(self, ws: WebSocket) -> None:
-        """A connection is gone."""
-        _add(self._gone, ws.stats())
+    def move(self, ws: WebSocket, connections: set[WebSocket]) -> None:
+        """A connection is gone: it leaves those that are open."""
+        with self._moving:
+            connections.discard(ws)
+            _add(self._gone, ws.stats())
 
     def total(self, connections: set[WebSocket]) -> Stats:
         """What all have moved, these open ones included."""
-        together = dict(self._gone)
-        for ws in connections:
+        with self._moving:
+            together, still = dict(self._gone), [*connections]
+        for ws in still:
             _add(together, ws.stats())
         return Stats(**together)
 

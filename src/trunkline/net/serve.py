@@ -254,8 +254,7 @@ class Server:
 
     def _forget(self, ws: WebSocket) -> None:
         """A connection has ended; its transport may have yet to."""
-        self.connections.discard(ws)
-        self._tally.add(ws)
+        self._tally.move(ws, self.connections)
         if ws.transport is not None:
             self._see_off(ws)
 

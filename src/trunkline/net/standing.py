@@ -60,9 +60,10 @@ class Standing(Link):
 
         "peername", "sockname", "peercert" and "cipher" are kept when the transport is gone.
         """
-        if self.transport is not None:
-            return self.transport.get_extra_info(name, default)
-        known = None if self._kept is None or name not in KEPT_EXTRA else self._kept[KEPT_EXTRA.index(name)]
+        transport = self.transport  # once: another thread may ask while it goes
+        known = None if transport is None else transport.get_extra_info(name)
+        if known is None and self._kept is not None and name in KEPT_EXTRA:
+            known = self._kept[KEPT_EXTRA.index(name)]
         return default if known is None else known
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from trunkline.net.fragments import Parts
 
 __all__ = ["WebSocket", "websocket_class"]
+
+_making: Final = threading.RLock()  # for a moment: any thread may be the first to ask for `data`
 
 _SENT: Final = (
     "messages_sent",
@@ -65,7 +68,9 @@ class WebSocket(Wire):
         trunkline never looks at it. It lasts as long as the connection's object.
         """
         if self._data is None:
-            self._data = SimpleNamespace()
+            with _making:
+                if self._data is None:
+                    self._data = SimpleNamespace()
         return self._data
 
     @property
