@@ -48,6 +48,7 @@ DIRECTIVES = {
     "embedsignature": True,
     "auto_pickle": False,
     "autotestdict": False,
+    "freethreading_compatible": True,  # docs/free-threading.md: what each module shares
 }
 
 NO_CYTHON = """\
@@ -71,7 +72,7 @@ def extension(name: str, kernels: list[str]) -> Extension:
         f"trunkline.{name}",
         [f"native/trunkline/{name}.pyx", *(f"native/c/{kernel}.c" for kernel in kernels)],
         include_dirs=["native/c"],
-        depends=[f"native/c/{kernel}.h" for kernel in [*KERNELS, "histogram", "thread"]],
+        depends=[f"native/c/{kernel}.h" for kernel in [*KERNELS, "atomic", "histogram", "thread"]],
         extra_compile_args=FLAGS + DEVELOPERS,
         extra_link_args=[] if DEVELOPERS else LINK,
     )

@@ -1,5 +1,7 @@
 #include "mask.h"
 
+#include "atomic.h"
+
 #include <string.h>
 
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
@@ -66,40 +68,51 @@ static void mask_neon(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) 
 }
 #endif
 
-static variant_fn chosen = mask_scalar;
-static const char *chosen_name = "scalar";
-
-static variant_fn find(const char *name) {
+static const struct {
+    const char *name;
+    variant_fn mask;
+} variants[] = { /* the widest first */
 #ifdef TL_X86
-    __builtin_cpu_init();
-    if (!strcmp(name, "avx2") && __builtin_cpu_supports("avx2"))
-        return mask_avx2;
-    if (!strcmp(name, "sse2") && __builtin_cpu_supports("sse2"))
-        return mask_sse2;
+    {"avx2", mask_avx2},
+    {"sse2", mask_sse2},
 #endif
 #ifdef TL_NEON
-    if (!strcmp(name, "neon"))
-        return mask_neon;
+    {"neon", mask_neon},
 #endif
-    return strcmp(name, "scalar") ? NULL : mask_scalar;
+    {"scalar", mask_scalar},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+/* One word for the whole choice: threads may mask while it is made. */
+static variant_fn chosen = mask_scalar;
+
+static int is_supported(variant_fn mask) {
+#ifdef TL_X86
+    __builtin_cpu_init();
+    if (mask == mask_avx2)
+        return __builtin_cpu_supports("avx2");
+    if (mask == mask_sse2)
+        return __builtin_cpu_supports("sse2");
+#endif
+    return mask != NULL;
 }
 
 int tl_mask_choose(const char *name) {
-    static const char *const widest_first[] = {"avx2", "sse2", "neon", "scalar"};
-    for (size_t i = 0; i < sizeof widest_first / sizeof *widest_first; i++) {
-        if (name && strcmp(name, widest_first[i]))
-            continue;
-        variant_fn found = find(widest_first[i]);
-        if (found) {
-            chosen = found;
-            chosen_name = widest_first[i]; /* static storage: the caller's string is not kept */
+    for (size_t i = 0; i < VARIANTS; i++)
+        if ((!name || !strcmp(name, variants[i].name)) && is_supported(variants[i].mask)) {
+            TL_STORE(chosen, variants[i].mask);
             return 0;
         }
-    }
     return -1;
 }
 
-const char *tl_mask_variant(void) { return chosen_name; }
+const char *tl_mask_variant(void) {
+    const variant_fn mask = TL_LOAD(chosen);
+    size_t i = 0;
+    while (variants[i].mask != mask)
+        i++;
+    return variants[i].name;
+}
 
 unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4], unsigned phase) {
     uint64_t wide;
@@ -109,6 +122,6 @@ unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4
     if (phase & 3)
         for (unsigned i = 0; i < 8; i++)
             turned[i] = key[(phase + i) & 3];
-    chosen(dst, src, n, wide);
+    TL_LOAD(chosen)(dst, src, n, wide);
     return (phase + (unsigned)(n & 3)) & 3;
 }

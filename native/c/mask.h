@@ -10,7 +10,8 @@
 unsigned tl_mask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4], unsigned phase);
 
 /* Chooses the variant by name ("scalar", "sse2", "avx2", "neon"), or the widest that this CPU has if name is NULL.
- * Gives 0, or -1 and changes nothing if this CPU or this build has no such variant. Called before threads mask. */
+ * Gives 0, or -1 and changes nothing if this CPU or this build has no such variant. Others may mask meanwhile: each call
+ * is one variant's, and all give the same bytes. */
 int tl_mask_choose(const char *name);
 
 /* The name of the variant in use. */

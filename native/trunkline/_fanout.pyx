@@ -8,6 +8,7 @@ copied but sent from where it lies, and what the sockets do not take of it refer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
+from trunkline._atomic cimport tl_count, tl_put
 from trunkline._batch cimport Batch
 from trunkline._outlet cimport Outlet
 from trunkline._writer cimport OPEN, Flusher
@@ -52,7 +53,7 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
             continue
         if outlet._unfinished or (would_wait(outlet) if waits else is_slow(outlet, limit, patience, now)):
             (busy if outlet._unfinished else behind).append(outlet)
-            outlet.messages_dropped += drops
+            tl_count(&outlet.messages_dropped, drops)
         elif outlet._queueing:
             late.append(outlet)
         else:
@@ -119,7 +120,7 @@ cdef int send_large(Outlet outlet, bytes frame) except -1:
     cdef Batch batch
     outlet._lend(0)
     batch, outlet._batch = outlet._batch, None
-    outlet._overdue = not outlet._corked
-    outlet.messages_sent += 1
-    outlet.frames_sent += 1
+    tl_put(&outlet._overdue, not outlet._corked)
+    tl_count(&outlet.messages_sent, 1)
+    tl_count(&outlet.frames_sent, 1)
     return outlet._write(batch, <const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), frame)

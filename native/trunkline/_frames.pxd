@@ -3,6 +3,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from trunkline._atomic cimport tl_counter
 from trunkline._control cimport Control, Fault
 from trunkline._header cimport TL_CONTROL_MAX, TL_HEADER_MAX, tl_header
 from trunkline._inflate cimport Inflater
@@ -53,13 +54,13 @@ cdef class Decoder:
     cdef unsigned _control_used
 
     # Counters
-    cdef readonly uint64_t bytes_received  # on the wire
-    cdef readonly uint64_t frames_received
-    cdef readonly uint64_t messages_received
-    cdef readonly uint64_t pings_received
-    cdef readonly uint64_t pongs_received
-    cdef readonly uint64_t errors          # 0, or 1 once it is dead
-    cdef readonly uint64_t wide_bytes      # UTF-8 of text beyond ASCII, which takes a hundred times as long to decode
+    cdef readonly tl_counter bytes_received  # on the wire
+    cdef readonly tl_counter frames_received
+    cdef readonly tl_counter messages_received
+    cdef readonly tl_counter pings_received
+    cdef readonly tl_counter pongs_received
+    cdef readonly tl_counter errors          # 0, or 1 once it is dead
+    cdef readonly tl_counter wide_bytes      # UTF-8 of text beyond ASCII, which takes a hundred times as long to decode
 
     cdef bint _lent                        # the room is lent, and nothing was parsed since
     cdef bint _busy                        # it parses: what code of others does meanwhile, it cannot do to this decoder

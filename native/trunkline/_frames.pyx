@@ -14,6 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.ref cimport Py_XDECREF
 from libc.string cimport memcpy
 
+from trunkline._atomic cimport tl_count
 from trunkline._control cimport new_control, new_fault, not_utf8, read_close, refusal
 from trunkline._header cimport TL_BINARY, TL_CLOSE, TL_CONTINUATION, TL_PING, TL_PONG, TL_TEXT, tl_header_read
 from trunkline._mask cimport apply_mask
@@ -116,7 +117,7 @@ cdef class Decoder:
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
         cdef Py_ssize_t controls = 0
         self._enter()
-        self.bytes_received += <uint64_t>n
+        tl_count(&self.bytes_received, <uint64_t>n)
         try:
             if self._rest is not None:
                 self._keep(data, n)
@@ -154,8 +155,8 @@ cdef class Decoder:
         message = self._whole(data + used, n - used)
         if message is not None:
             self._step = READ_HEADER
-            self.bytes_received += <uint64_t>n
-            self.messages_received += 1
+            tl_count(&self.bytes_received, <uint64_t>n)
+            tl_count(&self.messages_received, 1)
         return message
 
     cdef int _die(self) except -1:
@@ -182,7 +183,7 @@ cdef class Decoder:
                         i += length
                         break
                     out.append(message)
-                    self.messages_received += 1
+                    tl_count(&self.messages_received, 1)
                     self._opcode = 0
                     self._step = READ_HEADER
                     i += length
@@ -214,7 +215,7 @@ cdef class Decoder:
         if not self.client:
             memcpy(self._frame.key, data + 2, 4)
         self._deflated = False
-        self.frames_received += 1
+        tl_count(&self.frames_received, 1)
         return used
 
     cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1:
@@ -246,7 +247,7 @@ cdef class Decoder:
         """The header is whole: judges the frame against the message under way."""
         cdef tl_header *frame = &self._frame
         cdef uint64_t room
-        self.frames_received += 1
+        tl_count(&self.frames_received, 1)
         self._left = frame.length
         self._phase = 0
         self._step = READ_PAYLOAD
@@ -358,7 +359,7 @@ cdef class Decoder:
     cdef object _decoded(self, const char *data, Py_ssize_t n):
         cdef object text = PyUnicode_DecodeUTF8(data, n, NULL)
         if not PyUnicode_IS_ASCII(text):
-            self.wide_bytes += <uint64_t>n
+            tl_count(&self.wide_bytes, <uint64_t>n)
         return text
 
     cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
@@ -410,7 +411,7 @@ cdef class Decoder:
         if not self._lent or n > self.room():  # where something else was parsed since, n bytes of the body are not set
             raise ValueError(f"{n} bytes were received into a room of {self.room() if self._lent else 0}")
         self._enter()
-        self.bytes_received += <uint64_t>n
+        tl_count(&self.bytes_received, <uint64_t>n)
         try:
             self._payload(<uint8_t *>BODY(self._body) + self._filled, n, out)
             if self._left == 0 and self._step == READ_PAYLOAD:
@@ -468,15 +469,15 @@ cdef class Decoder:
                 self._shelf.keep(message)
         self._drop_body()
         out.append(message)
-        self.messages_received += 1
+        tl_count(&self.messages_received, 1)
         self._opcode = 0
         return 0
 
     cdef int _end_control(self, list out) except -1:
         cdef Control control = new_control(self._frame.opcode, self._control, self._control_used)
         cdef Fault fault
-        self.pings_received += control.opcode == TL_PING
-        self.pongs_received += control.opcode == TL_PONG
+        tl_count(&self.pings_received, control.opcode == TL_PING)
+        tl_count(&self.pongs_received, control.opcode == TL_PONG)
         if control.opcode == TL_CLOSE:
             fault = read_close(control)
             if fault is not None:
@@ -495,6 +496,6 @@ cdef class Decoder:
     cdef int _fail(self, int code, str text) except -1:
         self.fault = new_fault(code, text)
         self._step = DEAD
-        self.errors += 1
+        tl_count(&self.errors, 1)
         self._drop_body()
         return 0

@@ -3,6 +3,8 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from trunkline._atomic cimport tl_counter
+
 cdef extern from "header.h":
     enum: TL_TEXT
 
@@ -21,7 +23,7 @@ cdef class InflateStream:
     cdef object _input       # what is not inflated yet; None if nothing is. b"" while the stream has more to give
     cdef Py_ssize_t _ends    # final blocks in this message
     cdef bytes _tail         # what ends a message: the four bytes that its sender left out, and more
-    cdef uint64_t calls      # of decompressors so far; making one, or copying one, counts as well
+    cdef tl_counter calls      # of decompressors so far; making one, or copying one, counts as well
 
     cdef int give(self, bytes data) except -1          # when all that was given before is taken
     cdef bytes take(self, Py_ssize_t most)             # one call; b"": ask again, None: all is taken
@@ -59,11 +61,11 @@ cdef class Inflater:
     cdef readonly str text                # its words
 
     # Counters
-    cdef readonly uint64_t messages
-    cdef readonly uint64_t deflated_bytes  # as they came
-    cdef readonly uint64_t inflated_bytes  # what they became
-    cdef readonly uint64_t given_bytes     # payload that decompressors were given
-    cdef readonly uint64_t made_bytes      # what they made of it
+    cdef readonly tl_counter messages
+    cdef readonly tl_counter deflated_bytes  # as they came
+    cdef readonly tl_counter inflated_bytes  # what they became
+    cdef readonly tl_counter given_bytes     # payload that decompressors were given
+    cdef readonly tl_counter made_bytes      # what they made of it
 
     # Verbs
     cdef void begin_turn(self) noexcept

@@ -21,6 +21,7 @@ from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
+from trunkline._atomic cimport tl_count
 from trunkline._mask cimport apply_mask
 
 cdef extern from "Python.h":
@@ -107,8 +108,8 @@ cdef class InflateStream:
             return None
         if stream is None:
             stream = self._stream = self._make()
-            self.calls += 1
-        self.calls += 1
+            tl_count(&self.calls, 1)
+        tl_count(&self.calls, 1)
         try:
             out = stream.decompress(given, most)
         except self._errors as error:
@@ -158,7 +159,7 @@ cdef class InflateStream:
         if copy is None:
             return True  # isal cannot say
         probe = copy()
-        self.calls += 2
+        tl_count(&self.calls, 2)
         try:
             return not probe.decompress(_END, 1) and probe.eof
         except self._errors:
@@ -213,7 +214,7 @@ cdef class Inflater:
         """
         cdef Py_ssize_t i = 0, take
         cdef bytes piece
-        self.deflated_bytes += <uint64_t>n
+        tl_count(&self.deflated_bytes, <uint64_t>n)
         while i < n and not self.code:
             take = min(n - i, SLICE)
             # Made without its bytes, so that it is ours alone: the objects of single bytes are shared.
@@ -232,7 +233,7 @@ cdef class Inflater:
     cdef int _put(self, bytes piece) except -1:
         """Inflates a slice of the payload."""
         cdef Py_ssize_t before = self._inline, barren
-        self.given_bytes += <uint64_t>PyBytes_GET_SIZE(piece)
+        tl_count(&self.given_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
         self._stream.give(piece)
         self._drain()
         barren = PyBytes_GET_SIZE(piece) - (self._inline - before)
@@ -246,13 +247,13 @@ cdef class Inflater:
         if n == 0 or n > SLICE:
             self.give(data, n, key, 0)
             return None if self.stalled or self.code else self.end()
-        self.deflated_bytes += <uint64_t>n
+        tl_count(&self.deflated_bytes, <uint64_t>n)
         payload = PyBytes_FromStringAndSize(NULL, n)
         if key != NULL:
             apply_mask(<uint8_t *>PyBytes_AS_STRING(payload), data, n, key, 0)
         else:
             memcpy(PyBytes_AS_STRING(payload), data, n)
-        self.given_bytes += <uint64_t>n
+        tl_count(&self.given_bytes, <uint64_t>n)
         self._stream.give(payload)
         piece = self._take()
         if piece is not None and self._stream._input is None and (
@@ -275,8 +276,8 @@ cdef class Inflater:
                 return None
         if not self._finish():
             return None
-        self.messages += 1
-        self.inflated_bytes += <uint64_t>PyBytes_GET_SIZE(piece)
+        tl_count(&self.messages, 1)
+        tl_count(&self.inflated_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
         return message
 
     cdef object end(self):
@@ -332,7 +333,7 @@ cdef class Inflater:
             self._fail(1007, f"compressed data is corrupt: {error} (RFC 7692 7.2.2)")
             return None
         if piece is not None:
-            self.made_bytes += <uint64_t>PyBytes_GET_SIZE(piece)
+            tl_count(&self.made_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
         return piece
 
     cdef int _drain(self) except -1:
@@ -403,8 +404,8 @@ cdef class Inflater:
                 _PyBytes_Resize(&self._body, self._filled)
             message = <object>self._body
         self._drop()
-        self.messages += 1
-        self.inflated_bytes += <uint64_t>self._filled
+        tl_count(&self.messages, 1)
+        tl_count(&self.inflated_bytes, <uint64_t>self._filled)
         return message
 
     cdef bint _finish(self) except -1:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from trunkline._atomic cimport tl_counter
 from trunkline._control cimport Control
 from trunkline._frames cimport Decoder
 from trunkline._inbox cimport Inbox
@@ -28,9 +29,9 @@ cdef class Link(Outlet):
     cdef double _rate                # control frames a second that the peer may send; 0: no bound
     cdef double _allowed             # how many it may send now; up to a second's worth
     cdef double _metered             # when they were last counted anew, in the loop's time: when there were none left
-    cdef readonly uint64_t messages_discarded  # received after we had closed
-    cdef readonly uint64_t throttles           # how often reading was put off for the rate of control frames
-    cdef readonly uint64_t holds               # how often the rest of what was read waited for the next turn
+    cdef readonly tl_counter messages_discarded  # received after we had closed
+    cdef readonly tl_counter throttles           # how often reading was put off for the rate of control frames
+    cdef readonly tl_counter holds               # how often the rest of what was read waited for the next turn
 
     # Verbs
     cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1

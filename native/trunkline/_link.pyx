@@ -22,6 +22,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
+from trunkline._atomic cimport tl_count, tl_put, tl_put_word
 from trunkline._awaitable cimport tl_inherit_anext
 from trunkline._header cimport TL_PING, TL_PONG
 from trunkline._inbox cimport MESSAGE, NEXT_MESSAGE, Batches, Inbox
@@ -51,9 +52,9 @@ cdef class Link(Outlet):
         self._decoder = decoder
         self._last_turns = LAST_TURNS
         decoder._shelf = self._flusher._shelf
-        self._inbox = inbox
         if inbox is not None:
-            inbox._flusher = self._flusher
+            inbox._flusher = self._flusher  # first: whoever finds the inbox asks it for its thread
+        self._inbox = inbox
         self._keys = self._flusher._keys if decoder.client else None
         self._write_limit = write_limit
         self._rate = self._allowed = control_rate
@@ -186,9 +187,9 @@ cdef class Link(Outlet):
         if self._lent != SHARED:
             self._read_chunk(NULL, n)
         else:
-            if self._twinned and n < BULK and self._decoder.room() == 0 and self.transport is not None:
+            if self._twinned and n < BULK and self._decoder.room() == 0 and self._transport is not None:
                 self._twinned = False
-                self.transport.set_protocol(self)
+                self._transport.set_protocol(self)
             self._read_chunk(self._flusher._read, n)
 
     def data_received(self, data):
@@ -199,10 +200,10 @@ cdef class Link(Outlet):
         self._read_chunk(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         if self._adapts and PyBytes_GET_SIZE(data) >= BULK and self._decoder is not None and not self._ended:
             self._twinned = True
-            self.transport.set_protocol(self._make_twin())
+            self._transport.set_protocol(self._make_twin())
 
     cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1:
-        self._flusher._thread = tl_thread()
+        tl_put_word(&self._flusher._thread, tl_thread())
         self._lent = 0
         self._heard = True
         self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
@@ -217,7 +218,7 @@ cdef class Link(Outlet):
         if decoder is None:
             return self._read_opening(data, n)
         self._lent = 0  # a buffer that is filled now holds what came before these bytes
-        self._flusher._thread = tl_thread()
+        tl_put_word(&self._flusher._thread, tl_thread())
         if self._reading:
             raise RuntimeError("a callback cannot feed bytes to the connection whose bytes it was called for")
         if self._ended or (decoder.fault is not None and n != RESUMED):
@@ -229,12 +230,13 @@ cdef class Link(Outlet):
         try:
             self._process(data, n)
         except BaseException as error:  # messages of this read are lost with it: the connection may not go on
-            self._corked = False
+            tl_put(&self._corked, False)
             self._on_broken(error)
             if not isinstance(error, (Exception, CancelledError)):
                 raise
         finally:
-            self._corked = self._reading = False
+            self._reading = False
+            tl_put(&self._corked, False)
         return 0
 
     @cython.nonecheck(False)
@@ -251,7 +253,7 @@ cdef class Link(Outlet):
         if data != NULL:
             message = decoder.sole(data, n)
         if message is not None:
-            self._corked = True
+            tl_put(&self._corked, True)
             self._deliver_one(message)
         else:
             self._take(data, n)
@@ -259,7 +261,7 @@ cdef class Link(Outlet):
             self._end_pongs()
         if decoder.fault is not None and not self._ended:
             self._fault(decoder.fault)
-        self._corked = False
+        tl_put(&self._corked, False)
         self.flush()
         if self._inbox is not None and self._inbox.is_over():
             self._pause_reading()
@@ -279,28 +281,28 @@ cdef class Link(Outlet):
         """
         cdef double now
         self._allowed -= controls
-        if self._allowed >= 0 or self._wire_state != OPEN or self.transport is None:
+        if self._allowed >= 0 or self._wire_state != OPEN or self._transport is None:
             return 0
         now = self._flusher.loop.time()
         self._allowed = min(self._rate, self._allowed + controls + (now - self._metered) * self._rate) - controls
         self._metered = now
         if self._allowed < 0 and self._held is None:
-            self.throttles += 1
+            tl_count(&self.throttles, 1)
             self._held = self._flusher.loop.call_later(-self._allowed / self._rate, self._read_on)
             self._halt()
         return 0
 
     cdef int _hold(self) except -1:
         """Reads nothing until the next turn."""
-        if self._held is None and not self._reading_paused and self.transport is not None:
-            self.holds += 1
+        if self._held is None and not self._reading_paused and self._transport is not None:
+            tl_count(&self.holds, 1)
             self._held = self._flusher.loop.call_soon(self._read_on)
             self._halt()
         return 0
 
     cdef int _halt(self) except -1:
-        if not self.transport.is_closing():
-            self.transport.pause_reading()
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
         return 0
 
     cdef bint _is_behind(self) noexcept:
@@ -309,12 +311,12 @@ cdef class Link(Outlet):
 
     cdef int _go_on(self) except -1:
         """Reads, if nothing stands against it; what has been read comes first, in the next turn."""
-        if self.transport is None or self._held is not None or self._reading_paused:
+        if self._transport is None or self._held is not None or self._reading_paused:
             return 0
         if self._is_behind():
             self._held = self._flusher.loop.call_soon(self._read_on)
-        elif not self.transport.is_closing():
-            self.transport.resume_reading()
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
         return 0
 
     cdef int _take(self, const uint8_t *data, Py_ssize_t n) except -1:
@@ -327,7 +329,7 @@ cdef class Link(Outlet):
             controls = self._decoder.resume(items)
         else:
             self._decoder.advance(n, items)
-        self._corked = True
+        tl_put(&self._corked, True)
         self._deliver(items, controls)
         if controls and self._rate:
             self._meter(controls)
@@ -342,7 +344,7 @@ cdef class Link(Outlet):
         if self._inflating or self._ended:
             return 0
         self._inflating = True
-        if self.transport is not None:
+        if self._transport is not None:
             self._halt()
         try:
             self._inflate(self._decoder.inflater)
@@ -369,7 +371,7 @@ cdef class Link(Outlet):
             if items and self._wire_state == OPEN:
                 self._on_batch(self, items)
             else:
-                self.messages_discarded += <uint64_t>len(items)
+                tl_count(&self.messages_discarded, <uint64_t>len(items))
         elif on_message is not None:
             for item in items:
                 if type(item) is Control:
@@ -377,7 +379,7 @@ cdef class Link(Outlet):
                 elif self._wire_state == OPEN:  # a callback may have closed
                     on_message(self, item)
                 else:
-                    self.messages_discarded += 1
+                    tl_count(&self.messages_discarded, 1)
         else:
             self._store(items, controls)
         return 0
@@ -412,7 +414,7 @@ cdef class Link(Outlet):
             elif self._wire_state == OPEN:
                 self._inbox.put(item)
             else:
-                self.messages_discarded += 1
+                tl_count(&self.messages_discarded, 1)
         if self._inbox.count():
             self._inbox.wake()
         return 0
@@ -429,7 +431,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _pause_reading(self) except -1:
-        if not self._inbox.paused and self._wire_state == OPEN and self.transport is not None:
+        if not self._inbox.paused and self._wire_state == OPEN and self._transport is not None:
             self._inbox.paused = True
             self._halt()
         return 0

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from trunkline._atomic cimport tl_counter
+
 
 cdef extern from "histogram.h" nogil:
     enum: TL_BUCKETS
@@ -19,7 +21,7 @@ cdef class Histogram:
     """How often which duration was seen."""
 
     cdef uint64_t *_counts          # owned, TL_BUCKETS of them, or NULL before the first record; freed in __dealloc__
-    cdef readonly uint64_t count    # durations recorded
+    cdef readonly tl_counter count    # durations recorded
     cdef double _sum                # seconds
     cdef double _shortest           # seconds; of the first record on
     cdef double _longest
@@ -37,7 +39,7 @@ cdef class Average:
     cdef double _value
     cdef double _jitter             # EWMA of |value - previous value|, with the same weight
     cdef double _last
-    cdef readonly uint64_t count
+    cdef readonly tl_counter count
 
     # Verbs
     cpdef int record(self, double value) except -1
@@ -54,6 +56,8 @@ cdef class Window:
     # Verbs
     cdef int _move(self, double now) noexcept
     cdef int add(self, double now, uint64_t n) noexcept
+    cdef uint64_t sum_at(self, double now) noexcept
+    cdef double rate_at(self, double now) noexcept
 
 
 cdef class Rates:
@@ -62,7 +66,7 @@ cdef class Rates:
     cdef Window _short
     cdef Window _middle
     cdef Window _long
-    cdef readonly uint64_t total
+    cdef readonly tl_counter total
 
     # Verbs
     cpdef int add(self, double now, uint64_t n) except -1
@@ -77,7 +81,7 @@ cdef class Suspicion:
     cdef double _variance
     cdef double _beat               # when the last of those that come again and again came
     cdef double _last               # when the last of any kind came
-    cdef readonly uint64_t count
+    cdef readonly tl_counter count
 
     # Verbs
     cpdef int record(self, double now) except -1

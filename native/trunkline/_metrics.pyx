@@ -4,6 +4,10 @@ Theory of operation. Recording is a few additions in plain C fields: no object i
 records says what the time is. A `Histogram` allocates its counts once, at its first record. Reading is for people and
 scrapers, seconds apart, and may take its time.
 
+Whoever reads may do so in another thread, and not all reading leaves things as they are: a window that is read moves on.
+So each object is locked while it is recorded in or read. Where the interpreter has a lock this is that one, and costs
+nothing.
+
 Sources: the histogram's layout is HdrHistogram's; the jitter is RFC 3550's (6.4.1, weight 1/16); the suspicion is the
 phi of Hayashibara et al., "The phi accrual failure detector" (2004), with the logistic approximation of the normal
 distribution that Akka uses.
@@ -14,6 +18,8 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport ceil, exp, floor, isfinite, log10, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
+
+from trunkline._atomic cimport tl_count, tl_forget
 
 cdef enum:
     LONGEST = 1000  # seconds: what is longer is recorded as this; the last bucket begins at 137
@@ -36,8 +42,7 @@ cdef int place_of(int64_t slot) noexcept:
 cdef class Histogram:
     """Durations, to 2 significant digits: any quantile is within 1 % of a duration that was recorded at its rank.
 
-    Durations are seconds, from 1 ns to 137 s; longer ones are counted as longer, negative ones as 0. Not shared between
-    threads.
+    Durations are seconds, from 1 ns to 137 s; longer ones are counted as longer, negative ones as 0.
     """
 
     def __dealloc__(self):
@@ -50,6 +55,7 @@ cdef class Histogram:
                 raise MemoryError
         return 0
 
+    @cython.critical_section
     cpdef int record(self, double seconds) except -1:
         """Counts a duration. Raises ValueError for one that is not finite. The first record allocates 16 KiB."""
         if not isfinite(seconds):
@@ -67,29 +73,34 @@ cdef class Histogram:
         if seconds > self._longest:
             self._longest = seconds
         self._sum += seconds
-        self.count += 1
+        tl_count(&self.count, 1)
         return 0
 
     @property
+    @cython.critical_section
     def sum(self):
         """Seconds of all durations together."""
         return self._sum
 
     @property
+    @cython.critical_section
     def minimum(self):
         """Seconds of the shortest; None if nothing was recorded."""
         return self._shortest if self.count else None
 
     @property
+    @cython.critical_section
     def maximum(self):
         """Seconds of the longest; None if nothing was recorded."""
         return self._longest if self.count else None
 
     @property
+    @cython.critical_section
     def mean(self):
         """Seconds; None if nothing was recorded."""
         return self._sum / <double>self.count if self.count else None
 
+    @cython.critical_section
     def quantile(self, double q):
         """Seconds that a share q (0 to 1) of the durations did not exceed, by nearest rank; None if nothing was
         recorded. ValueError for q outside of 0 to 1.
@@ -102,6 +113,7 @@ cdef class Histogram:
         rank = min(<uint64_t>ceil(q * <double>self.count), self.count)
         return min(max(tl_value_at(self._counts, max(rank, 1) - 1) / 1e9, self._shortest), self._longest)
 
+    @cython.critical_section
     def count_within(self, double seconds):
         """How many durations were at most so many seconds; one of a bucket's width (1/64) less may be missing."""
         if self.count == 0 or not seconds >= 0:
@@ -110,6 +122,7 @@ cdef class Histogram:
             return self.count
         return tl_count_below(self._counts, <uint64_t>(min(seconds, <double>LONGEST) * 1e9 + 0.5))
 
+    @cython.critical_section
     def buckets(self):
         """A list of (lower bound in seconds, count) of all buckets that have a count, from the shortest."""
         cdef unsigned i
@@ -122,16 +135,17 @@ cdef class Histogram:
         `sum`.
         """
         cdef unsigned i
-        if other.count == 0:
-            return
-        self._make()
-        for i in range(TL_BUCKETS):
-            self._counts[i] += other._counts[i]
-        if self.count == 0 or other._shortest < self._shortest:
-            self._shortest = other._shortest
-        self._longest = max(self._longest, other._longest)
-        self._sum += other._sum
-        self.count += other.count
+        with cython.critical_section(self, other):
+            if other.count == 0:
+                return
+            self._make()
+            for i in range(TL_BUCKETS):
+                self._counts[i] += other._counts[i]
+            if self.count == 0 or other._shortest < self._shortest:
+                self._shortest = other._shortest
+            self._longest = max(self._longest, other._longest)
+            self._sum += other._sum
+            tl_count(&self.count, other.count)
 
     def copy(self):
         """Another one with the same counts."""
@@ -139,17 +153,18 @@ cdef class Histogram:
         made.merge(self)
         return made
 
+    @cython.critical_section
     def clear(self):
         """Forgets everything."""
         if self._counts != NULL:
             memset(self._counts, 0, TL_BUCKETS * sizeof(uint64_t))
-        self.count = 0
+        tl_forget(&self.count)
         self._sum = self._shortest = self._longest = 0
 
     def __repr__(self):
-        if not self.count:
+        if self.count == 0:
             return "<Histogram empty>"
-        return f"<Histogram of {self.count}: p50 {self.quantile(0.5):.6f} s, p99 {self.quantile(0.99):.6f} s>"
+        return f"<Histogram of {<uint64_t>self.count}: p50 {self.quantile(0.5):.6f} s, p99 {self.quantile(0.99):.6f} s>"
 
 
 @cython.final
@@ -164,6 +179,7 @@ cdef class Average:
             raise ValueError(f"weight is {weight!r}, must be more than 0 and at most 1")
         self.weight = weight
 
+    @cython.critical_section
     cpdef int record(self, double value) except -1:
         """Takes a value. Raises ValueError for one that is not finite."""
         cdef double distance
@@ -176,20 +192,23 @@ cdef class Average:
         else:
             self._value = value
         self._last = value
-        self.count += 1
+        tl_count(&self.count, 1)
         return 0
 
     @property
+    @cython.critical_section
     def value(self):
         """The average; None before the first value."""
         return self._value if self.count else None
 
     @property
+    @cython.critical_section
     def last(self):
         """The latest value; None before the first."""
         return self._last if self.count else None
 
     @property
+    @cython.critical_section
     def jitter(self):
         """The average of |value - previous value|, with the same weight; None before the second value."""
         return self._jitter if self.count > 1 else None
@@ -226,8 +245,12 @@ cdef class Window:
         self._slots[place_of(self._slot)] += n
         return 0
 
+    @cython.critical_section
     def total(self, double now):
         """What was counted in the window that ends now."""
+        return self.sum_at(now)
+
+    cdef uint64_t sum_at(self, double now) noexcept:
         cdef uint64_t total = 0
         cdef int i
         self._move(now)
@@ -235,10 +258,14 @@ cdef class Window:
             total += self._slots[i]
         return total
 
+    @cython.critical_section
     def rate(self, double now):
         """The same a second; over its life while it is younger than the window is long (but over a tenth at least)."""
+        return self.rate_at(now)
+
+    cdef double rate_at(self, double now) noexcept:
         cdef double slot = self.seconds / SLOTS
-        cdef object total = self.total(now)
+        cdef double total = <double>self.sum_at(now)
         cdef double covered = (SLOTS - 1) * slot + max(now - <double>self._slot * slot, 0.0)
         return total / max(min(covered, now - self._born), slot)
 
@@ -255,21 +282,24 @@ cdef class Rates:
         self._middle = Window(10, now)
         self._long = Window(60, now)
 
+    @cython.critical_section
     cpdef int add(self, double now, uint64_t n) except -1:
         """Counts n at the time now."""
         self._short.add(now, n)
         self._middle.add(now, n)
         self._long.add(now, n)
-        self.total += n
+        tl_count(&self.total, n)
         return 0
 
+    @cython.critical_section
     def per_second(self, double now):
         """The rates a second over the last 1, 10 and 60 s, as a tuple."""
-        return self._short.rate(now), self._middle.rate(now), self._long.rate(now)
+        return self._short.rate_at(now), self._middle.rate_at(now), self._long.rate_at(now)
 
+    @cython.critical_section
     def totals(self, double now):
         """What was counted in the last 1, 10 and 60 s, as a tuple."""
-        return self._short.total(now), self._middle.total(now), self._long.total(now)
+        return self._short.sum_at(now), self._middle.sum_at(now), self._long.sum_at(now)
 
 
 @cython.final
@@ -289,6 +319,7 @@ cdef class Suspicion:
         self._weight = weight
         self._least = least
 
+    @cython.critical_section
     cpdef int record(self, double now) except -1:
         """A sign of life came at the time now (seconds, monotonic)."""
         cdef double interval, distance
@@ -302,15 +333,17 @@ cdef class Suspicion:
                 self._mean += self._weight * distance
                 self._variance = (1 - self._weight) * (self._variance + self._weight * distance * distance)
         self._beat = self._last = now
-        self.count += 1
+        tl_count(&self.count, 1)
         return 0
 
+    @cython.critical_section
     cpdef int touch(self, double now) except -1:
         """A sign of life came at the time now that is not one of those that come again and again."""
         if self.count and now > self._last:
             self._last = now
         return 0
 
+    @cython.critical_section
     def phi(self, double now):
         """The suspicion at the time now; 0.0 before two signs of life."""
         cdef double deviation, y, e, elapsed = now - self._last
@@ -324,7 +357,8 @@ cdef class Suspicion:
         e = exp(-y * (1.5976 + 0.070566 * y * y))
         return -log10(e / (1 + e)) if elapsed > self._mean else -log10(1 - 1 / (1 + e))
 
+    @cython.critical_section
     def forget(self):
         """The line is a new one: its first sign of life is still to come."""
-        self.count = 0
+        tl_forget(&self.count)
         self._mean = self._variance = self._beat = self._last = 0

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
+from trunkline._atomic cimport tl_counter
 from trunkline._batch cimport Batch
 from trunkline._deflate cimport Deflater
 from trunkline._writer cimport Writer
@@ -18,13 +19,13 @@ cdef class Outlet(Writer):
     cdef bint _queueing              # `send` waits in line behind a message that a thread compresses
 
     # Counters
-    cdef readonly uint64_t messages_sent
-    cdef readonly uint64_t messages_dropped    # broadcasts that were left out since the peer reads too slowly
-    cdef readonly uint64_t frames_sent
-    cdef readonly uint64_t pings_sent
-    cdef readonly uint64_t pongs_sent
-    cdef readonly uint64_t deflated_bytes      # payload of compressed messages, as it was sent
-    cdef readonly uint64_t inflated_bytes      # what it was before
+    cdef readonly tl_counter messages_sent
+    cdef readonly tl_counter messages_dropped    # broadcasts that were left out since the peer reads too slowly
+    cdef readonly tl_counter frames_sent
+    cdef readonly tl_counter pings_sent
+    cdef readonly tl_counter pongs_sent
+    cdef readonly tl_counter deflated_bytes      # payload of compressed messages, as it was sent
+    cdef readonly tl_counter inflated_bytes      # what it was before
 
     # Verbs
     cdef int _put(self, object message) except -1

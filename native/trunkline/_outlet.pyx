@@ -15,6 +15,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from trunkline._atomic cimport tl_count, tl_put
 from trunkline._header cimport TL_BINARY, TL_CONTINUATION, TL_HEADER_MAX, TL_PING, TL_PONG, TL_TEXT
 from trunkline._awaitable cimport PYGEN_ERROR, PYGEN_RETURN, PySendResult, tl_set_send
 from trunkline._mask cimport apply_mask
@@ -77,10 +78,10 @@ cdef class Outlet(Writer):
         inflated: bytes that it had before it was compressed; -1 if it is not.
         """
         self._put_frame(first, payload)
-        self.messages_sent += first == FIN | TL_CONTINUATION
+        tl_count(&self.messages_sent, first == FIN | TL_CONTINUATION)
         if inflated >= 0:
-            self.deflated_bytes += <uint64_t>PyBytes_GET_SIZE(payload)
-            self.inflated_bytes += <uint64_t>inflated
+            tl_count(&self.deflated_bytes, <uint64_t>PyBytes_GET_SIZE(payload))
+            tl_count(&self.inflated_bytes, <uint64_t>inflated)
 
     @property
     def _is_unfinished(self):
@@ -99,7 +100,7 @@ cdef class Outlet(Writer):
 
     def _count_dropped(self):
         """A broadcast was left out."""
-        self.messages_dropped += 1
+        tl_count(&self.messages_dropped, 1)
 
     def _send_payload(self, unsigned opcode, bytes payload not None, Py_ssize_t n):
         """Sends a message of n bytes that was compressed to `payload`."""
@@ -108,9 +109,10 @@ cdef class Outlet(Writer):
 
     @property
     def _is_overdue(self):
-        """A turn's worth has been sent since the loop last ran; reading it starts the count anew."""
+        """A turn's worth has been sent since the loop last ran; reading it, in the loop's thread, starts the count anew."""
         cdef bint overdue = self._overdue
-        self._overdue = False
+        if overdue and self._flusher._thread == tl_thread():
+            tl_put(&self._overdue, False)
         return overdue
 
     # What the connection decides, in methods of its own:
@@ -148,7 +150,7 @@ cdef class Outlet(Writer):
         try:
             if large:
                 self.flush()
-                self._overdue = not self._corked
+                tl_put(&self._overdue, not self._corked)
                 for before, message in large:
                     self._write_large(<Batch>before, message)
             self._join_batch(batch)
@@ -202,10 +204,10 @@ cdef class Outlet(Writer):
             if isinstance(error, UnicodeEncodeError):
                 raise self._bad_text(error) from None
             raise
-        self.deflated_bytes += deflated
-        self.inflated_bytes += inflated
-        self.messages_sent += count
-        self.frames_sent += count
+        tl_count(&self.deflated_bytes, deflated)
+        tl_count(&self.inflated_bytes, inflated)
+        tl_count(&self.messages_sent, count)
+        tl_count(&self.frames_sent, count)
         return batch
 
     def send(self, message, *, compress=None):
@@ -278,10 +280,10 @@ cdef class Outlet(Writer):
         except BaseException:
             self._deflater.reset()
             raise
-        self.messages_sent += 1
-        self.frames_sent += 1
-        self.deflated_bytes += <uint64_t>PyBytes_GET_SIZE(payload)
-        self.inflated_bytes += <uint64_t>n
+        tl_count(&self.messages_sent, 1)
+        tl_count(&self.frames_sent, 1)
+        tl_count(&self.deflated_bytes, <uint64_t>PyBytes_GET_SIZE(payload))
+        tl_count(&self.inflated_bytes, <uint64_t>n)
         self._mark()
         return 0
 
@@ -320,8 +322,8 @@ cdef class Outlet(Writer):
             apply_mask(out + 6, payload, n, key, 0)
             n += 6
         self._batch._used += n
-        self.messages_sent += 1
-        self.frames_sent += 1
+        tl_count(&self.messages_sent, 1)
+        tl_count(&self.frames_sent, 1)
         self._mark()
         return True
 
@@ -339,8 +341,8 @@ cdef class Outlet(Writer):
                 self._mark()
         except UnicodeEncodeError as error:
             raise self._bad_text(error) from None
-        self.messages_sent += 1
-        self.frames_sent += 1
+        tl_count(&self.messages_sent, 1)
+        tl_count(&self.frames_sent, 1)
         return 0
 
     cdef bint _put_uncopied(self, object message) except -1:
@@ -352,7 +354,7 @@ cdef class Outlet(Writer):
             return False
         batch.put_header(FIN | opcode, n)
         self._batch = None
-        self._overdue = not self._corked
+        tl_put(&self._overdue, not self._corked)
         self._write_large(batch, message)
         return True
 
@@ -364,24 +366,24 @@ cdef class Outlet(Writer):
         return self._write(batch, payload, n, message)
 
     cdef int _put_control(self, unsigned opcode, bytes payload) except -1:
-        if self.transport is None:
+        if self._transport is None:
             return 0
         self._put_frame(FIN | opcode, payload)
-        self.pings_sent += opcode == TL_PING
-        self.pongs_sent += opcode == TL_PONG
+        tl_count(&self.pings_sent, opcode == TL_PING)
+        tl_count(&self.pongs_sent, opcode == TL_PONG)
         return 0
 
     cdef int _put_frame(self, unsigned first, bytes payload) except -1:
         self._lend(0)
         self._batch.put_frame(first, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), self._keys)
-        self.frames_sent += 1
+        tl_count(&self.frames_sent, 1)
         self._mark()
         return 0
 
     cdef int _put_encoded(self, bytes frame) except -1:
         """Sends a message that is already a short frame (of a server: unmasked)."""
-        self.messages_sent += 1
-        self.frames_sent += 1
+        tl_count(&self.messages_sent, 1)
+        tl_count(&self.frames_sent, 1)
         if self._batch is None and self._frame is None:
             self._frame = frame
             return self._list()
@@ -425,7 +427,7 @@ cdef class Outlet(Writer):
 
     cdef int _make_room(self) except -1:
         cdef bytes payload = self._pong
-        self._full = False
+        tl_put(&self._full, False)
         if payload is not None:
             self._pong = None
             self._put_pong(payload)

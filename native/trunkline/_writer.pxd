@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from trunkline._atomic cimport tl_counter, tl_flag, tl_word
 from trunkline._backlog cimport Backlog
 from trunkline._batch cimport Batch, MaskingKeys
 from trunkline._shelf cimport Shelf
@@ -17,13 +18,13 @@ cdef enum:  # wsproto.connection.ConnectionState
 
 
 cdef class Flusher:
-    """What all connections of one event loop share. Used by that loop's thread alone."""
+    """What all connections of one event loop share. Used by that loop's thread alone; others look at _thread."""
 
     cdef readonly object loop
-    cdef size_t _thread           # the one that ran the loop when we last knew, as tl_thread tells it
+    cdef tl_word _thread          # the one that ran the loop when we last knew, as tl_thread tells it
     cdef MaskingKeys _keys        # for the connections that are clients
     cdef list _dirty              # connections with output, flushed together at the end of the turn
-    cdef bint _scheduled          # flush() is due in this turn
+    cdef tl_flag _scheduled       # flush() is due in this turn
     cdef bint _running            # flush() is under way
     cdef Batch _large             # an empty large batch, or None
     cdef Batch _next              # an empty batch, or None
@@ -45,7 +46,7 @@ cdef class Writer:
 
     cdef object __weakref__
     # The wire
-    cdef readonly object transport   # asyncio's transport; None before connection_made and after connection_lost
+    cdef object _transport           # asyncio's; None before connection_made and after connection_lost. See `transport`
     cdef Flusher _flusher
     cdef int _fd                     # plain TCP: the socket, for send(2); -1 otherwise. Not owned
     cdef int _wire_state             # CONNECTING, OPEN, ... (wsproto's values)
@@ -54,20 +55,20 @@ cdef class Writer:
     # Output
     cdef Batch _batch                # borrowed while there is output; else None
     cdef bytes _frame                # the output, if it is one frame that others send as well: there is no batch then
-    cdef bint _corked                # a read is being processed: its output leaves at its end
+    cdef tl_flag _corked             # a read is being processed: its output leaves at its end
     cdef bint _listed                # in the flusher's list
     cdef bint _handed                # the transport holds bytes of ours; under TLS it may
     cdef Backlog _backlog            # what the socket has not taken; None, or the transport holds bytes before it
     cdef bint _draining              # something is being handed on: what is sent meanwhile waits behind it
     cdef Py_ssize_t _high            # bytes that wait at which `send` waits
     cdef Py_ssize_t _low             # bytes at which it goes on
-    cdef bint _full                  # it waits
+    cdef tl_flag _full               # it waits
     cdef double _full_since          # when that began, in the loop's time
-    cdef bint _overdue               # a task has sent FLUSH_AT bytes without letting the loop run
+    cdef tl_flag _overdue            # a task has sent FLUSH_AT bytes without letting the loop run
 
     # Counters
-    cdef readonly uint64_t bytes_sent          # on the wire: handed to the socket or the transport
-    cdef readonly uint64_t writes              # calls that handed bytes on
+    cdef readonly tl_counter bytes_sent          # on the wire: handed to the socket or the transport
+    cdef readonly tl_counter writes              # calls that handed bytes on
 
     # Verbs
     cdef int _check_here(self) except -1

@@ -22,6 +22,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
+from trunkline._atomic cimport tl_count, tl_put, tl_put_word
 from trunkline._backlog cimport TL_SENDS_NOW, Backlog, iovec, tl_send_now
 
 cdef enum:
@@ -41,7 +42,7 @@ cdef class Flusher:
     def __cinit__(self, loop):
         cdef bytearray buffer = bytearray(READ_BUFFER)
         self.loop = loop
-        self._thread = tl_thread()
+        tl_put_word(&self._thread, tl_thread())
         self._keys = MaskingKeys(KEYS_BLOCK)
         self._dirty = []
         self._spare = []
@@ -78,7 +79,7 @@ cdef class Flusher:
         self._dirty.append(writer)
         if not self._scheduled:
             self.loop.call_soon(self.flush)
-            self._scheduled = True
+            tl_put(&self._scheduled, True)
         return 0
 
     cpdef bint runs_here(self) except -1:
@@ -88,7 +89,7 @@ cdef class Flusher:
         """
         cdef object running = _get_running_loop()
         if running is self.loop:
-            self._thread = tl_thread()
+            tl_put_word(&self._thread, tl_thread())
             return True
         return running is None and self._thread == tl_thread() and not self.loop.is_running()
 
@@ -96,9 +97,9 @@ cdef class Flusher:
         """Writes what every writer has to send."""
         cdef list dirty = self._dirty
         cdef Writer writer
-        self._thread = tl_thread()
+        tl_put_word(&self._thread, tl_thread())
         self._dirty = []
-        self._scheduled = False
+        tl_put(&self._scheduled, False)
         self._running = True
         try:
             for writer in dirty:
@@ -133,7 +134,8 @@ cdef class Writer:
         which `send` waits, and goes on.
         """
         cdef bint direct = TL_SENDS_NOW and fd >= 0
-        self.transport = transport
+        with cython.critical_section(self):
+            self._transport = transport
         self._high, self._low = marks
         transport.set_write_buffer_limits(*((0, 0) if direct else marks))
         if direct:
@@ -162,12 +164,21 @@ cdef class Writer:
 
     def _detach(self):
         """The transport is gone: nothing is written any more."""
+        cdef object gone = self._transport
         self._drop_socket()
-        self.transport = None
+        with cython.critical_section(self):
+            self._transport = None  # `gone` still holds it: what ends with it ends outside of the lock
         self._frame = None
         if self._batch is not None:
             self._flusher.give_back(self._batch)
             self._batch = None
+
+    @property
+    def transport(self):
+        """asyncio's transport; None before connection_made and after connection_lost. In any thread."""
+        # What the loop's thread takes away must not be freed before it is ours.
+        with cython.critical_section(self):
+            return self._transport
 
     @property
     def _writing_paused(self):
@@ -209,13 +220,13 @@ cdef class Writer:
     cdef int _fill_up(self) except -1:
         """More bytes wait than the high-water mark."""
         if not self._full:
-            self._full = True
+            tl_put(&self._full, True)
             self._full_since = self._flusher.loop.time()
         return 0
 
     cdef int _make_room(self) except -1:
         """Fewer bytes wait than the low-water mark."""
-        self._full = False
+        tl_put(&self._full, False)
         self._on_writable()
         return 0
 
@@ -246,8 +257,8 @@ cdef class Writer:
     cdef Py_ssize_t _pending(self) except -1:
         """Bytes that wait to be sent."""
         cdef Py_ssize_t pending = 0
-        if self._handed and self.transport is not None:
-            pending = self.transport.get_write_buffer_size()
+        if self._handed and self._transport is not None:
+            pending = self._transport.get_write_buffer_size()
             self._handed = pending != 0
         if self._backlog is not None:
             pending += self._backlog.left
@@ -260,7 +271,7 @@ cdef class Writer:
     cdef int _mark(self) except -1:
         """The batch has grown: sees to it that it is written."""
         if self._batch._used >= FLUSH_AT:
-            self._overdue = not self._corked  # a task that only sends would never let the loop run
+            tl_put(&self._overdue, not self._corked)  # a task that only sends would never let the loop run
             self.flush()
         elif not self._corked and not self._listed:
             self._list()
@@ -303,9 +314,9 @@ cdef class Writer:
         cdef iovec parts[2]
         cdef Py_ssize_t used = batch._used, sent = 0
         cdef bint may
-        if used + n and self.transport is not None:
-            self.bytes_sent += <uint64_t>(used + n)
-            self.writes += 1
+        if used + n and self._transport is not None:
+            tl_count(&self.bytes_sent, <uint64_t>(used + n))
+            tl_count(&self.writes, 1)
             if self._fd < 0 and self._draining:
                 return self._keep(batch, 0, n, owner)
             elif self._fd < 0:
@@ -328,7 +339,7 @@ cdef class Writer:
 
     cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         """Writes to the transport, as `_write`."""
-        cdef object transport = self.transport
+        cdef object transport = self._transport
         self._handed = self._draining = True
         try:
             if transport.is_closing():
@@ -349,9 +360,9 @@ cdef class Writer:
         """The transport gets all that waits, and what is sent meanwhile behind it."""
         cdef Backlog backlog = self._backlog
         try:
-            while (backlog.left and self._backlog is backlog and self.transport is not None
-                    and not self.transport.is_closing()):
-                self.transport.write(backlog.take(backlog.left))
+            while (backlog.left and self._backlog is backlog and self._transport is not None
+                    and not self._transport.is_closing()):
+                self._transport.write(backlog.take(backlog.left))
         except BaseException:
             self._give_up()
             raise
@@ -387,10 +398,10 @@ cdef class Writer:
 
     cdef int _hand_piece(self) except -1:
         """The socket takes no more: the transport gets a piece, and tells when it has gone."""
-        if self.transport.is_closing():
+        if self._transport.is_closing():
             self._backlog = None  # the line is gone, and `connection_lost` about to say so
             return 0
-        self.transport.write(self._backlog.take(PIECE))
+        self._transport.write(self._backlog.take(PIECE))
         return 0
 
     cdef int _drain(self, bint full) except -1:
@@ -420,6 +431,6 @@ cdef class Writer:
     cdef int _give_up(self) except -1:
         """Part of a frame may have left, and its rest is lost: nothing may follow, and the transport is aborted."""
         self._drop_socket()
-        if self.transport is not None:
-            self.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
         return 0

@@ -75,6 +75,10 @@ PyMODINIT_FUNC PyInit_hooks(void) {
     if (PyType_Ready(&hooked_type) < 0)
         return NULL;
     PyObject *made = PyModule_Create(&module);
+#ifdef Py_GIL_DISABLED
+    if (made)
+        PyUnstable_Module_SetGIL(made, Py_MOD_GIL_NOT_USED); /* an object is its test's alone */
+#endif
     Py_INCREF(&hooked_type);
     if (made && PyModule_AddObject(made, "Hooked", (PyObject *)&hooked_type) < 0) {
         Py_DECREF(&hooked_type);

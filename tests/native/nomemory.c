@@ -56,5 +56,10 @@ PyMODINIT_FUNC PyInit_nomemory(void) {
         PyMemAllocatorEx hooked = {&real[i], on_malloc, on_calloc, on_realloc, on_free};
         PyMem_SetAllocator(domains[i], &hooked);
     }
-    return PyModule_Create(&module);
+    PyObject *made = PyModule_Create(&module);
+#ifdef Py_GIL_DISABLED
+    if (made)
+        PyUnstable_Module_SetGIL(made, Py_MOD_GIL_NOT_USED); /* `left` is each thread's own, `real` is set once */
+#endif
+    return made;
 }

@@ -279,10 +279,11 @@ class TestFinalizers:
                     line.link.send_nowait(inner)
 
         thresholds = gc.get_threshold()
-        gc.set_threshold(1)
+        gc.set_threshold(1, 0)
         try:
             Last()
             for index in range(20):
+                _ = [[] for _ in range(600)]  # without the GIL each thread counts them by the 512
                 line.link.send_nowait(b"%d " % index + b"o" * 5000)
                 line.link.send_many([b"%d " % index + b"m" * 50_000, f"{index} " + "t" * 50_000])
                 line.link._flush()
@@ -318,7 +319,7 @@ class TestFinalizers:
                         refused[0] += 1
 
         thresholds = gc.get_threshold()
-        gc.set_threshold(1)
+        gc.set_threshold(1, 0)
         try:
             Last()
             for _ in range(50):
