@@ -1,0 +1,133 @@
+"""What a second event loop, in a thread of its own, adds: echoes a second of one loop and of several.
+
+    python -m benchmarks.loops [--loops N] [--messages N] [--rounds N] [--loop asyncio|uvloop]
+
+Each loop has a server and 4 clients, with callbacks on both sides; a client keeps 32 messages of 64 bytes on their way.
+One loop, and then all of them, in turn: the ratio is the median of those of each round. With the GIL, loops take turns
+and a second one adds nothing; without it, as many may run as there are cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import trunkline
+from benchmarks.tables import markdown
+
+CLIENTS: Final = 4
+WINDOW: Final = 32  # messages of a client that are on their way
+PAYLOAD: Final = b"x" * 64
+
+
+class Echo(trunkline.Listener):
+    """The server's side."""
+
+    def on_message(self, ws: trunkline.WebSocket, message: str | bytes) -> None:
+        """Send it back."""
+        ws.send_nowait(message)
+
+
+class Asks(trunkline.Listener):
+    """The client's side: one message for each that comes back, so many in all."""
+
+    def __init__(self, messages: int) -> None:
+        self.done = asyncio.get_running_loop().create_future()
+        self._left, self._to_send = messages, messages - WINDOW
+
+    def on_message(self, ws: trunkline.WebSocket, message: str | bytes) -> None:
+        """Count it, and send the next."""
+        self._left -= 1
+        if self._to_send > 0:
+            self._to_send -= 1
+            ws.send_nowait(PAYLOAD)
+        elif self._left == 0:
+            self.done.set_result(None)
+
+
+async def echo(messages: int, barrier: threading.Barrier) -> float:
+    """Seconds that one loop takes for so many echoes of each client, from the moment when all loops are ready."""
+    async with trunkline.serve(listener=Echo, host="127.0.0.1", port=0) as server:
+        asking = [Asks(messages) for _ in range(CLIENTS)]
+        lines = [await trunkline.connect(f"ws://127.0.0.1:{server.port}/", listener=one) for one in asking]
+        await asyncio.to_thread(barrier.wait)
+        began = time.perf_counter()
+        for ws in lines:
+            ws.send_many([PAYLOAD] * WINDOW)
+        await asyncio.gather(*(one.done for one in asking))
+        seconds = time.perf_counter() - began
+        for ws in lines:
+            await ws.close()
+    return seconds
+
+
+def measure(loops: int, messages: int, factory: Callable[[], asyncio.AbstractEventLoop]) -> float:
+    """Echoes a second of so many loops together, each in a thread of its own."""
+    barrier, taken = threading.Barrier(loops), []
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            taken.append(runner.run(echo(messages, barrier)))
+
+    threads = [threading.Thread(target=run) for _ in range(loops)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(taken) < loops:
+        raise RuntimeError("a loop has failed: see above")
+    return loops * CLIENTS * messages / max(taken)
+
+
+def find_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes a loop of this kind."""
+    if name == "asyncio":
+        return asyncio.new_event_loop
+    import uvloop  # no part of what trunkline needs
+
+    return uvloop.new_event_loop
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--loops", type=int, default=min(2, os.cpu_count() or 2), help="at once; 2")
+    parser.add_argument("--messages", type=int, default=25_000, help="of each client")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
+    asked = parser.parse_args()
+    factory = find_factory(asked.loop)
+    measure(1, asked.messages // 10 + WINDOW, factory)  # what only the first one pays
+    pairs = [
+        (measure(1, asked.messages, factory), measure(asked.loops, asked.messages, factory))
+        for _ in range(asked.rounds)
+    ]
+    ratios = [many / one for one, many in pairs]
+    lock = "with the GIL" if getattr(sys, "_is_gil_enabled", lambda: True)() else "without the GIL"
+    print(
+        markdown(
+            ["", "1 loop, echoes/s", f"{asked.loops} loops", "ratio", "ratios seen"],
+            [
+                [
+                    f"{lock}, {asked.loop}",
+                    f"{statistics.median(one for one, _ in pairs):,.0f}",
+                    f"{statistics.median(many for _, many in pairs):,.0f}",
+                    f"{statistics.median(ratios):.2f}",
+                    f"{min(ratios):.2f} to {max(ratios):.2f}",
+                ]
+            ],
+        )
+    )
+    print(f"\nPython {platform.python_version()}, {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()
