@@ -54,6 +54,10 @@ bench: $(DONE)/core $(DONE)/bench $(BENCH_PROGRAMS)  ## measure trunkline and it
 soak: $(DONE)/core $(DONE)/bench  ## hold memory and descriptors flat over a million messages, 10,000 reconnects, crowds and floods, 8 min
 	@for loop in asyncio uvloop; do $(BIN)/python -m benchmarks.soak --loop $$loop $(ARGS); done
 
+.PHONY: microbench
+microbench: $(DONE)/core $(DONE)/bench  ## run microbenchmarks on this core and on that of BASE (HEAD), in turns; fail if one has become 10 % slower
+	@$(BIN)/python -m benchmarks.micro $(if $(BASE),--base "$(BASE)") $(ARGS)
+
 instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## count the core's instructions a message; fail if they have grown by 3 %
 	@$(BIN)/python -m benchmarks.instructions $(ARGS)
 

@@ -1,0 +1,59 @@
+"""The core of a commit, built once into build/microbench."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ROOT", "core_of", "head_core", "name_of"]
+
+ROOT: Final = Path(__file__).parents[2]
+BUILT: Final = ROOT / "build" / "microbench"
+COMPILED: Final = ["native", "src", "setup.py"]
+
+
+def git(*arguments: str) -> str:
+    """What git says; an error of its own if there is none, or it knows no such commit."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"git {' '.join(arguments)}: {done.stderr.strip()}; the base is a commit of this repository: BASE=...")
+    return done.stdout.strip()
+
+
+def name_of(base: str) -> str:
+    """The short hash of a commit."""
+    return git("rev-parse", "--short=12", "--verify", f"{base}^{{commit}}")
+
+
+def head_core() -> Path:
+    """The core as it stands."""
+    return ROOT / "src"
+
+
+def core_of(base: str) -> Path:
+    """The folder to import a commit's trunkline from: the head's where nothing that makes it has changed since."""
+    commit = name_of(base)
+    changed = git("diff", "--name-only", commit, "--", *COMPILED)
+    new = git("ls-files", "--others", "--exclude-standard", "--", *COMPILED)
+    if not changed and not new:
+        return head_core()
+    folder = BUILT / commit / f"{sys.implementation.cache_tag}"
+    if not (folder / "done").exists():
+        print(f"==> compiling the core of {commit} (a minute)", flush=True)
+        build(commit, folder)
+    return folder / "site"
+
+
+def build(commit: str, folder: Path) -> None:
+    """Build a commit as the head is built."""
+    sources = folder / "sources"
+    sources.mkdir(parents=True, exist_ok=True)
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run(["tar", "x", "-C", str(sources)], input=archive.stdout, check=True)
+    command = [sys.executable, "-m", "pip", "-qq", "install", "--no-deps", "--upgrade"]
+    command += ["--target", str(folder / "site"), str(sources)]
+    subprocess.run(command, env=os.environ | {"TRUNKLINE_CFLAGS": "-g"}, check=True)
+    (folder / "done").touch()
