@@ -94,7 +94,7 @@ valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, und
 	@scripts/memcheck $(ARGS)
 
 .PHONY: tsan
-tsan:  ## run event loops in threads under ThreadSanitizer, 5 min; PYTHON=... names a free-threaded Python built with it
+tsan:  ## run event loops in threads under ThreadSanitizer, 10 min; PYTHON=... names a free-threaded Python built with it
 	@scripts/tsan "$(PYTHON)" $(ARGS)
 
 docs: $(DONE)/core $(DONE)/test  ## write the diagrams and tables in docs/ anew from the code
