@@ -9,11 +9,14 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 PYTHON ?= python3
-# Another Python than the default has an environment of its own, so that the suite can run on several in one checkout.
+# Another Python than the default has an environment and build folders of its own, so that the suite can run on several in one checkout.
 ifeq ($(PYTHON),python3)
 VENV := .venv
+BUILD := build
 else
-VENV := .venv-$(shell "$(PYTHON)" -c 'import sys, sysconfig; print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
+VERSION := $(shell "$(PYTHON)" -c 'import sys, sysconfig; print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
+VENV := .venv-$(VERSION)
+BUILD := build/$(VERSION)
 endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -71,27 +74,27 @@ wsproto: $(DONE)/core $(DONE)/test  ## run wsproto's own test suite against trun
 	@$(BIN)/python scripts/wsproto-tests $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels build/fuzz/decoder  ## feed libFuzzer's streams to kernels and decoders, seeded ones to all and wsproto; ARGS="--inputs 1000000 --seed 2"
+fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels $(BUILD)/fuzz/decoder  ## feed libFuzzer's streams to kernels and decoders, seeded ones to all and wsproto; ARGS="--inputs 1000000 --seed 2"
 	@mkdir -p build/fuzz/corpus build/fuzz/reached
 	@build/fuzz/kernels -max_total_time=20 -max_len=700 -verbosity=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/corpus
 	@rm -rf build/fuzz/seeds
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.guided build/fuzz/seeds
-	@PYTHONPATH=tests build/fuzz/decoder -max_total_time=$(GUIDED_SECONDS) -max_len=500 -dict=tests/fuzz/native/frames.dict -verbosity=0 \
+	@PYTHONPATH=tests $(BUILD)/fuzz/decoder -max_total_time=$(GUIDED_SECONDS) -max_len=500 -dict=tests/fuzz/native/frames.dict -verbosity=0 \
 		-detect_leaks=0 -print_funcs=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/reached build/fuzz/seeds
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 .PHONY: replay
-replay: $(DONE)/core $(DONE)/test build/fuzz/decoder  ## feed the decoders, compiled with sanitizers, what libFuzzer has reached so far
+replay: $(DONE)/core $(DONE)/test $(BUILD)/fuzz/decoder  ## feed the decoders, compiled with sanitizers, what libFuzzer has reached so far
 	@rm -rf build/fuzz/seeds
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.guided build/fuzz/seeds
-	@PYTHONPATH=tests build/fuzz/decoder -runs=0 -max_len=500 -verbosity=0 -detect_leaks=0 -print_funcs=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/seeds
+	@PYTHONPATH=tests $(BUILD)/fuzz/decoder -runs=0 -max_len=500 -verbosity=0 -detect_leaks=0 -print_funcs=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/seeds
 
-sanitize: build/sanitize/done $(DONE)/test  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
-	@scripts/sanitize $(if $(ARGS),python -m pytest -p no:cacheprovider $(ARGS),scripts/sanitized-tests)
+sanitize: $(BUILD)/sanitize/done $(DONE)/test  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
+	@VENV=$(VENV) CORE=$(BUILD)/sanitize scripts/sanitize $(if $(ARGS),python -m pytest -p no:cacheprovider $(ARGS),scripts/sanitized-tests)
 
 valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, under valgrind's memcheck: 8 min
 	@scripts/system $(BIN)/python counts
-	@scripts/memcheck $(ARGS)
+	@VENV=$(VENV) scripts/memcheck $(ARGS)
 
 .PHONY: tsan
 tsan:  ## run event loops in threads under ThreadSanitizer, 10 min; PYTHON=... names a free-threaded Python built with it
@@ -133,21 +136,21 @@ $(DONE)/test $(DONE)/lint $(DONE)/bench $(DONE)/wheel: $(DONE)/%: $(DONE)/venv p
 
 # The core once more, in a directory of its own. Cython's C sources are those of the core. $(call compiled,NAME,FLAGS)
 define compiled
-	@rm -rf build/$1/made build/$1/work build/$1/trunkline && mkdir -p build/$1/trunkline
-	@printf '[build]\nbuild_base = build/$1/work\n[build_ext]\nparallel = 2\n' >build/$1/build.cfg
-	@DIST_EXTRA_CONFIG=build/$1/build.cfg TRUNKLINE_CFLAGS="$2" \
-		$(PIP) install --no-deps --no-compile --target build/$1/made .
-	@mv build/$1/made/trunkline/*.so build/$1/trunkline/
+	@rm -rf $(BUILD)/$1/made $(BUILD)/$1/work $(BUILD)/$1/trunkline && mkdir -p $(BUILD)/$1/trunkline
+	@printf '[build]\nbuild_base = $(BUILD)/$1/work\n[build_ext]\nparallel = 2\n' >$(BUILD)/$1/build.cfg
+	@DIST_EXTRA_CONFIG=$(BUILD)/$1/build.cfg TRUNKLINE_CFLAGS="$2" \
+		$(PIP) install --no-deps --no-compile --target $(BUILD)/$1/made .
+	@mv $(BUILD)/$1/made/trunkline/*.so $(BUILD)/$1/trunkline/
 	@touch $@
 endef
 
-build/sanitize/done: $(DONE)/core
+$(BUILD)/sanitize/done: $(DONE)/core
 	@echo '==> compiling the core with sanitizers (a minute)'
 	$(call compiled,sanitize,$(SANITIZERS))
 
 # Counters for libFuzzer where counted.txt says so, sanitizers everywhere.
-build/fuzz/done: export CC := clang
-build/fuzz/done: $(DONE)/core tests/fuzz/native/counted.txt
+$(BUILD)/fuzz/done: export CC := clang
+$(BUILD)/fuzz/done: $(DONE)/core tests/fuzz/native/counted.txt
 	@scripts/system "$(PYTHON)" fuzz
 	@echo '==> compiling the core with counters and sanitizers (a minute)'
 	$(call compiled,fuzz,$(SANITIZERS) -fsanitize=fuzzer-no-link -fsanitize-coverage-allowlist=$(CURDIR)/tests/fuzz/native/counted.txt)
@@ -156,10 +159,11 @@ build/native/guards: tests/native/guards.c $(KERNELS) $(wildcard native/c/*.h)
 	@mkdir -p build/native
 	@$(CC) -O2 -g -Wall -Wextra -Inative/c -o $@ $(filter %.c,$^)
 
-build/native/%.so: tests/native/%.c
-	@mkdir -p build/native
+# The tests ask for these, and name the interpreter that runs them: an environment of ours or not.
+$(BUILD)/native/%.so: tests/native/%.c
+	@mkdir -p $(@D)
 	@$(CC) -O2 -g -Wall -Wextra -Wno-missing-field-initializers -shared -fPIC \
-		-I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" -o $@ $<
+		-I"$$("$(PYTHON)" -c 'import sysconfig; print(sysconfig.get_path("include"))')" -o $@ $<
 
 build/bench/%.so: benchmarks/c/%.c
 	@scripts/system "$(PYTHON)" counts
@@ -177,5 +181,5 @@ build/fuzz/kernels: tests/fuzz/native/kernels.c $(wildcard native/c/*.[ch])
 	@clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wall -Wextra -Inative/c -o $@ $< $(wildcard native/c/*.c)
 
 # libFuzzer has the main program, so that Python is a library in it.
-build/fuzz/decoder: tests/fuzz/native/decoder.c build/fuzz/done
+$(BUILD)/fuzz/decoder: tests/fuzz/native/decoder.c $(BUILD)/fuzz/done
 	@clang $(SANITIZERS) -fsanitize=fuzzer -Wall -Wextra -rdynamic -DPYTHON='"$(CURDIR)/$(BIN)/python"' -o $@ $< $$($(BIN)/python scripts/embed)

@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,18 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}" + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 @pytest.fixture(scope="session")
 def make() -> Callable[[str], Path]:
-    """make(target): has `make` build it, and gives its path. What is preloaded into this process is not for `make`."""
+    """make(target): has `make` build it for the Python that runs this, and gives its path. What is preloaded into this
+    process is not for `make`.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
     def build(target: str) -> Path:
-        subprocess.run(["make", "-s", target], cwd=ROOT, env=environment, check=True)
+        subprocess.run(["make", "-s", target, f"PYTHON={sys.executable}"], cwd=ROOT, env=environment, check=True)
         return ROOT / target
 
     return build
@@ -29,7 +34,7 @@ def load(make: Callable[[str], Path]) -> Callable[[str], Any]:
     """load(name): the module of tests/native/<name>.c."""
 
     def loaded(name: str) -> Any:
-        spec = importlib.util.spec_from_file_location(name, make(f"build/native/{name}.so"))
+        spec = importlib.util.spec_from_file_location(name, make(f"build/{VERSION}/native/{name}.so"))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
