@@ -29,8 +29,17 @@ class Wire:
 
     def disconnect(self) -> None:
         """Stop listening, so that dials are refused, and cut what there is."""
-        if self._server is not None:
-            self._server.close()
+        self.cut()
+        server, self._server = self._server, None
+        if server is not None:
+            # asyncio begins with what it has accepted a turn later, and cannot once the server is closed.
+            loop = asyncio.get_running_loop()
+            for sock in server.sockets:
+                loop.remove_reader(sock.fileno())
+            loop.call_soon(self._close, server)
+
+    def _close(self, server: asyncio.Server) -> None:
+        server.close()
         for dial in self._dials:
             dial.cancel()
         self.cut()
@@ -46,7 +55,10 @@ class Wire:
             end.is_stalled = True
 
     def forward(self, near: _End) -> None:
-        """Give an accepted connection its other end."""
+        """Give an accepted connection its other end; one that was accepted as the wire was cut has none."""
+        if self._server is None:
+            near.transport.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._dial(near))
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
