@@ -109,11 +109,12 @@ cdef class Outlet(Writer):
 
     @property
     def _is_overdue(self):
-        """A turn's worth has been sent since the loop last ran; reading it, in the loop's thread, starts the count anew."""
-        cdef bint overdue = self._overdue
-        if overdue and self._flusher._thread == tl_thread():
-            tl_put(&self._overdue, False)
-        return overdue
+        """A turn's worth has been sent since the loop last ran."""
+        return self._overdue
+
+    def _start_turn(self):
+        """The loop has run: another turn's worth may be sent."""
+        tl_put(&self._overdue, False)
 
     # What the connection decides, in methods of its own:
     # _send_slowly(message, compress): a coroutine that sends when there is room, or sends a message in fragments

@@ -273,6 +273,8 @@ cdef class Writer:
         if self._batch._used >= FLUSH_AT:
             tl_put(&self._overdue, not self._corked)  # a task that only sends would never let the loop run
             self.flush()
+        elif self._handed and not self._full and self._pending() > self._high:
+            self.flush()  # what is in the batch waits as well: from here on `send` does
         elif not self._corked and not self._listed:
             self._list()
         return 0
@@ -390,7 +392,7 @@ cdef class Writer:
             backlog.put(owner, n, sent - gone)
         if not kept:
             self._flusher.give_back(batch)
-        if backlog.left > self._high and self._fd >= 0:
+        if self._pending() > self._high and self._fd >= 0:
             self._fill_up()  # without a socket of our own it is the transport that says so
         if not self._handed and not self._draining:
             self._drain(True)

@@ -116,10 +116,12 @@ class Standing(Link):
         open, or closes meanwhile; SendTimeout after `send_timeout` seconds.
         """
         self._check_thread()
-        if self._is_overdue:
+        # Whoever asks in the same turn must do the same: what it sends goes behind, and waiting for room is a turn as well.
+        if self._is_overdue and not self._writing_paused:
             await asyncio.sleep(0)
         if self._writing_paused and self._state is ConnectionState.OPEN:
             await self._in_time(self._wait_room())
+        self._start_turn()
         if self._state is not ConnectionState.OPEN:
             raise self._refusal()
 
