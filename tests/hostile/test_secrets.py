@@ -7,6 +7,7 @@ import base64
 import contextlib
 import gc
 import logging
+import sys
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -32,6 +33,7 @@ class Told:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.tasks: set[str | None] = set()  # names of those in which something was logged; none before Python 3.12
 
     def value(self, *values: object) -> None:
         """What a program would print of these."""
@@ -59,7 +61,8 @@ def told() -> Iterator[Told]:
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             kept.texts.append(logging.Formatter().format(record))
-            kept.texts += [str(value) for value in record.__dict__.values()]
+            kept.texts += [str(value) for value in vars(record).values()]
+            kept.tasks.add(getattr(record, "taskName", None))
 
     logger, handler = logging.getLogger(), Keep()
     level = logger.level
@@ -221,6 +224,9 @@ class TestSessions:
                             async with asyncio.timeout(0.1):
                                 await connection.wait_connected()
                         told.value(connection.last_error)
+            if sys.version_info >= (3, 12):
+                assert "trunkline chat?room=a&token=..." in told.tasks
+            told.tasks.clear()
 
 
 @contextlib.asynccontextmanager
