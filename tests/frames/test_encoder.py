@@ -107,6 +107,8 @@ def test_masking_keys_use_every_bit() -> None:
         assert 100 < sum(key >> bit & 1 for key in seen) < 400  # 250 and 13 standard deviations
 
 
+# Threads of earlier tests may still wait for work: the child takes no lock that one of them could hold.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_child_has_keys_of_its_own() -> None:
     encoder = Encoder(True)
     keys(encoder, 1)  # the pool is filled
