@@ -7,7 +7,13 @@
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
 #define TL_X86 1
 #include <immintrin.h>
-#elif defined(__aarch64__)
+#define TL_FOR(isa) __attribute__((target(isa)))
+#elif defined(_M_X64) && !defined(_M_ARM64EC) /* MSVC compiles every intrinsic as it is */
+#define TL_X86 1
+#include <immintrin.h>
+#include <intrin.h>
+#define TL_FOR(isa)
+#elif defined(__aarch64__) || defined(_M_ARM64)
 #define TL_NEON 1
 #include <arm_neon.h>
 #endif
@@ -33,7 +39,7 @@ static void mask_scalar(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key
 }
 
 #ifdef TL_X86
-__attribute__((target("sse2"))) static void mask_sse2(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) {
+TL_FOR("sse2") static void mask_sse2(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) {
     const __m128i wide = _mm_set1_epi64x((long long)key);
     size_t i = 0;
     for (; n - i >= 16; i += 16)
@@ -41,7 +47,7 @@ __attribute__((target("sse2"))) static void mask_sse2(uint8_t *dst, const uint8_
     mask_scalar(dst + i, src + i, n - i, key);
 }
 
-__attribute__((target("avx2"))) static void mask_avx2(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) {
+TL_FOR("avx2") static void mask_avx2(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) {
     const __m256i wide = _mm256_set1_epi64x((long long)key);
     size_t i = 0;
     for (; n - i >= 128; i += 128) {
@@ -86,13 +92,31 @@ enum { VARIANTS = sizeof variants / sizeof *variants };
 /* One word for the whole choice: threads may mask while it is made. */
 static variant_fn chosen = mask_scalar;
 
+#if defined(TL_X86) && defined(_MSC_VER) && !defined(__clang__)
+/* Intel SDM volume 1, 14.7: the CPU has AVX2, and the system keeps the wide registers across a switch. */
+static int has_avx2(void) {
+    int at[4];
+    __cpuid(at, 0);
+    if (at[0] < 7)
+        return 0;
+    __cpuid(at, 1);
+    if (!(at[2] >> 27 & 1) || (_xgetbv(0) & 6) != 6)
+        return 0;
+    __cpuidex(at, 7, 0);
+    return at[1] >> 5 & 1;
+}
+static int has_sse2(void) { return 1; /* each x86-64 has it */ }
+#elif defined(TL_X86)
+static int has_avx2(void) { return __builtin_cpu_init(), __builtin_cpu_supports("avx2") != 0; }
+static int has_sse2(void) { return __builtin_cpu_init(), __builtin_cpu_supports("sse2") != 0; }
+#endif
+
 static int is_supported(variant_fn mask) {
 #ifdef TL_X86
-    __builtin_cpu_init();
     if (mask == mask_avx2)
-        return __builtin_cpu_supports("avx2");
+        return has_avx2();
     if (mask == mask_sse2)
-        return __builtin_cpu_supports("sse2");
+        return has_sse2();
 #endif
     return mask != NULL;
 }

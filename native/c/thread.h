@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN /* without winsock.h, and without macros of common names */
+#define NOMINMAX
 #include <windows.h>
 #else
 #include <pthread.h>

@@ -44,7 +44,7 @@ cdef class Inflater:
     cdef PyObject *_body                  # owned: a bytes object being filled, or NULL; freed in __dealloc__
     cdef Py_ssize_t _filled               # bytes of it that are set
     cdef tl_utf8 _utf8                    # a text's state at its last byte
-    cdef Py_ssize_t _inline               # bytes of it that were inflated here, and BARREN for each that gave nothing
+    cdef Py_ssize_t _on_loop              # bytes of it that were inflated here, and BARREN for each that gave nothing
     cdef bint _away                       # a thread works on it, or nothing more may stall
     cdef list _waiting                    # payload that came behind what is not inflated yet
 

@@ -204,7 +204,7 @@ cdef class Inflater:
         self._opcode = opcode
         self._filled = 0
         self._utf8 = 0
-        self._inline = 0
+        self._on_loop = 0
         return 0
 
     cdef unsigned give(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key, unsigned phase) except? 9:
@@ -232,13 +232,13 @@ cdef class Inflater:
 
     cdef int _put(self, bytes piece) except -1:
         """Inflates a slice of the payload."""
-        cdef Py_ssize_t before = self._inline, barren
+        cdef Py_ssize_t before = self._on_loop, barren
         tl_count(&self.given_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
         self._stream.give(piece)
         self._drain()
-        barren = PyBytes_GET_SIZE(piece) - (self._inline - before)
+        barren = PyBytes_GET_SIZE(piece) - (self._on_loop - before)
         if barren > 0 and not self.stalled:
-            self._inline += BARREN * barren
+            self._on_loop += BARREN * barren
         return 0
 
     cdef object whole(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key):
@@ -310,7 +310,7 @@ cdef class Inflater:
         self.stalled = False
         if self.for_thread:
             self.for_thread = False
-            self._inline = 0
+            self._on_loop = 0
         self._drain()
         while self._waiting and not self.stalled and not self.code:
             self._put(self._waiting.pop(0))
@@ -341,7 +341,7 @@ cdef class Inflater:
         cdef bytes piece
         while not self.code and self._stream._input is not None:
             if not self._away:
-                self.for_thread = 0 <= self._off_thread <= self._inline
+                self.for_thread = 0 <= self._off_thread <= self._on_loop
                 if self.for_thread or self.is_spent():
                     self.stalled = True
                     return 0
@@ -364,7 +364,7 @@ cdef class Inflater:
         self._grow(n)
         room = <uint8_t *>BODY(self._body) + self._filled
         memcpy(room, PyBytes_AS_STRING(piece), n)
-        self._inline += n
+        self._on_loop += n
         if self._opcode == TL_TEXT:
             good = tl_utf8_feed(&self._utf8, room, n)
             if good < <size_t>n:
