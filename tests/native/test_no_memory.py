@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from loops import is_free_threaded
 from rawframes import build
 from rawlink import Line
 from trunkline import protocol
@@ -21,11 +20,6 @@ from trunkline._frames import Decoder
 from trunkline._inbox import Inbox
 from trunkline._inflate import Inflater, InflateStream
 from trunkline.protocol.backends import find_backend
-
-pytestmark = pytest.mark.skipif(
-    is_free_threaded(),
-    reason="a free-threaded interpreter does not survive it: PyList_New lets go of a list whose items it never set",
-)
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING = 1, 2, 0, 8, 9
 ZLIB = find_backend("zlib")

@@ -116,7 +116,7 @@ class Standing(Link):
         open, or closes meanwhile; SendTimeout after `send_timeout` seconds.
         """
         self._check_thread()
-        # Whoever asks in the same turn must do the same: what it sends goes behind, and waiting for room is a turn as well.
+        # Whoever asks in the same turn must do the same: what it sends goes behind, and waiting for room takes a turn.
         if self._is_overdue and not self._writing_paused:
             await asyncio.sleep(0)
         if self._writing_paused and self._state is ConnectionState.OPEN:
