@@ -67,23 +67,27 @@ def running(count: int, factory: Callable[[], asyncio.AbstractEventLoop]) -> Ite
 
 @contextlib.contextmanager
 def meanwhile(*looks: Callable[[], object]) -> Iterator[None]:
-    """Call each again and again, in a thread of its own. Raises what one of them raised, or if one was never done."""
+    """Call each again and again in a thread of its own, from before the body begins; raise what one of them raised."""
     over = threading.Event()
+    begun = threading.Barrier(len(looks) + 1)
 
-    def look(call: Callable[[], object]) -> int:
-        times = 0
+    def look(call: Callable[[], object]) -> None:
+        try:
+            call()
+        finally:
+            begun.wait(LIMIT)
         while not over.is_set():
             call()
-            times += 1
-        return times
 
     with concurrent.futures.ThreadPoolExecutor(len(looks)) as pool:
         looking = [pool.submit(look, call) for call in looks]
+        begun.wait(LIMIT)
         try:
             yield
         finally:
             over.set()
-        assert all(one.result(LIMIT) for one in looking)
+        for one in looking:
+            one.result(LIMIT)
 
 
 @contextlib.contextmanager
