@@ -3,16 +3,14 @@
 enum { BITS = 6, CUTS = 1 << BITS, LARGEST_SHIFT = TL_BUCKETS / CUTS - 2 };
 
 #if defined(__GNUC__) || defined(__clang__)
-#if defined(_MSC_VER) && !defined(__clang__)
+static unsigned top_bit(uint64_t value) { return 63u - (unsigned)__builtin_clzll(value); }
+#elif defined(_M_X64) || defined(_M_ARM64) /* MSVC */
 #include <intrin.h>
 static unsigned top_bit(uint64_t value) {
     unsigned long bit;
     _BitScanReverse64(&bit, value);
     return bit;
 }
-#else
-static unsigned top_bit(uint64_t value) { return 63u - (unsigned)__builtin_clzll(value); }
-#endif
 #else
 static unsigned top_bit(uint64_t value) {
     unsigned bit = 0;
