@@ -66,7 +66,8 @@ TL_FOR("avx2") static void mask_avx2(uint8_t *dst, const uint8_t *src, size_t n,
 
 #ifdef TL_NEON
 static void mask_neon(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) {
-    const uint8x16_t wide = vreinterpretq_u8_u64(vdupq_n_u64(key));
+    const uint8x8_t half = vld1_u8((const uint8_t *)&key); /* byte by byte: big-endian, a word's lanes are in another order */
+    const uint8x16_t wide = vcombine_u8(half, half);
     size_t i = 0;
     for (; n - i >= 16; i += 16)
         vst1q_u8(dst + i, veorq_u8(vld1q_u8(src + i), wide));
