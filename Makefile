@@ -37,7 +37,7 @@ ARGS ?=
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
-	@echo '  PYTHON=python3.13 picks another interpreter, which gets a .venv-3.13 of its own; ARGS="..." is handed on to all but build, lint, docs, wheel and clean'
+	@echo '  PYTHON=python3.13 picks another interpreter, which gets a .venv-3.13 of its own; ARGS="..." is handed on to all but build, lint, docs, wheel, cross and clean'
 
 build: $(DONE)/core  ## make .venv and compile the core into it
 
@@ -111,6 +111,11 @@ wheel-test: $(DONE)/venv  ## install what is in dist/ into new environments and 
 	@scripts/system "$(PYTHON)" browser terminal proxies
 	@$(BIN)/python scripts/wheel-test $(ARGS)
 
+.PHONY: cross
+cross: $(DONE)/cross  ## compile the C for macOS, Windows, musl and s390x; run the kernels' guards on other processors, under qemu
+	@scripts/system $(BIN)/python cross
+	@$(BIN)/python scripts/cross
+
 clean:  ## remove everything that was made
 	rm -rf .venv .venv-* build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf src/*.egg-info src/trunkline/*.so
@@ -129,7 +134,7 @@ $(DONE)/core: $(DONE)/venv setup.py pyproject.toml $(NATIVE)
 	@TRUNKLINE_CFLAGS=-g $(PIP) install -e .
 	@touch $@
 
-$(DONE)/test $(DONE)/lint $(DONE)/bench $(DONE)/wheel: $(DONE)/%: $(DONE)/venv pyproject.toml
+$(DONE)/test $(DONE)/lint $(DONE)/bench $(DONE)/wheel $(DONE)/cross: $(DONE)/%: $(DONE)/venv pyproject.toml
 	@echo '==> installing the programs of the group $*'
 	@$(PIP) install --group $*
 	@touch $@
