@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import trunkline
-from trunkline.cli.descriptors import wait_readable
+from trunkline.cli.descriptors import read
 from trunkline.cli.exits import CONNECTING, Exit, explain
 from trunkline.cli.options import Commands, add_address, add_command, add_json, positive
 from trunkline.cli.progress import show_progress
@@ -121,18 +121,13 @@ async def lines(fd: int) -> AsyncIterator[str]:
     """The lines of a file descriptor, without their ends, as they come. Bytes that are not UTF-8 become U+FFFD."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest = ""
-    while chunk := await _read(fd):
+    while chunk := await read(fd, CHUNK):
         *whole, rest = (rest + decoder.decode(chunk)).split("\n")
         for line in whole:
             yield line.removesuffix("\r")
     rest += decoder.decode(b"", final=True)
     if rest:
         yield rest
-
-
-async def _read(fd: int) -> bytes:
-    await wait_readable(fd)
-    return os.read(fd, CHUNK)
 
 
 def _as_line(message: str | bytes) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Coroutine, Sequence
 
 import trunkline
 from trunkline.cli import bench, client, doctor, echo, info, top
-from trunkline.cli.exits import Exit
+from trunkline.cli.exits import Exit, give_up
 from trunkline.cli.options import Commands, add_command, port, positive
 from trunkline.cli.stdout import silence
 
@@ -67,6 +68,8 @@ def _add_demo(commands: Commands) -> None:
 
 
 async def _demo(options: argparse.Namespace) -> int:
-    from trunkline.cli.demo.run import run_demo  # it needs pseudo-terminals, which the other commands do not
+    if sys.platform == "win32":
+        return give_up("the demo runs a shell on a pseudo-terminal, and Windows has none", Exit.MISSING)
+    from trunkline.cli.demo.run import run_demo  # what it takes, the other commands do not
 
     return await run_demo(options.seconds, options.port, dashboard=not options.no_dashboard)

@@ -1,15 +1,59 @@
-"""Waiting for file descriptors. The loop must be one that watches descriptors, as asyncio's own on POSIX does."""
+"""Waiting for file descriptors."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import threading
 from collections.abc import Callable
 
-__all__ = ["wait_readable", "wait_writable"]
+__all__ = ["read", "wait_readable", "wait_writable"]
+
+
+async def read(fd: int, most: int) -> bytes:
+    """Read what is there, up to `most` bytes, as soon as something is; b"" at the end. One task at a time.
+
+    A loop that watches no descriptors, as on Windows, has a thread read: what that has begun to read when the task is
+    cancelled is lost.
+    """
+    try:
+        await wait_readable(fd)
+    except NotImplementedError:
+        return await _read_in_thread(fd, most)
+    return os.read(fd, most)
+
+
+async def _read_in_thread(fd: int, most: int) -> bytes:
+    """A thread that nobody waits for: it may be in its read until the process ends."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bytes] = loop.create_future()
+
+    def settle(chunk: bytes, error: OSError | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(chunk)
+        else:
+            done.set_exception(error)
+
+    def wait() -> None:
+        chunk, failure = b"", None
+        try:
+            chunk = os.read(fd, most)
+        except OSError as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, chunk, failure)
+
+    threading.Thread(target=wait, name="trunkline standard input", daemon=True).start()
+    return await done
 
 
 async def wait_readable(fd: int) -> None:
-    """Wait until a read would not block. One task at a time, for each descriptor."""
+    """Wait until a read would not block. One task at a time, for each descriptor. Raises NotImplementedError if the
+    loop watches none.
+    """
     loop = asyncio.get_running_loop()
     await _wait(fd, loop.add_reader, loop.remove_reader)
 

@@ -11,6 +11,7 @@ from typing import Final
 import trunkline
 from trunkline.cli.exits import Exit, give_up
 from trunkline.cli.options import Commands, add_command, add_json, port
+from trunkline.cli.signals import calling
 
 __all__ = ["add", "serve_echo"]
 
@@ -46,9 +47,11 @@ async def echo(ws: trunkline.WebSocket) -> None:
 async def serve_echo(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, then close every connection with 1001."""
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+    with calling((signal.SIGINT, signal.SIGTERM), stopped.set):
+        return await _serve_until(stopped, options)
+
+
+async def _serve_until(stopped: asyncio.Event, options: argparse.Namespace) -> int:
     try:
         server = await trunkline.serve(
             echo,

@@ -19,7 +19,8 @@ from trunkline.cli.options import Commands, add_command, add_json
 __all__ = ["add", "gather", "show_info"]
 
 REQUIRED: Final = ("wsproto", "h11", "msgspec", "aiohappyeyeballs")
-OPTIONAL: Final = ("uvloop", "isal", "rich", "prometheus-client", "opentelemetry-api", "python-socks")
+LOOP: Final = "winloop" if sys.platform == "win32" else "uvloop"
+OPTIONAL: Final = (LOOP, "isal", "rich", "prometheus-client", "opentelemetry-api", "python-socks")
 
 
 def add(commands: Commands) -> None:

@@ -128,6 +128,9 @@ HINTS: Final[dict[ErrorCategory, Hint]] = {
     _C.TLS_FAILED: Hint.THREE_STRIKES,
 }
 
+# Windows has no EAI_SYSTEM.
+_BUSY: Final = [getattr(socket, name) for name in ("EAI_AGAIN", "EAI_MEMORY", "EAI_SYSTEM") if hasattr(socket, name)]
+
 HINTS_BY_CODE: Final[dict[tuple[ErrorCategory, int], Hint]] = {
     (_C.NETWORK_ERROR, 1006): Hint.LOST,
     (_C.TIMEOUT, 1011): Hint.FAST,
@@ -137,9 +140,7 @@ HINTS_BY_CODE: Final[dict[tuple[ErrorCategory, int], Hint]] = {
     (_C.FORBIDDEN, errno.EACCES): Hint.UNWANTED,
     (_C.FORBIDDEN, errno.EPERM): Hint.UNWANTED,
     # The name server, or we, are busy: the name may well be there.
-    (_C.DNS_FAILED, socket.EAI_AGAIN): Hint.JITTER,
-    (_C.DNS_FAILED, socket.EAI_MEMORY): Hint.JITTER,
-    (_C.DNS_FAILED, socket.EAI_SYSTEM): Hint.JITTER,
+    **{(_C.DNS_FAILED, code): Hint.JITTER for code in _BUSY},
     # Out of descriptors or memory: haste would be a spin.
     **{(_C.NETWORK_ERROR, code): Hint.JITTER for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)},
 }

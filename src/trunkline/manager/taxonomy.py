@@ -15,6 +15,7 @@ from trunkline.protocol.errors import (
     TrunklineError,
     connection_closed,
 )
+from trunkline.protocol.oserrors import errno_of
 from trunkline.protocol.waits import read_close_reason
 
 __all__ = ["ConnectionIssue", "CredentialsError", "IssuePhase", "SupportsClose", "categorize"]
@@ -90,7 +91,8 @@ def categorize(seen: BaseException | SupportsClose) -> ConnectionIssue:
         return _from_error(seen)
     if isinstance(seen, OSError):
         verdict = judge_os_error(seen)
-        return ConnectionIssue(verdict.category, _text(seen), seen.errno, recoverable=verdict.recoverable, phase="tcp")
+        text, code = _text(seen), errno_of(seen)
+        return ConnectionIssue(verdict.category, text, code, recoverable=verdict.recoverable, phase="tcp")
     if isinstance(seen, BaseException):
         # Not an error of any line: a fault in the program, which comes back however often it is tried.
         return ConnectionIssue(ErrorCategory.CONNECTION_FAILED, _text(seen), details={"exception": type(seen).__name__})

@@ -9,6 +9,7 @@ A sleep is seen in the clocks: one goes on while the machine is suspended, the o
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -44,7 +45,7 @@ def time_asleep() -> float:
     Where no clock tells (outside Linux), the wall clock stands in: a jump of it then looks like a sleep, which costs a
     ping a link.
     """
-    if hasattr(time, "CLOCK_BOOTTIME"):
+    if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
     return time.time() - time.monotonic()
 

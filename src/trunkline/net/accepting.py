@@ -27,6 +27,7 @@ from wsproto.connection import ConnectionState
 from trunkline.net.faults import note
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import send_at_once, shared_by
+from trunkline.protocol.oserrors import errno_of
 
 if TYPE_CHECKING:
     from trunkline.net.websocket import WebSocket
@@ -139,7 +140,7 @@ class Listening:
                 connection, address = sock.accept()
             except OSError as error:
                 # All others: nobody is there any more, or that one connection is broken already (accept(2)).
-                if error.errno in SHORT_OF:
+                if errno_of(error) in SHORT_OF:
                     self._wait(error)
                 return
             self._pause = 0.0

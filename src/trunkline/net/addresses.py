@@ -16,6 +16,7 @@ from aiohappyeyeballs import start_connection
 from trunkline.net.route import Progress, Route
 from trunkline.protocol.categories import ErrorCategory, judge_os_error
 from trunkline.protocol.errors import ConnectError, describe_os_error
+from trunkline.protocol.oserrors import errno_of
 
 __all__ = ["STAGGER", "AddressInfo", "Runners", "connect_tcp", "look_up", "race"]
 
@@ -115,7 +116,7 @@ class Runners:
             return ConnectError.wrap(told, "tcp", where)
         text = ", ".join(f"{text} at {address}" for address, text in texts.items())
         verdict = judge_os_error(told)
-        made = ConnectError(f"cannot connect to {where}: {text}", errno=told.errno, phase="tcp", verdict=verdict)
+        made = ConnectError(f"cannot connect to {where}: {text}", errno=errno_of(told), phase="tcp", verdict=verdict)
         made.__cause__ = told
         return made
 
@@ -145,7 +146,7 @@ class _Runners(Runners):
             raise ConnectError(f"no address of {sock.family.name} to connect from (local_addr)", phase="tcp")
         raise ConnectError(
             f"cannot connect from {address[0]}:{address[1]}: {describe_os_error(failure)} (local_addr)",
-            errno=failure.errno,
+            errno=errno_of(failure),
             phase="tcp",
         ) from failure
 

@@ -20,6 +20,7 @@ from trunkline.net.proxy import Proxy
 from trunkline.net.route import Progress, Route
 from trunkline.net.socks import open_way
 from trunkline.net.tunnel import Tunnel
+from trunkline.net.unix import unix_socket
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectError
 
@@ -50,7 +51,7 @@ async def dial(route: Route, make: Callable[[], WebSocket], progress: Progress) 
 
 
 async def _connect_unix(route: Route) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = unix_socket()
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, os.fspath(route.unix))  # type: ignore[arg-type]  # it is set

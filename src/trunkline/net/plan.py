@@ -23,6 +23,7 @@ from trunkline.net.checks import check_kinds, check_whole, is_whole
 from trunkline.net.http import Headers, HeadersLike, as_fields, check_subprotocols
 from trunkline.net.proxy import Proxy, find_proxy
 from trunkline.net.route import Route
+from trunkline.net.unix import check_unix
 from trunkline.net.uri import URI, ascii_host, parse_uri, split_url
 from trunkline.protocol.errors import HandshakeError, InvalidURI, LocalProtocolError
 
@@ -168,6 +169,7 @@ class Plan:
 def check_dialling(plan: Plan) -> None:
     """Raises ValueError or TypeError, which name the parameter, for what cannot be dialled."""
     check_kinds({name: getattr(plan, name) for name in _KINDS})
+    check_unix(plan.unix)
     if plan.unix is not None or plan.sock is not None:
         way = "unix" if plan.unix is not None else "sock"
         for name in ("host", "port", "local_addr"):

@@ -15,15 +15,6 @@ from typing import Any, Final, NamedTuple
 
 __all__ = ["Look", "look_at"]
 
-if sys.platform == "linux":
-    import fcntl
-    import termios
-
-    OUTQ: Final = termios.TIOCOUTQ  # bytes that the peer has not acknowledged (SIOCOUTQ, tcp(7))
-    INFO: Final = socket.TCP_INFO
-else:
-    OUTQ = INFO = None
-
 # struct tcp_info of linux/tcp.h, whose fields stay where they are: tcpi_bytes_acked, tcpi_bytes_received, two counts of
 # segments, tcpi_notsent_bytes.
 FIELDS: Final = struct.Struct("=QQ8xI")
@@ -55,7 +46,7 @@ def look_at(sock: Any, received: int, sent: int, waiting: int) -> Look:
         sent: bytes that we have given to the transport or the socket.
         waiting: how many of those they have not passed on.
     """
-    known = None if INFO is None or sock is None else _ask_kernel(sock)
+    known = None if sock is None else _ask_kernel(sock)
     if known is None:
         return Look(received, sent - waiting, waiting, is_pressed=waiting > 0, is_choked=True)
     came, acknowledged, unsent, outstanding, is_choked = known
@@ -63,21 +54,32 @@ def look_at(sock: Any, received: int, sent: int, waiting: int) -> Look:
     return Look(came, acknowledged, outstanding + waiting, is_pressed=is_pressed, is_choked=is_choked)
 
 
-def _ask_kernel(sock: Any) -> tuple[int, int, int, int, bool] | None:
-    """Bytes received, acknowledged, not yet sent and not yet acknowledged, and whether much lies unread; None if the
-    kernel does not say.
-    """
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+    def _ask_kernel(sock: Any) -> tuple[int, int, int, int, bool] | None:
+        """Bytes received, acknowledged, not yet sent and not yet acknowledged, and whether much lies unread; None if
+        the kernel does not say.
+        """
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+            memory = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMORY.size)
+            (outstanding,) = NUMBER.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(NUMBER.size)))  # SIOCOUTQ
+            acknowledged, came, unsent = FIELDS.unpack_from(info, OFFSET)
+            unread, most = MEMORY.unpack(memory)
+        except (OSError, ValueError, struct.error):  # it is closed, or the kernel is older than these fields
+            return None
+        # After an opening handshake neither can be 0: a kernel that has the fields and does not fill them in.
+        if not acknowledged or not came:
+            return None
+        # Linux never closes the window of a connection while half of its room is free; a quarter is well on that side.
+        return came, acknowledged, unsent, outstanding, 4 * unread > most
+
+else:
+
+    def _ask_kernel(sock: Any) -> tuple[int, int, int, int, bool] | None:
+        """No other kernel says."""
         return None
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, INFO, INFO_SIZE)
-        memory = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMORY.size)
-        (outstanding,) = NUMBER.unpack(fcntl.ioctl(sock.fileno(), OUTQ, bytes(NUMBER.size)))
-        acknowledged, came, unsent = FIELDS.unpack_from(info, OFFSET)
-        unread, most = MEMORY.unpack(memory)
-    except (OSError, ValueError, struct.error):  # it is closed, or the kernel is older than these fields
-        return None
-    if not acknowledged or not came:
-        return None  # after an opening handshake neither can be: a kernel that has the fields and does not fill them in
-    # Linux never closes the window of a connection while half of its room is free; a quarter is well on that side.
-    return came, acknowledged, unsent, outstanding, 4 * unread > most

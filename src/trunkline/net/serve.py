@@ -23,7 +23,7 @@ from trunkline.net.places import Places
 from trunkline.net.refusal import Refusal
 from trunkline.net.register import Connections
 from trunkline.net.settings import Limits, Settings, make_settings
-from trunkline.net.unix import UnixPath
+from trunkline.net.unix import UnixPath, check_unix
 from trunkline.net.websocket import WebSocket, websocket_class
 from trunkline.net.wire import check_close
 
@@ -361,6 +361,7 @@ def _bound(name: str, most: int | None) -> float:
 def _check_where(where: dict[str, Any], ssl: object, backlog: int) -> None:
     """Raises ValueError or TypeError for what cannot be listened on."""
     check_kinds({"unix": where.get("path"), "sock": where.get("sock")})
+    check_unix(where.get("path"))
     check_whole("port", where.get("port", 0), 0, "0 to 65535, 0 for any (port)", most=65535)
     check_whole("backlog", backlog, 0, "0 or more")
     host = where.get("host")

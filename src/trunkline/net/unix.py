@@ -13,7 +13,19 @@ import os
 import socket
 import stat
 
-__all__ = ["UnixPath"]
+__all__ = ["UnixPath", "check_unix", "unix_socket"]
+
+
+def check_unix(path: object) -> None:
+    """Raise ValueError if there is a path, and Python has no unix sockets on this system: on Windows it has none."""
+    if path is not None and not hasattr(socket, "AF_UNIX"):
+        raise ValueError(f"unix is {path!r}, but Python has no unix sockets on this system (unix)")
+
+
+def unix_socket() -> socket.socket:
+    """A new one, for a path that `check_unix` has passed."""
+    family: int = getattr(socket, "AF_UNIX")  # noqa: B009 - type checkers know systems that have none
+    return socket.socket(family, socket.SOCK_STREAM)
 
 
 class UnixPath:
@@ -25,7 +37,7 @@ class UnixPath:
         self.path = path if is_file else ""
         if is_file:
             _remove_stale(path)
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = unix_socket()
         try:
             self.sock.bind(path)
             self.sock.listen(backlog)  # at once: to others that start it would look like one that was left behind
@@ -66,7 +78,7 @@ def _remove_stale(path: str | bytes) -> None:
 
 def _is_live(path: str | bytes) -> bool:
     """Whether somebody listens on the socket. Anything but a plain refusal means that somebody may."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with unix_socket() as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)

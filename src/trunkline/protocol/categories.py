@@ -6,7 +6,7 @@ and no word of it is here.
 
     close code   -> CLOSE_CODES, then ranges  (RFC 6455 7.4, IANA "WebSocket Close Code Number Registry")
     HTTP status  -> HTTP_STATUSES, then class (RFC 9110 15)
-    OSError      -> class, then errno, then the phase it came in
+    OSError      -> class, then POSIX's number, then the phase it came in
 
 `recoverable` says that at least one more attempt makes sense. What makes sense only once, or three times, is
 recoverable too: the policy counts.
@@ -19,6 +19,8 @@ import errno
 import socket
 import ssl
 from typing import Final, Literal, NamedTuple
+
+from trunkline.protocol.oserrors import errno_of
 
 __all__ = [
     "CLOSE_CODES",
@@ -204,8 +206,11 @@ def judge_os_error(error: OSError, phase: Phase = "tcp") -> Verdict:
         return Verdict(ErrorCategory.TLS_FAILED, True)
     if isinstance(error, TimeoutError):
         return Verdict(ErrorCategory.TIMEOUT, True)
-    if error.errno in ERRNOS:
-        return ERRNOS[error.errno]
+    number = errno_of(error)
+    if number in ERRNOS:
+        return ERRNOS[number]
+    if isinstance(error, ConnectionRefusedError):
+        return ERRNOS[errno.ECONNREFUSED]
     if isinstance(error, ConnectionError):
         # asyncio raises these without a number for an end of file.
         return ERRNOS[errno.ECONNRESET]

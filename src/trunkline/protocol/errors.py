@@ -24,7 +24,6 @@ data is on attributes.
 from __future__ import annotations
 
 import http
-import os
 import socket
 import ssl
 import weakref
@@ -42,6 +41,7 @@ from trunkline.protocol.categories import (
     judge_os_error,
     judge_status,
 )
+from trunkline.protocol.oserrors import errno_of, words_for
 from trunkline.protocol.waits import read_retry_after
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class ConnectError(TrunklineError, OSError):
         """The error for `cause`, which is its `__cause__` as well; `where` is the address as people read it."""
         error = cls(
             f"{_PHASE_TEXTS.get(phase, 'cannot connect to')} {where}: {describe_os_error(cause)}",
-            errno=cause.errno,
+            errno=errno_of(cause),
             phase=phase,
             verdict=judge_os_error(cause, phase),
         )
@@ -250,8 +250,7 @@ def describe_os_error(error: OSError) -> str:
         return error.verify_message
     if isinstance(error, (ssl.SSLError, socket.gaierror)) or error.errno is None:
         return str(error.strerror or error) or type(error).__name__
-    # asyncio's strerror names the address once more.
-    return os.strerror(error.errno)
+    return words_for(error)
 
 
 class OpenTimeout(ConnectError, TimeoutError):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import methodcaller
@@ -27,6 +28,8 @@ from trunkline.testing.flow import Flow
 __all__ = ["FaultProxy", "Incident", "Line", "reset"]
 
 LOG_SIZE: Final = 10_000  # incidents that a proxy remembers
+# struct linger: on, for no seconds. Windows has shorts in it.
+NO_LINGER: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 LINGER: Final = 60.0  # seconds that a half-open line is kept for an end that sends nothing more
 
 Gone = Literal["server", "client", "both"]
@@ -366,5 +369,5 @@ def reset(transport: asyncio.Transport) -> None:
         return
     sock = transport.get_extra_info("socket")
     if sock is not None and not transport.is_closing():
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
     transport.abort()

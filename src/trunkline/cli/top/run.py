@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import json
 import signal
+import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -16,6 +17,7 @@ import trunkline
 from trunkline.cli.exits import CONNECTING, Exit, explain, give_up
 from trunkline.cli.options import Commands, add_command, add_json, positive
 from trunkline.cli.progress import show_progress
+from trunkline.cli.signals import calling
 from trunkline.cli.top.keys import press, reading_keys
 from trunkline.cli.top.view import ORDERS, NotTheFeed, View
 from trunkline.protocol.errors import printable
@@ -158,9 +160,8 @@ class _Screen:
         following = asyncio.create_task(self._follow(ws))
         following.add_done_callback(lambda _: self._changed.set())
         try:
-            with _resizing(self._changed.set):
-                async with reading_keys(self._press):
-                    await self._draw(following)
+            with _resizing(self._changed.set), reading_keys(self._press):
+                await self._draw(following)
             return Exit.CLOSED if self._quit else give_up(await following, Exit.REFUSED)
         finally:
             following.cancel()
@@ -227,9 +228,8 @@ class _Screen:
 @contextlib.contextmanager
 def _resizing(note: Callable[[], Any]) -> Iterator[None]:
     """`note` is called when the terminal has another size."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGWINCH, note)
-    try:
+    if sys.platform == "win32":  # it does not tell; the next figures are drawn for the new size
         yield
-    finally:
-        loop.remove_signal_handler(signal.SIGWINCH)
+    else:
+        with calling((signal.SIGWINCH,), note):
+            yield

@@ -1,0 +1,48 @@
+"""Keys as Windows' console has them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import msvcrt
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from trunkline.net.faults import watch
+
+__all__ = ["typing"]
+
+assert sys.platform == "win32"  # elsewhere there are terminals
+
+LOOKS: Final = 0.05  # seconds between two looks at the console, which no loop watches
+# Before a second character, for a key that has none (Microsoft's documentation of _getwch).
+SPECIAL: Final = ("\x00", "\xe0")
+SPECIALS: Final = {"H": "up", "P": "down", "I": "page up", "Q": "page down", "G": "home"}
+NAMES: Final = {"\r": "enter", "\x08": "backspace", "\x1b": "escape"}
+
+
+@contextlib.contextmanager
+def typing(press: Callable[[str], object]) -> Iterator[None]:
+    """While the block runs, what is typed is not shown but handed to `press`. Control-C stays what it is."""
+    looking = asyncio.get_running_loop().create_task(_look(press))
+    watch(looking, logging.getLogger("trunkline.cli"), "reading keys")
+    try:
+        yield
+    finally:
+        looking.cancel()
+
+
+async def _look(press: Callable[[str], object]) -> None:
+    while True:
+        while msvcrt.kbhit():
+            press(_key())
+        await asyncio.sleep(LOOKS)
+
+
+def _key() -> str:
+    typed = msvcrt.getwch()
+    if typed in SPECIAL:
+        return SPECIALS.get(msvcrt.getwch(), "escape")
+    return NAMES.get(typed, typed)
