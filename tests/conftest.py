@@ -13,23 +13,36 @@ from pathlib import Path
 import pytest
 import trustme
 
+import portable
 import trunkline
+from loops import FACTORIES
 
 pytest_plugins = ["leaks"]
 
-LOOPS = [
-    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-]
+LOOPS = [pytest.param(("asyncio", {"use_uvloop": name == "uvloop"}), id=name) for name in FACTORIES]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Stop if the suite is to test what is installed in an environment, and would test another copy of trunkline."""
     wanted = os.environ.get("TRUNKLINE_INSTALLED")
     if wanted and not Path(trunkline.__file__).is_relative_to(wanted):
         raise pytest.UsageError(
             f"the suite would test {trunkline.__file__}, which is not in TRUNKLINE_INSTALLED={wanted}"
         )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is not portable, if that is what is asked for: it could not even be imported everywhere."""
+    if config.option.markexpr == "portable" and not portable.has(collection_path):
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if portable.has(item.path) and portable.fits(item):
+            item.add_marker("portable")
 
 
 @pytest.fixture(scope="module", params=LOOPS)

@@ -21,9 +21,9 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
-import uvloop
 
 import trunkline
+from loops import uvloop
 from trunkline.manager.line import Line
 from trunkline.net import loops
 from trunkline.testing.flow import Flow
@@ -132,7 +132,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_sessionstart() -> None:
-    uvloop.new_event_loop().close()  # the first loop of a process opens a pipe that libuv keeps
+    if uvloop is not None:
+        uvloop.new_event_loop().close()  # the first loop of a process opens a pipe that libuv keeps
 
 
 @pytest.hookimpl(wrapper=True)

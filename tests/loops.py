@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 try:
     import uvloop
-except ImportError:  # ThreadSanitizer's environment has none: it could not look into libuv
+except ImportError:  # Windows has none, nor has ThreadSanitizer's environment: it could not look into libuv
     uvloop = None
 
 Gives = TypeVar("Gives")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 
 
@@ -19,9 +20,11 @@ async def settle(turns: int = 50) -> None:
 
 def open_files() -> dict[str, str]:
     """The file descriptors of this process, with what they are; without the one for /dev/null that uvloop keeps from
-    the first socket it listens on, for the day when no other is left.
+    the first socket it listens on, for the day when no other is left. None where the system does not list them.
     """
-    found = {}
+    found: dict[str, str] = {}
+    if sys.platform != "linux":
+        return found
     for name in os.listdir("/proc/self/fd"):
         try:
             found[name] = os.readlink(f"/proc/self/fd/{name}")

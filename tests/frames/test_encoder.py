@@ -109,6 +109,7 @@ def test_masking_keys_use_every_bit() -> None:
 
 # Threads of earlier tests may still wait for work: the child takes no lock that one of them could hold.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.posix
 def test_a_child_has_keys_of_its_own() -> None:
     encoder = Encoder(True)
     keys(encoder, 1)  # the pool is filled

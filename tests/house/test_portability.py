@@ -26,7 +26,7 @@ NO_UNIX = "unix is 'x', but Python has no unix sockets on this system (unix)"
 
 @pytest.mark.parametrize("loop", ["selector", "proactor"])
 def test_it_works_with_what_windows_has(loop: str) -> None:
-    command = [sys.executable, Path(__file__).parent / "without_posix.py", loop]
+    command = [sys.executable, ROOT / "tests" / "without_posix.py", loop]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (told.stderr, told.returncode) == ("", 0)
     assert json.loads(told.stdout) == {

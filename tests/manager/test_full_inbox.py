@@ -164,6 +164,7 @@ async def test_a_real_link_that_is_cut_while_the_inbox_is_full() -> None:
 
 
 @pytest.mark.parametrize("fault", [FaultProxy.stall, FaultProxy.half_open])
+@pytest.mark.linux
 async def test_a_real_link_that_goes_silent_while_the_inbox_is_full(fault: Callable[[FaultProxy], None]) -> None:
     """Nothing is read, so no pong is seen: the keepalive goes by what the kernel has received."""
 

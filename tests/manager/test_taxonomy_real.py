@@ -453,6 +453,7 @@ async def test_what_cannot_be_reached(clock: Any) -> None:
     await check(Row("", [], C.UNREACHABLE, True, 101, JITTER, phase="tcp"), "ws://224.0.0.1:80/", clock)
 
 
+@pytest.mark.posix
 async def test_a_unix_socket_that_is_not_there_yet(unix_path: str, clock: Any) -> None:
     row = Row("", [], C.CONNECTION_REFUSED, True, 2, JITTER, phase="tcp")
     await check(row, "ws://localhost/", clock, unix=unix_path)

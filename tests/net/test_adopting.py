@@ -100,6 +100,7 @@ def all_numbers_are_free():
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
+@pytest.mark.posix
 async def test_a_dial_that_is_cancelled_leaves_no_transport_on_its_number(late, server_tls, client_tls):
     """At whichever of its waits: how many there are depends on how soon which address is tried and answers."""
     async with running(HangsUp(), server_tls) as proxy:
@@ -116,6 +117,7 @@ async def test_a_dial_that_is_cancelled_leaves_no_transport_on_its_number(late, 
         assert await cancel_everywhere(act, late=late, after=look) >= 2
 
 
+@pytest.mark.posix
 async def test_nor_does_a_server_whose_time_for_tls_ends_as_tls_does(monkeypatch, server_tls, client_tls):
     kind = type(asyncio.get_running_loop())
     real = kind.connect_accepted_socket

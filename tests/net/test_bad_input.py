@@ -54,6 +54,7 @@ async def test_a_name_that_is_not_found():
     assert isinstance(caught.value.__cause__, socket.gaierror)
 
 
+@pytest.mark.posix
 async def test_a_unix_socket_that_is_not_there(unix_path):
     with pytest.raises(trunkline.ConnectError, match="No such file") as caught:
         await trunkline.connect("ws://localhost/", unix=unix_path)

@@ -63,6 +63,7 @@ async def test_connect_over_tls(late, server_tls, client_tls):
             assert await cancel_everywhere(act, late=late, after=gone) >= 4
 
 
+@pytest.mark.posix
 async def test_connect_to_a_unix_socket(late, unix_path):
     async with nothing_left(), trunkline.serve(listener=Counter, unix=unix_path):
 

@@ -12,7 +12,7 @@ import trunkline
 from trunkline.net import serve
 from turns import open_files, settle, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.posix]  # no other loop tells of an end within TLS
 
 LIMIT = 20  # seconds, after which a test has failed
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets

@@ -98,6 +98,7 @@ async def test_a_timer_that_was_to_end_a_connection(line: Any, faulty: Any, capl
 
 
 @pytest.mark.parametrize(("kind", "name"), [(Server, "accept"), (Listening, "_begin")])
+@pytest.mark.posix
 async def test_accepting_goes_on(
     kind: type,
     name: str,
@@ -117,6 +118,7 @@ async def test_accepting_goes_on(
     assert faults(caplog) == ["beginning with a connection"]
 
 
+@pytest.mark.posix
 async def test_accepting_goes_on_after_a_pause(
     faulty: Any, caplog: pytest.LogCaptureFixture, server_tls: Any, client_tls: Any
 ) -> None:

@@ -295,6 +295,7 @@ async def test_connections_may_come_and_go_while_they_are_walked_through():
             await client.close()
 
 
+@pytest.mark.posix
 def test_a_connection_that_fails_within_tls_is_logged_with_its_address(server_tls, caplog):
     """asyncio's loop: uvloop accepts by itself, and tells nobody."""
 

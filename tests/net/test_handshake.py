@@ -221,6 +221,7 @@ async def test_fields_that_would_be_other_fields_are_not_sent(server, options):
         await trunkline.connect(f"ws://127.0.0.1:{server.port}/", **options)
 
 
+@pytest.mark.posix
 async def test_no_password_in_any_text(server):
     uri = f"ws://user:hunter2@127.0.0.1:{server.port}/"
     async with trunkline.connect(uri, additional_headers={"Cookie": "hunter2"}) as ws:

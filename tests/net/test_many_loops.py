@@ -5,7 +5,6 @@ What a loop has is its own, so nothing may be lost, mixed up, counted twice or l
 
 import asyncio
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -27,7 +26,7 @@ MESSAGES: list[str | bytes] = [
     "x" * 60_000,
 ]
 
-pytestmark = pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="no SO_REUSEPORT here")
+pytestmark = pytest.mark.posix  # servers on one port
 
 
 @pytest.fixture(autouse=True)

@@ -146,6 +146,7 @@ def where(request, unix_path):
     )
 
 
+@pytest.mark.posix
 async def test_a_decision_reaches_a_client_that_has_ended_its_side(where):
     async with (
         trunkline.serve(echo, process_request=later, close_timeout=NEVER, **where[0]) as server,
@@ -192,6 +193,7 @@ HANDLERS = {
 
 @pytest.mark.parametrize("process", [None, later], ids=["at once", "decided later"])
 @pytest.mark.parametrize(("options", "count"), HANDLERS.values(), ids=HANDLERS)
+@pytest.mark.posix
 async def test_what_a_client_sent_before_it_ended_its_side_is_answered(options, count, process, where):
     async with trunkline.serve(process_request=process, close_timeout=NEVER, **options, **where[0]) as server:
         async with talking(server, **where[1]) as (reader, writer):

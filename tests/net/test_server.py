@@ -158,6 +158,7 @@ async def test_headers_of_the_answer():
         assert ws.response.status == 101
 
 
+@pytest.mark.posix
 async def test_a_unix_socket(unix_path):
     async with trunkline.serve(echo, unix=unix_path) as server:
         with pytest.raises(RuntimeError, match="no port"):
@@ -167,6 +168,7 @@ async def test_a_unix_socket(unix_path):
             assert await ws.recv() == "ok"
 
 
+@pytest.mark.posix
 async def test_two_servers_on_one_port():
     async with serving(reuse_port=True) as one, at(one), shared(one) as two:
         assert one.port == two.port
@@ -290,6 +292,7 @@ async def test_a_server_without_bounds_takes_connections() -> None:
         assert server.turned_away == 0
 
 
+@pytest.mark.posix  # one connects before the server is there, and has what the listening socket had then
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 async def test_no_end_waits_for_acknowledgements_before_it_sends(tls, server_tls, client_tls):
     """TCP_NODELAY, also on sockets that were made without naming TCP, where asyncio does not see to it."""

@@ -219,4 +219,7 @@ def steady(bound: asyncio.Server, how: Accepting) -> asyncio.Server | Listening:
     is_asyncio = isinstance(bound, asyncio.Server) and isinstance(loop, asyncio.SelectorEventLoop)
     if is_asyncio or (how.tls is not None and shared_by(loop).adapts):
         return Listening(bound, how)
+    for sock in bound.sockets:  # others accept by themselves, and what they accept has what the listening socket had
+        with contextlib.suppress(OSError):
+            send_at_once(sock)
     return bound

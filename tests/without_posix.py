@@ -1,4 +1,4 @@
-"""A program: trunkline on what Windows lets a program have. Run by test_portability.py, in a process of its own.
+"""A program: trunkline on what Windows lets a program have. tests/house/test_portability.py runs it.
 
 Windows itself is not here, so what it lacks is taken away: the modules, the names that the documentation marks
 "Availability: Unix", unix sockets, signal handlers of the loop, and, as on a proactor loop, watching descriptors.
@@ -33,7 +33,7 @@ MODULES = "crypt curses fcntl grp nis posix pty pwd readline resource spwd syslo
 NAMES = {
     socket: "AF_UNIX AF_NETLINK AF_PACKET NETLINK_ROUTE SO_REUSEPORT SO_PEERCRED EAI_SYSTEM TCP_INFO TCP_QUICKACK "
     "TCP_USER_TIMEOUT MSG_DONTWAIT MSG_NOSIGNAL MSG_CMSG_CLOEXEC CMSG_SPACE send_fds recv_fds",
-    os: "fork forkpty getuid geteuid getgid getegid getpgid setsid killpg openpty getloadavg sysconf uname statvfs "
+    os: "fork forkpty getuid geteuid getgid getegid getpgid setsid killpg openpty getloadavg sysconf statvfs "
     "sched_getaffinity sched_yield mkfifo mknod pipe2 eventfd pread pwrite preadv readv writev sendfile wait4 waitid",
     signal: "SIGALRM SIGCHLD SIGHUP SIGKILL SIGPIPE SIGQUIT SIGUSR1 SIGUSR2 SIGWINCH alarm setitimer pthread_kill "
     "pthread_sigmask sigwait siginterrupt",
@@ -87,11 +87,14 @@ async def echo() -> object:
     import trunkline
 
     async def handler(ws):
+        assert ws.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         async for message in ws:
             await ws.send(message)
 
+    bound = socket.socket()  # which does not name TCP
+    bound.bind(("127.0.0.1", 0))
     async with (
-        trunkline.serve(handler, "127.0.0.1", 0, compression="deflate") as server,
+        trunkline.serve(handler, sock=bound, compression="deflate") as server,
         trunkline.connect(f"ws://127.0.0.1:{server.port}/", compression="deflate") as ws,
     ):
         await ws.ping()
