@@ -37,7 +37,7 @@ ARGS ?=
 
 help:  ## say what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
-	@echo '  PYTHON=python3.13 picks another interpreter, which gets a .venv-3.13 of its own; ARGS="..." is handed on to all but build, lint, docs, wheel, cross and clean'
+	@echo '  PYTHON=python3.13 picks another interpreter, which gets a .venv-3.13 of its own; ARGS="..." is handed on to most'
 
 build: $(DONE)/core  ## make .venv and compile the core into it
 
@@ -101,7 +101,7 @@ tsan:  ## run event loops in threads under ThreadSanitizer, 10 min; PYTHON=... n
 	@scripts/tsan "$(PYTHON)" $(ARGS)
 
 docs: $(DONE)/core $(DONE)/test  ## write the diagrams and tables in docs/ anew from the code
-	@$(BIN)/python scripts/diagrams
+	@$(BIN)/python scripts/diagrams $(ARGS)
 
 wheel: $(DONE)/wheel  ## build the source distribution and this machine's wheel into dist/, and check both
 	@$(BIN)/python scripts/wheel
@@ -116,8 +116,36 @@ cross: $(DONE)/cross  ## compile the C for macOS, Windows, musl and s390x; run t
 	@scripts/system $(BIN)/python cross
 	@$(BIN)/python scripts/cross
 
+.PHONY: wheels
+wheels:  ## build and test this platform's wheels for every Python into wheelhouse/, by cibuildwheel, which on Linux takes Docker
+	@"$(PYTHON)" scripts/wheels $(ARGS)
+
+.PHONY: portable
+portable: $(DONE)/core $(DONE)/portable  ## run the part of the tests that must pass on every platform: no Debian, no programs but Python
+	@$(BIN)/python -m pytest -m portable $(ARGS)
+
+.PHONY: lacking
+lacking: $(DONE)/core $(DONE)/portable  ## run them once more with what Windows lacks taken away: modules, names, and the loop's, LOOP=proactor or selector
+	@PYTHONPATH=tests LOOP="$${LOOP:-proactor}" $(BIN)/python -m pytest --capture=sys -p lacking -m portable $(ARGS)
+
+.PHONY: workflows
+workflows: $(DONE)/workflows  ## check the workflows for GitHub: actionlint, zizmor
+	@PATH="$(CURDIR)/$(BIN):$$PATH" actionlint
+	@$(BIN)/zizmor --offline --quiet --min-severity medium .github
+
+.PHONY: sbom
+sbom: $(DONE)/core $(DONE)/sbom  ## write what trunkline is made of and needs into dist/, as a CycloneDX bill of materials
+	@$(BIN)/python scripts/sbom
+
+.PHONY: release-check release-notes
+release-check:  ## fail unless TAG, the version and the changelog agree
+	@"$(PYTHON)" scripts/release check "$(TAG)"
+
+release-notes:  ## make the release TAG on GitHub of the changelog and dist/: it takes gh and its token
+	@"$(PYTHON)" scripts/release notes "$(TAG)"
+
 clean:  ## remove everything that was made
-	rm -rf .venv .venv-* build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-* build dist wheelhouse reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf src/*.egg-info src/trunkline/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -134,7 +162,11 @@ $(DONE)/core: $(DONE)/venv setup.py pyproject.toml $(NATIVE)
 	@TRUNKLINE_CFLAGS=-g $(PIP) install -e .
 	@touch $@
 
+<<<<<<< HEAD
 $(DONE)/test $(DONE)/lint $(DONE)/bench $(DONE)/wheel $(DONE)/cross: $(DONE)/%: $(DONE)/venv pyproject.toml
+=======
+$(DONE)/test $(DONE)/portable $(DONE)/lint $(DONE)/bench $(DONE)/wheel $(DONE)/workflows $(DONE)/sbom: $(DONE)/%: $(DONE)/venv pyproject.toml
+>>>>>>> e7d8478 (Add workflows for GitHub, a bill of materials, and what a release takes)
 	@echo '==> installing the programs of the group $*'
 	@$(PIP) install --group $*
 	@touch $@

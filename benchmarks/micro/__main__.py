@@ -1,6 +1,6 @@
 """Run the microbenchmarks on the core as it stands and on a commit's, in turns; exit 1 if one has become slower.
 
-    python -m benchmarks.micro [--base COMMIT] [--short]
+    python -m benchmarks.micro [--base COMMIT] [--short] [--summary FILE]
 
 The runs stay in reports/microbench, as pytest-benchmark saves them, with a summary.md. `--short` measures two pairs: it
 shows that all of it works, and judges nothing.
@@ -61,6 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.micro", description=__doc__)
     parser.add_argument("--base", default="HEAD", help="the commit to compare with, HEAD unless given")
     parser.add_argument("--short", action="store_true", help="two pairs, no judgement")
+    parser.add_argument("--summary", type=Path, help="add the table to this file as well")
     options = parser.parse_args()
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir(parents=True)
@@ -76,6 +77,9 @@ def main() -> int:
     summary = f"## Microbenchmarks\n\n{table(rows, name_of(options.base))}\n\n{note}\n"
     (REPORTS / "summary.md").write_text(summary)
     print(summary)
+    if options.summary:
+        with options.summary.open("a") as file:
+            file.write(summary)
     for row in found:
         print(f"slower: {row.name} needs {row.ratio:.2f} times the CPU of the base, limit {LIMIT}")
     return 1 if found else 0
