@@ -36,7 +36,7 @@ ARGS ?=
 .PHONY: help build demo test lint bench soak instructions recording conformance wsproto sanitize valgrind docs wheel clean
 
 help:  ## say what can be made
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo '  PYTHON=python3.13 picks another interpreter, which gets a .venv-3.13 of its own; ARGS="..." is handed on to most'
 
 build: $(DONE)/core  ## make .venv and compile the core into it
@@ -162,11 +162,7 @@ $(DONE)/core: $(DONE)/venv setup.py pyproject.toml $(NATIVE)
 	@TRUNKLINE_CFLAGS=-g $(PIP) install -e .
 	@touch $@
 
-<<<<<<< HEAD
-$(DONE)/test $(DONE)/lint $(DONE)/bench $(DONE)/wheel $(DONE)/cross: $(DONE)/%: $(DONE)/venv pyproject.toml
-=======
-$(DONE)/test $(DONE)/portable $(DONE)/lint $(DONE)/bench $(DONE)/wheel $(DONE)/workflows $(DONE)/sbom: $(DONE)/%: $(DONE)/venv pyproject.toml
->>>>>>> e7d8478 (Add workflows for GitHub, a bill of materials, and what a release takes)
+$(DONE)/test $(DONE)/portable $(DONE)/lint $(DONE)/bench $(DONE)/wheel $(DONE)/workflows $(DONE)/sbom $(DONE)/cross: $(DONE)/%: $(DONE)/venv pyproject.toml
 	@echo '==> installing the programs of the group $*'
 	@$(PIP) install --group $*
 	@touch $@

@@ -84,9 +84,9 @@ def test_a_program_runs_as_it_stands(program: str, tmp_path: Path) -> None:
 
 
 def test_the_targets_that_are_named_exist() -> None:
-    made = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     code = "".join(re.findall(r"`+[^`]+`+", "".join(page.read_text() for page in PAGES)))
-    named = set(re.findall(r"\bmake ([a-z]+)\b", code))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", code))
     assert {"demo", "test"} <= named
     assert named <= made
 

@@ -220,6 +220,6 @@ def steady(bound: asyncio.Server, how: Accepting) -> asyncio.Server | Listening:
     if is_asyncio or (how.tls is not None and shared_by(loop).adapts):
         return Listening(bound, how)
     for sock in bound.sockets:  # others accept by themselves, and what they accept has what the listening socket had
-        with contextlib.suppress(OSError):
+        if hasattr(sock, "setsockopt"):  # a simulated network's has not
             send_at_once(sock)
     return bound
