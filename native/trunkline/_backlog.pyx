@@ -76,7 +76,7 @@ cdef class Backlog:
         cdef int count, i
         while self.left:
             asked = 0
-            count = min(<Py_ssize_t>len(self._owners), <Py_ssize_t>PARTS)
+            count = <int>min(<Py_ssize_t>len(self._owners), <Py_ssize_t>PARTS)
             for i in range(count):  # no iterator: to make one may run a finalizer, which may send
                 data = bytes_of(self._owners[i], &n)
                 if i == 0:
