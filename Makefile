@@ -112,8 +112,9 @@ wheel-test: $(DONE)/venv  ## install what is in dist/ into new environments and 
 	@$(BIN)/python scripts/wheel-test $(ARGS)
 
 .PHONY: cross
-cross: $(DONE)/cross  ## compile the C for macOS, Windows, musl and s390x; run the kernels' guards on other processors, under qemu
+cross: $(DONE)/core $(DONE)/cross  ## compile the core for macOS, Windows, musl and s390x; run the kernels' guards on other processors, under qemu
 	@scripts/system $(BIN)/python cross
+	@scripts/windows-headers
 	@$(BIN)/python scripts/cross
 
 .PHONY: wheels
