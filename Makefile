@@ -61,8 +61,8 @@ soak: $(DONE)/core $(DONE)/bench  ## hold memory and descriptors flat over a mil
 microbench: $(DONE)/core $(DONE)/bench  ## run microbenchmarks on this core and on that of BASE (HEAD), in turns; fail if one has become 10 % slower
 	@$(BIN)/python -m benchmarks.micro $(if $(BASE),--base "$(BASE)") $(ARGS)
 
-instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## count the core's instructions a message; fail if they have grown by 3 %
-	@$(BIN)/python -m benchmarks.instructions $(ARGS)
+instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## count the core's instructions a message; fail if they have grown by 3 %, since BASE as well
+	@$(BIN)/python -m benchmarks.instructions $(if $(BASE),--base "$(BASE)") $(ARGS)
 
 recording: $(DONE)/core build/bench/mallocs.so  ## time what recording a metric costs, and count what it allocates; fail at 50 ns or a block
 	@$(BIN)/python -m benchmarks.recording $(ARGS)

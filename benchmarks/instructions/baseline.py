@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 BASELINE = Path(__file__).with_name("baseline.json")
 TOLERANCE = 0.03  # of a count, on the same compiler and interpreter
 FOREIGN_TOLERANCE = 0.25  # of a ratio to wsproto, on any other
+
+
+NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,12 @@ class Counts:
 
 def read_baseline(path: Path = BASELINE) -> Counts:
     """The committed counts."""
-    kept = json.loads(path.read_text())
+    return parse_baseline(path.read_text())
+
+
+def parse_baseline(text: str) -> Counts:
+    """The counts in the text of a baseline."""
+    kept = json.loads(text)
     return Counts(
         kept["environment"],
         tuple(
@@ -80,9 +90,32 @@ class Verdict:
     gains: tuple[str, ...] = ()
 
 
-def compare(baseline: Counts, counts: Counts) -> Verdict:
+def allowances(old: Counts, new: Counts) -> dict[str, float]:
+    """By work: the factor that a commit has raised the baseline by, and that its counts may grow by as well.
+
+    Two baselines of different machines say nothing about it.
+    """
+    if differences(old, new):
+        return {}
+    then = old.by_work()
+    return {
+        work: max(1.0, sides["trunkline"] / then[work]["trunkline"])
+        for work, sides in new.by_work().items()
+        if work in then
+    }
+
+
+def compare(
+    baseline: Counts, counts: Counts, where: str = "in the baseline", allowed: Mapping[str, float] = NOTHING
+) -> Verdict:
     """Holds counts against the baseline: instruction by instruction where the environment is the same, and otherwise by
     the ratios to wsproto, which a compiler moves less.
+
+    Args:
+        baseline: What to hold them against; another commit's counts as well.
+        counts: What was counted now.
+        where: What `baseline` is, in the text of a fault.
+        allowed: By work, the factor that its count may grow by on top of the tolerance.
     """
     if differences(baseline, counts):
         return Verdict(tuple(fallen_ratios(baseline, counts)))
@@ -93,12 +126,12 @@ def compare(baseline: Counts, counts: Counts) -> Verdict:
         if now is None:
             faults.append(f"{work}: is no longer counted")
             continue
-        told = f"{work}: {now:,.1f} instructions a message, {then:,.1f} in the baseline ({now / then - 1:+.1%})"
-        if now > then * (1 + TOLERANCE):
+        told = f"{work}: {now:,.1f} instructions a message, {then:,.1f} {where} ({now / then - 1:+.1%})"
+        if now > then * (1 + TOLERANCE) * allowed.get(work, 1.0):
             faults.append(told)
         elif now < then * (1 - TOLERANCE):
             gains.append(told)
-    faults += [f"{work}: is not in the baseline" for work in found if work not in baseline.by_work()]
+    faults += [f"{work}: is not {where}" for work in found if work not in baseline.by_work()]
     return Verdict(tuple(faults), tuple(gains))
 
 

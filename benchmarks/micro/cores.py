@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ROOT", "core_of", "head_core", "name_of"]
+__all__ = ["ROOT", "core_of", "file_of", "head_core", "name_of"]
 
 ROOT: Final = Path(__file__).parents[2]
 BUILT: Final = ROOT / "build" / "microbench"
@@ -26,6 +26,12 @@ def git(*arguments: str) -> str:
 def name_of(base: str) -> str:
     """The short hash of a commit."""
     return git("rev-parse", "--short=12", "--verify", f"{base}^{{commit}}")
+
+
+def file_of(base: str, path: Path) -> str:
+    """The text of a file as a commit has it; nothing, if it has none."""
+    name = path.relative_to(ROOT).as_posix()
+    return git("show", f"{base}:{name}") if git("ls-tree", "--name-only", base, "--", name) else ""
 
 
 def head_core() -> Path:

@@ -8,6 +8,7 @@ from benchmarks.instructions.__main__ import judge, total
 from benchmarks.instructions.baseline import (
     Count,
     Counts,
+    allowances,
     compare,
     differences,
     read_baseline,
@@ -53,6 +54,33 @@ def test_fewer_pass_and_are_told() -> None:
 def test_wsproto_s_own_counts_are_not_judged() -> None:
     slower = replace(BASE, counts=(*BASE.counts[:1], Count("events", "wsproto", 9000), BASE.counts[2]))
     assert compare(BASE, slower).faults == ()
+
+
+def test_under_another_compiler_a_commit_that_was_counted_there_decides() -> None:
+    elsewhere = replace(BASE, environment={"compiler": "clang 19"})
+    assert compare(elsewhere, with_count("decode", 1029, elsewhere), "at 0a1b2c3d").faults == ()
+    assert compare(elsewhere, with_count("decode", 1031, elsewhere), "at 0a1b2c3d").faults == (
+        "decode: 1,031.0 instructions a message, 1,000.0 at 0a1b2c3d (+3.1%)",
+    )
+
+
+def test_what_the_baseline_was_raised_by_is_allowed_beside_the_base() -> None:
+    raised = allowances(BASE, with_count("decode", 1100))
+    assert raised == {"decode": pytest.approx(1.1), "events": 1.0}
+    assert compare(BASE, with_count("decode", 1130), "at 0a1b2c3d", raised).faults == ()
+    assert len(compare(BASE, with_count("decode", 1135), "at 0a1b2c3d", raised).faults) == 1
+    assert len(compare(BASE, with_count("events", 1031), "at 0a1b2c3d", raised).faults) == 1
+
+
+def test_a_baseline_that_was_lowered_asks_for_nothing_beside_the_base() -> None:
+    lowered = allowances(BASE, with_count("decode", 900))
+    assert lowered == {"decode": 1.0, "events": 1.0}
+    assert compare(BASE, BASE, "at 0a1b2c3d", lowered).faults == ()
+
+
+def test_another_baseline_has_no_allowances_for_what_it_does_not_know() -> None:
+    assert allowances(replace(BASE, counts=BASE.counts[1:]), BASE) == {"events": 1.0}
+    assert allowances(BASE, replace(BASE, environment={"compiler": "clang 19"})) == {}
 
 
 def test_a_work_that_is_gone_or_new_fails_until_it_is_recorded() -> None:
