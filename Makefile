@@ -30,6 +30,12 @@ NATIVE := $(shell find native -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -
 # Of libFuzzer, on the decoders.
 GUIDED_SECONDS ?= 60
 
+# ThreadSanitizer takes a Python that was built with it: PYTHON=..., or else one that is built of these sources, 3.14 or later.
+CPYTHON ?= build/cpython
+ifeq ($(PYTHON),python3)
+TSAN_PYTHON := build/tsan/python/bin/python3
+endif
+
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
@@ -97,8 +103,8 @@ valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, und
 	@VENV=$(VENV) scripts/memcheck $(ARGS)
 
 .PHONY: tsan
-tsan:  ## run event loops in threads under ThreadSanitizer, 10 min; PYTHON=... names a free-threaded Python built with it
-	@scripts/tsan "$(PYTHON)" $(ARGS)
+tsan: $(TSAN_PYTHON)  ## run event loops in threads under ThreadSanitizer, 10 min; PYTHON=..., or CPython's sources in CPYTHON=build/cpython
+	@scripts/tsan $(or $(TSAN_PYTHON),"$(PYTHON)") $(ARGS)
 
 docs: $(DONE)/core $(DONE)/test  ## write the diagrams and tables in docs/ anew from the code
 	@$(BIN)/python scripts/diagrams $(ARGS)
@@ -177,6 +183,12 @@ define compiled
 	@mv $(BUILD)/$1/made/trunkline/*.so $(BUILD)/$1/trunkline/
 	@touch $@
 endef
+
+build/tsan/python/bin/python3:
+	@[ -x "$(CPYTHON)/configure" ] || { echo "no sources of CPython in $(CPYTHON): CPYTHON=..., or PYTHON=... for a Python with ThreadSanitizer" >&2; exit 1; }
+	@scripts/system "$(PYTHON)" tsan
+	@echo '==> building a free-threaded Python with the thread sanitizer (10 minutes)'
+	@scripts/tsan-python "$(CPYTHON)" "$(CURDIR)/build/tsan/python"
 
 $(BUILD)/sanitize/done: $(DONE)/core
 	@echo '==> compiling the core with sanitizers (a minute)'

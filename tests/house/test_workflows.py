@@ -122,7 +122,34 @@ def test_nothing_is_released_but_what_the_checks_have_passed() -> None:
     assert release["ci"]["uses"] == "./.github/workflows/ci.yml"
     assert release["ci"]["needs"] == "ready"
     ci = yaml.safe_load((FOLDER / "ci.yml").read_text())["jobs"]
-    assert set(ci["all"]["needs"]) == set(ci) - {"all"}
+    assert set(ci["all"]["needs"]) == set(ci) - {"all"} - for_reading(ci)
+
+
+def for_reading(ci: dict[str, Any]) -> set[str]:
+    """The jobs whose failure fails nothing."""
+    return {name for name, job in ci.items() if job.get("continue-on-error")}
+
+
+def test_times_are_shown_and_instructions_decide() -> None:
+    ci = yaml.safe_load((FOLDER / "ci.yml").read_text())["jobs"]
+    assert for_reading(ci) == {"microbench"}
+    assert 'BASE="$BASE"' in ci["instructions"]["steps"][-1]["run"]
+    assert "--summary $GITHUB_STEP_SUMMARY" in ci["microbench"]["steps"][-1]["run"]
+
+
+def test_what_must_hold_before_a_change_lands_here_must_hold_there() -> None:
+    run = (ROOT / ".ci" / "run").read_text()
+    lines = re.findall(r"^(?:start .* |    )make -s (?!build)([\w -]+)", run, re.MULTILINE)
+    here = {word for line in lines for word in line.split() if word.islower()}
+    there = {
+        target
+        for workflow in ("ci.yml", "wheels.yml")
+        for _, job in jobs(yaml.safe_load((FOLDER / workflow).read_text()))
+        for line in commands(job)
+        for target in line.split()[1:]
+    }
+    assert {"test", "conformance", "wheel-test"} <= here
+    assert here - there == set()
 
 
 @pytest.fixture
