@@ -34,7 +34,7 @@ NAMES = {
     socket: "AF_UNIX AF_NETLINK AF_PACKET NETLINK_ROUTE SO_REUSEPORT SO_PEERCRED EAI_SYSTEM TCP_INFO TCP_QUICKACK "
     "TCP_USER_TIMEOUT MSG_DONTWAIT MSG_NOSIGNAL MSG_CMSG_CLOEXEC CMSG_SPACE send_fds recv_fds",
     os: "fork forkpty getuid geteuid getgid getegid getpgid setsid killpg openpty getloadavg sysconf statvfs "
-    "sched_getaffinity sched_yield mkfifo mknod pipe2 eventfd pread pwrite preadv readv writev sendfile wait4 waitid",
+    "sched_yield mkfifo mknod pipe2 eventfd pread pwrite preadv readv writev sendfile wait4 waitid",
     signal: "SIGALRM SIGCHLD SIGHUP SIGKILL SIGPIPE SIGQUIT SIGUSR1 SIGUSR2 SIGWINCH alarm setitimer pthread_kill "
     "pthread_sigmask sigwait siginterrupt",
     time: "clock_gettime clock_getres clock_settime CLOCK_BOOTTIME CLOCK_MONOTONIC CLOCK_REALTIME tzset",
@@ -62,6 +62,7 @@ class SelectorLoop(asyncio.SelectorEventLoop):
 
 
 def take_away() -> None:
+    asyncio.set_event_loop(None)  # asyncio has a look at the platform when this is first called
     socket.socketpair = functools.partial(socket.socketpair, socket.AF_UNIX)  # the loops' own, by whatever means
     for name in MODULES.split():
         sys.modules[name] = None
