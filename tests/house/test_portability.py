@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import importlib.util
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ import pytest
 
 from trunkline.cli.descriptors import read
 from trunkline.cli.signals import calling
+from trunkline.cli.top import console
 from trunkline.manager import categorize
 from trunkline.protocol import oserrors
 from trunkline.protocol.errors import ConnectError, ErrorCategory
@@ -86,29 +86,14 @@ def test_a_number_that_the_c_library_has_no_words_for(monkeypatch: pytest.Monkey
     assert oserrors.words_for(OSError(9999, "its own words")) == "its own words"
 
 
-@pytest.fixture
-def console(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], types.ModuleType]:
-    """console(typed): the module that reads Windows' console, on which this has been typed."""
-
-    def make(typed: str) -> types.ModuleType:
-        waiting = [*typed]
-        msvcrt = types.ModuleType("msvcrt")
-        msvcrt.kbhit = lambda: bool(waiting)  # type: ignore[attr-defined]
-        msvcrt.getwch = lambda: waiting.pop(0)  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
-        monkeypatch.setattr(sys, "platform", "win32")
-        spec = importlib.util.find_spec("trunkline.cli.top.console")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return make
-
-
 @pytest.mark.anyio
-async def test_keys_of_a_console(console: Callable[[str], types.ModuleType]) -> None:
+async def test_keys_of_a_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = [*"s/ä\xe0H\xe0P\x00I\xe0Q\xe0G\xe0K\x08\r\x1bq"]
+    msvcrt = types.ModuleType("msvcrt")
+    msvcrt.kbhit = lambda: bool(waiting)  # type: ignore[attr-defined]
+    msvcrt.getwch = lambda: waiting.pop(0)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    monkeypatch.setattr(sys, "platform", "win32")
     pressed: list[str] = []
     enough = asyncio.Event()
 
@@ -117,7 +102,7 @@ async def test_keys_of_a_console(console: Callable[[str], types.ModuleType]) -> 
         if key == "q":
             enough.set()
 
-    with console("s/ä\xe0H\xe0P\x00I\xe0Q\xe0G\xe0K\x08\r\x1bq").typing(press):
+    with console.typing(press):
         await enough.wait()
     names = ["up", "down", "page up", "page down", "home", "escape", "backspace", "enter", "escape"]
     assert pressed == ["s", "/", "ä", *names, "q"]

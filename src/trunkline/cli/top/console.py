@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import msvcrt
 import sys
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -13,8 +12,6 @@ from typing import Final
 from trunkline.net.faults import watch
 
 __all__ = ["typing"]
-
-assert sys.platform == "win32"  # elsewhere there are terminals
 
 LOOKS: Final = 0.05  # seconds between two looks at the console, which no loop watches
 # Before a second character, for a key that has none (Microsoft's documentation of _getwch).
@@ -35,14 +32,17 @@ def typing(press: Callable[[str], object]) -> Iterator[None]:
 
 
 async def _look(press: Callable[[str], object]) -> None:
-    while True:
-        while msvcrt.kbhit():
-            press(_key())
-        await asyncio.sleep(LOOKS)
+    if sys.platform == "win32":  # elsewhere there are terminals, and no such module
+        import msvcrt
+
+        while True:
+            while msvcrt.kbhit():
+                press(_key(msvcrt.getwch))
+            await asyncio.sleep(LOOKS)
 
 
-def _key() -> str:
-    typed = msvcrt.getwch()
+def _key(getwch: Callable[[], str]) -> str:
+    typed = getwch()
     if typed in SPECIAL:
-        return SPECIALS.get(msvcrt.getwch(), "escape")
+        return SPECIALS.get(getwch(), "escape")
     return NAMES.get(typed, typed)
