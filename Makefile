@@ -54,7 +54,8 @@ test: $(DONE)/core $(DONE)/test  ## run the tests
 	@scripts/system $(BIN)/python browser terminal proxies
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(DONE)/core $(DONE)/lint  ## check style, formatting, types and the stubs of the compiled modules
+# The types of rich, prometheus-client and others come with the packages of the tests.
+lint: $(DONE)/core $(DONE)/lint $(DONE)/test  ## check style, formatting, types and the stubs of the compiled modules
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lint
 
 bench: $(DONE)/core $(DONE)/bench $(BENCH_PROGRAMS)  ## measure trunkline and its peers side by side; write docs/benchmarks.md
@@ -144,9 +145,14 @@ workflows: $(DONE)/workflows  ## check the workflows for GitHub: actionlint, ziz
 sbom: $(DONE)/core $(DONE)/sbom  ## write what trunkline is made of and needs into dist/, as a CycloneDX bill of materials
 	@$(BIN)/python scripts/sbom
 
-.PHONY: release-check release-notes
+.PHONY: release-check release-files release-notes
 release-check:  ## fail unless TAG, the version and the changelog agree
 	@"$(PYTHON)" scripts/release check "$(TAG)"
+
+release-files: $(DONE)/wheel  ## fail unless dist/ holds every file of the release TAG, and each is as it must be
+	@$(BIN)/python scripts/release files "$(TAG)"
+	@$(BIN)/python -m twine check --strict dist/*
+	@$(BIN)/python -m check_wheel_contents dist/*.whl
 
 release-notes:  ## make the release TAG on GitHub of the changelog and dist/: it takes gh and its token
 	@"$(PYTHON)" scripts/release notes "$(TAG)"
