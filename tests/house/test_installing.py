@@ -1,6 +1,7 @@
 """What docs/installing.md promises: the wheels of a release, the Pythons, the extras, and what an error means."""
 
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "installing.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ARCHITECTURES = {"linux": "x86_64,aarch64", "macos": "x86_64,arm64", "windows": "AMD64,ARM64"}
+SYSTEMS = {"manylinux": "linux-gnu.2.17", "musllinux": "linux-musl", "macosx": "macos", "win": "windows-gnu"}
+PROCESSORS = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 PLATFORMS = {"linux": ("manylinux", "musllinux"), "macos": ("macosx",), "windows": ("win",)}
 
 
@@ -44,6 +47,13 @@ def test_cibuildwheel_builds_the_wheels_that_the_page_promises(platform: str) ->
     )
     wheels = {wheel for wheel in promised() if wheel.partition("-")[2].startswith(PLATFORMS[platform])}
     assert set(told.stdout.split()) == wheels
+
+
+def test_the_core_is_compiled_for_each_platform_that_the_page_promises_wheels_for() -> None:
+    names = [row[0].strip("`").partition("_") for row in table("platform")[1:]]
+    promised = {f"{PROCESSORS[processor]}-{SYSTEMS[system]}" for system, _, processor in names}
+    others = {"s390x-linux-gnu", "x86-linux-musl"}
+    assert set(runpy.run_path(str(ROOT / "scripts" / "cross"))["TARGETS"]) == promised | others
 
 
 def test_the_classifiers_name_the_pythons_of_the_wheels() -> None:
