@@ -133,13 +133,13 @@ portable: $(DONE)/core $(DONE)/portable  ## run the part of the tests that must 
 	@$(BIN)/python -m pytest -m portable $(ARGS)
 
 .PHONY: lacking
-lacking: $(DONE)/core $(DONE)/portable  ## run them once more with what Windows lacks taken away: modules, names, and the loop's, LOOP=proactor or selector
+lacking: $(DONE)/core $(DONE)/portable $(DONE)/test  ## run them once more with what Windows lacks taken away: modules, names, and the loop's, LOOP=proactor or selector
 	@PYTHONPATH=tests LOOP="$${LOOP:-proactor}" $(BIN)/python -m pytest --capture=sys -p lacking -m portable $(ARGS)
 
 .PHONY: workflows
 workflows: $(DONE)/workflows  ## check the workflows for GitHub: actionlint, zizmor
 	@PATH="$(CURDIR)/$(BIN):$$PATH" actionlint
-	@$(BIN)/zizmor --offline --quiet --min-severity medium .github
+	@$(BIN)/zizmor --offline --quiet --strict-collection --min-severity medium .github
 
 .PHONY: sbom
 sbom: $(DONE)/core $(DONE)/sbom  ## write what trunkline is made of and needs into dist/, as a CycloneDX bill of materials
