@@ -33,6 +33,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources in which nothing has been built, with something beside them that is none."""
     folder = tmp_path_factory.mktemp("sources") / "sources"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_SOURCES))
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
     for made in ("src/trunkline/_old.cpython-310-x86_64-linux-gnu.so", "tests/__pycache__/old.pyc", "dist/old.whl"):
         (folder / made).parent.mkdir(exist_ok=True)
         (folder / made).touch()
