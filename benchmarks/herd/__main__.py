@@ -20,7 +20,7 @@ from typing import Any
 
 import trunkline
 from benchmarks.tables import markdown
-from trunkline.manager.budget import RetryBudget
+from trunkline.manager.dialing.budget import RetryBudget
 
 PAGE = Path(__file__).parents[2] / "docs/retrying.md"
 PLACE = re.compile(r"(<!-- measured: herd -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import trunkline
 from benchmarks.soak.watch import Bounds, Watch
-from trunkline.manager.budget import RetryBudget
+from trunkline.manager.dialing.budget import RetryBudget
 from trunkline.testing import FaultProxy
 
 MESSAGES = Bounds(resident=1.0, blocks=0.002)  # a byte, and a block in 500 messages

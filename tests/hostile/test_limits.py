@@ -11,7 +11,7 @@ import pytest
 
 import trunkline
 from rawpeer import BINARY, CONTINUATION, PONG
-from trunkline.manager import inbox, requests
+from trunkline.manager.incoming import inbox, requests
 from trunkline.net import http, keepalive, serve, settings
 from trunkline.protocol import ConnectionState, head
 from trunkline.testing import ScriptedServer, run_virtual

@@ -17,8 +17,8 @@ import pytest
 
 import trunkline
 from trunkline.manager.delivery import DeliveryOutcome
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.states import ConnectionStatus
-from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.protocol.categories import ErrorCategory
 
 SECRET = "hunter2"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.breaker import Breaker, BreakerPolicy
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.dialing.breaker import Breaker, BreakerPolicy
+from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.protocol.errors import HandshakeError
 
 pytestmark = pytest.mark.anyio

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.budget import RetryBudget, shared_budget
 from trunkline.manager.clock import Clock
+from trunkline.manager.dialing.budget import RetryBudget, shared_budget
+from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.manager import ConnectionManager
-from trunkline.manager.retry import RetryPolicy
 from trunkline.protocol.errors import ConnectError, HandshakeError
 
 pytestmark = pytest.mark.anyio

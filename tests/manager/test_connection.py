@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from trunkline.manager.errors import NotConnected
-from trunkline.manager.retry import RetryPolicy
-from trunkline.manager.rules import Rule
+from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.failure.rules import Rule
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.protocol.categories import ErrorCategory
 from trunkline.protocol.errors import ConnectError, HandshakeError

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from trunkline.manager.endpoints import endpoint_name
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.dialing.endpoints import endpoint_name
+from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.service import Service
 from trunkline.protocol.errors import HandshakeError, InvalidURI
 

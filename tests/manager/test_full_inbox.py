@@ -10,8 +10,8 @@ import pytest
 import trunkline
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import MessagePackCodec
-from trunkline.manager.inbox import INBOX_MESSAGES, INBOX_SIZE, OVERFLOW
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.incoming.inbox import INBOX_MESSAGES, INBOX_SIZE, OVERFLOW
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.testing import FaultProxy

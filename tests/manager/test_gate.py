@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.gate import DialGate, GatePolicy
+from trunkline.manager.dialing.gate import DialGate, GatePolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import trunkline
-from trunkline.manager.budget import RetryBudget
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.dialing.budget import RetryBudget
+from trunkline.manager.failure.retry import RetryPolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -10,11 +10,11 @@ import pytest
 
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import NotConnected
+from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.outbox import OutboxPolicy
-from trunkline.manager.receipts import Receipts
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.outgoing.unconfirmed import Receipts
 from trunkline.manager.states import ConnectionStatus as Status
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ import trunkline
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import MessageDropped
-from trunkline.manager.outbox import OutboxPolicy
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.outgoing.outbox import OutboxPolicy
 from trunkline.manager.service import Service
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import JsonCodec
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, SendInterrupted, WaitTimeout
-from trunkline.manager.outbox import OutboxPolicy
+from trunkline.manager.outgoing.outbox import OutboxPolicy
 from trunkline.protocol.errors import ConnectError
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trunkline.manager.batching import BatchPolicy
-from trunkline.manager.inbox import QUARANTINE_MESSAGES, QUARANTINE_REASON, QUARANTINE_SIZE, Quarantine
+from trunkline.manager.incoming.inbox import QUARANTINE_MESSAGES, QUARANTINE_REASON, QUARANTINE_SIZE, Quarantine
 from trunkline.protocol.errors import DecodeError
 from trunkline.protocol.traces import forget_frames
 

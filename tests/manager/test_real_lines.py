@@ -15,8 +15,8 @@ import trunkline
 from trunkline.manager.connection import Connection
 from trunkline.manager.errors import NotConnected
 from trunkline.manager.events import StateChange
+from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.manager import ConnectionManager
-from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.protocol.categories import ErrorCategory

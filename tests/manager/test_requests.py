@@ -9,11 +9,11 @@ import pytest
 
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
+from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.manager import ConnectionManager
-from trunkline.manager.outbox import OutboxPolicy
+from trunkline.manager.outgoing.outbox import OutboxPolicy
 from trunkline.manager.pool import Pool
 from trunkline.manager.pooling import PoolPolicy
-from trunkline.manager.retry import RetryPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.states import ConnectionStatus as Status

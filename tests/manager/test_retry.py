@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.hints import Hint, hint_for
-from trunkline.manager.retry import Pause, Retries, RetryPolicy
-from trunkline.manager.taxonomy import ConnectionIssue, categorize
+from trunkline.manager.failure.hints import Hint, hint_for
+from trunkline.manager.failure.issues import ConnectionIssue, categorize
+from trunkline.manager.failure.retry import Pause, Retries, RetryPolicy
 from trunkline.protocol.errors import ConnectError, HandshakeError, connection_closed
 
 REFUSED = categorize(ConnectError.wrap(ConnectionRefusedError(111, "refused"), "tcp", "host:1"))

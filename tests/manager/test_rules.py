@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.hints import Hint
-from trunkline.manager.rules import Judgement, Rule, Rules
-from trunkline.manager.taxonomy import CredentialsError
+from trunkline.manager.failure.hints import Hint
+from trunkline.manager.failure.issues import CredentialsError
+from trunkline.manager.failure.rules import Judgement, Rule, Rules
 from trunkline.protocol.categories import ErrorCategory as Category
 from trunkline.protocol.errors import ConnectError, HandshakeError, ProxyError, connection_closed
 

@@ -24,8 +24,8 @@ import trunkline.manager
 from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import JsonCodec
 from trunkline.manager.errors import NotConnected
-from trunkline.manager.outbox import OutboxPolicy
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.outgoing.outbox import OutboxPolicy
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.protocol.errors import ConnectError
 

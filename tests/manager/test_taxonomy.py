@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import wsproto.utilities
 
-from trunkline.manager.taxonomy import CredentialsError, categorize
+from trunkline.manager.failure.issues import CredentialsError, categorize
 from trunkline.protocol.categories import ErrorCategory as Category
 from trunkline.protocol.errors import (
     ConnectError,

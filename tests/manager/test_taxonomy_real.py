@@ -19,9 +19,9 @@ import trustme
 
 import trunkline
 from trunkline.manager.events import StateChange
+from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.failure.rules import Rule
 from trunkline.manager.manager import ConnectionManager
-from trunkline.manager.retry import RetryPolicy
-from trunkline.manager.rules import Rule
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.protocol.categories import ErrorCategory as C

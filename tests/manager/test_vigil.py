@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.retry import RetryPolicy
+from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.protocol.errors import ConnectError
 
 pytestmark = pytest.mark.anyio

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.breaker import BreakerPolicy
-from trunkline.manager.retry import RetryPolicy
-from trunkline.manager.wake import SleepWatch, time_asleep
+from trunkline.manager.dialing.breaker import BreakerPolicy
+from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.sleep import SleepWatch, time_asleep
 from trunkline.protocol.errors import HandshakeError
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.fleet import CAPACITY, CASES, busiest, longest_wait, measure
 
 import trunkline
-from trunkline.manager.budget import RetryBudget
+from trunkline.manager.dialing.budget import RetryBudget
 from trunkline.testing import FaultProxy, ScriptedServer, run_virtual
 from trunkline.testing.script import accept, close, drop, reset, wait
 

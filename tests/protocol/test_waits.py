@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trunkline.manager.taxonomy import categorize
+from trunkline.manager.failure.issues import categorize
 from trunkline.protocol.errors import HandshakeError, connection_closed
 from trunkline.protocol.waits import LONGEST_WAIT, read_close_reason, read_retry_after
 

@@ -1,11 +1,12 @@
 """Managed, typed connections: services, their connections across reconnects, and what is known of their health."""
 
 from trunkline.manager.batching import BatchPolicy
-from trunkline.manager.breaker import BreakerPolicy
-from trunkline.manager.budget import RetryBudget
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, MessagePackCodec, RawCodec
 from trunkline.manager.connection import Connection
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.dialing.breaker import BreakerPolicy
+from trunkline.manager.dialing.budget import RetryBudget
+from trunkline.manager.dialing.gate import GatePolicy
 from trunkline.manager.errors import (
     MessageDropped,
     NotConnected,
@@ -16,21 +17,20 @@ from trunkline.manager.errors import (
     WaitTimeout,
 )
 from trunkline.manager.events import EventStream, StateChange
-from trunkline.manager.gate import GatePolicy
+from trunkline.manager.failure.hints import Hint
+from trunkline.manager.failure.issues import ConnectionIssue, CredentialsError, categorize
+from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.failure.rules import Rule
 from trunkline.manager.greeting import HookError
 from trunkline.manager.health import ConnectionHealth
-from trunkline.manager.hints import Hint
-from trunkline.manager.inbox import Received
+from trunkline.manager.incoming.inbox import Received
 from trunkline.manager.manager import ConnectionManager
-from trunkline.manager.outbox import OutboxPolicy
+from trunkline.manager.outgoing.outbox import OutboxPolicy
 from trunkline.manager.pool import Pool
 from trunkline.manager.pooling import PoolPolicy
-from trunkline.manager.retry import RetryPolicy
-from trunkline.manager.rules import Rule
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.states import ConnectionStatus
-from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
 
 __all__ = [
     "BatchPolicy",

@@ -7,10 +7,10 @@ import contextlib
 import functools
 from collections.abc import Callable
 
+from trunkline.manager.failure.rules import Judgement
 from trunkline.manager.greeting import Greeting
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.rules import Judgement
 from trunkline.manager.traffic import Traffic
 from trunkline.manager.vigil import Vigil
 from trunkline.net.websocket import WebSocket

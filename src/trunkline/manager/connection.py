@@ -17,17 +17,17 @@ from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import NotConnected
 from trunkline.manager.events import StateChange
 from trunkline.manager.exchange import Exchange
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import ConnectionHealth, Meter, Queue
-from trunkline.manager.inbox import Inbox, Received
+from trunkline.manager.incoming.inbox import Inbox, Received
 from trunkline.manager.leases import Leases
-from trunkline.manager.limits import PeerLimit
 from trunkline.manager.line import Line
+from trunkline.manager.outgoing.peer_limit import PeerLimit
+from trunkline.manager.outgoing.sender import Standing
 from trunkline.manager.redacting import redact
-from trunkline.manager.sending import Standing
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
-from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import DecodeError
 

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from trunkline.manager.budget import RetryBudget
 from trunkline.manager.clock import Clock
 from trunkline.manager.delivery import Delivery
-from trunkline.manager.endpoints import Endpoints
+from trunkline.manager.dialing.budget import RetryBudget
+from trunkline.manager.dialing.endpoints import Endpoints
 from trunkline.manager.events import StateChange
 from trunkline.net.loops import Home
 from trunkline.net.websocket import WebSocket

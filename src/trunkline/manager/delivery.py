@@ -19,8 +19,8 @@ from trunkline.manager.errors import MessageDropped, NotConnected, SendInterrupt
 from trunkline.manager.redacting import redact
 
 if TYPE_CHECKING:
+    from trunkline.manager.failure.issues import ConnectionIssue
     from trunkline.manager.states import ConnectionStatus
-    from trunkline.manager.taxonomy import ConnectionIssue
 
 __all__ = ["FINAL", "UNDELIVERED", "Delivery", "DeliveryOutcome"]
 

@@ -14,11 +14,11 @@ from wsproto.connection import ConnectionState
 
 from trunkline.manager.context import Context
 from trunkline.manager.deadline import Deadline
-from trunkline.manager.endpoints import AVOIDANCE, Endpoint, Permit, Way, endpoint_name
+from trunkline.manager.dialing.endpoints import AVOIDANCE, Endpoint, Permit, Way, endpoint_name
+from trunkline.manager.failure.issues import CredentialsError, categorize
+from trunkline.manager.failure.rules import Judgement
 from trunkline.manager.guard import FATAL
-from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
-from trunkline.manager.taxonomy import CredentialsError, categorize
 from trunkline.net.connect import time_out
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import TrunklineError

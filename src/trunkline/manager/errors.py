@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.redacting import redact
 from trunkline.manager.states import ConnectionStatus
-from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.protocol.categories import ErrorCategory, Verdict
 from trunkline.protocol.errors import TrunklineError
 

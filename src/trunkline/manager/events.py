@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import FATAL
 from trunkline.manager.redacting import show
 from trunkline.manager.states import ConnectionStatus
-from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import Home
 

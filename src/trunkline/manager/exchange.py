@@ -10,16 +10,16 @@ from trunkline.manager.codecs import Payload
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.inbox import Inbox
-from trunkline.manager.limits import PeerLimit
-from trunkline.manager.reception import Reception
-from trunkline.manager.requests import Pending, Requests
-from trunkline.manager.sending import Sender, Standing
+from trunkline.manager.incoming.inbox import Inbox
+from trunkline.manager.incoming.receiver import Reception
+from trunkline.manager.incoming.requests import Pending, Requests
+from trunkline.manager.outgoing.peer_limit import PeerLimit
+from trunkline.manager.outgoing.sender import Sender, Standing
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
-from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from wsproto.connection import ConnectionState
 
 from trunkline.manager.clock import Signal
+from trunkline.manager.failure.issues import categorize
 from trunkline.manager.guard import FATAL, Guard
-from trunkline.manager.taxonomy import categorize
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import Verdict
 from trunkline.protocol.errors import ConnectionClosed, TrunklineError

@@ -18,16 +18,16 @@ from trunkline.manager.context import Context
 from trunkline.manager.dialer import Dialer
 from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import PAUSED, StateChange
+from trunkline.manager.failure.hints import Hint
+from trunkline.manager.failure.issues import ConnectionIssue
+from trunkline.manager.failure.retry import AT_ONCE, Pause, Retries
+from trunkline.manager.failure.rules import Judgement
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.hints import Hint
 from trunkline.manager.logs import redact
-from trunkline.manager.retry import AT_ONCE, Pause, Retries
-from trunkline.manager.rules import Judgement
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, UNDER_WAY, ConnectionStatus, Event, move
 from trunkline.manager.supervisor import Supervisor, describe_fault
-from trunkline.manager.taxonomy import ConnectionIssue
 from trunkline.manager.traffic import Traffic
 from trunkline.manager.vigil import Vigil
 from trunkline.net.websocket import WebSocket

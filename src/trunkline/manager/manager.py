@@ -12,25 +12,25 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from trunkline.manager.breaker import BreakerPolicy
-from trunkline.manager.budget import RetryBudget, shared_budget
 from trunkline.manager.clock import Clock
 from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
 from trunkline.manager.deadline import wait_all
 from trunkline.manager.delivery import Delivery
-from trunkline.manager.endpoints import Endpoint, Endpoints
+from trunkline.manager.dialing.breaker import BreakerPolicy
+from trunkline.manager.dialing.budget import RetryBudget, shared_budget
+from trunkline.manager.dialing.endpoints import Endpoint, Endpoints
+from trunkline.manager.dialing.gate import GatePolicy
 from trunkline.manager.errors import WaitTimeout
 from trunkline.manager.events import Callbacks, Events, EventStream, StateChange
-from trunkline.manager.gate import GatePolicy
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.logs import StateLog
 from trunkline.manager.network import NetworkWatch
 from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
+from trunkline.manager.sleep import SleepWatch, time_asleep
 from trunkline.manager.states import ConnectionStatus
 from trunkline.manager.totals import ServiceHealth, Totals
-from trunkline.manager.wake import SleepWatch, time_asleep
 from trunkline.net.connect import connect
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import Home

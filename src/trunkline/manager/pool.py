@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery
-from trunkline.manager.inbox import Inbox
-from trunkline.manager.limits import PeerLimit
+from trunkline.manager.incoming.inbox import Inbox
+from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.redacting import redact
 from trunkline.manager.states import ENDED, ConnectionStatus

@@ -6,9 +6,9 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 
+from trunkline.manager.failure.issues import ConnectionIssue, categorize
+from trunkline.manager.failure.retry import Pause
 from trunkline.manager.guard import FATAL
-from trunkline.manager.retry import Pause
-from trunkline.manager.taxonomy import ConnectionIssue, categorize
 
 __all__ = ["Supervisor", "describe_fault"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.net.websocket import WebSocket
 
 __all__ = ["Traffic"]

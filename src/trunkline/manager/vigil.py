@@ -15,7 +15,7 @@ once. In all other cases the keepalive has the last word, in its own time.
 A line without a habit is asked nothing, and one that is quiet for long is asked ever more seldom. A line that was
 suspected wrongly is given more patience from then on.
 
-When our side has changed (`trunkline.manager.wake`), the link is asked outright, and dropped if it gives no sign.
+When our side has changed (`trunkline.manager.sleep`), the link is asked outright, and dropped if it gives no sign.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Final, cast
 from trunkline._metrics import Histogram, Suspicion
 from trunkline.manager.clock import Timer, wait_future
 from trunkline.manager.guard import Guard
-from trunkline.manager.wake import is_alive
+from trunkline.manager.sleep import is_alive
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectionClosed
 

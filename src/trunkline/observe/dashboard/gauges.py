@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from trunkline.manager import ConnectionManager
-from trunkline.manager.budget import RetryBudget
-from trunkline.manager.endpoints import Endpoint
+from trunkline.manager.dialing.budget import RetryBudget
+from trunkline.manager.dialing.endpoints import Endpoint
 from trunkline.manager.logs import redact
 from trunkline.observe.dashboard.rows import Row
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from trunkline.manager.clock import Clock
-from trunkline.manager.turnstile import ROUNDING, Turnstile
+from trunkline.manager.dialing.fair_queue import ROUNDING, Turnstile
 
 __all__ = ["RetryBudget", "shared_budget"]
 

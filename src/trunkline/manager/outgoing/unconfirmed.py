@@ -17,7 +17,7 @@ from trunkline.manager.clock import Timer
 from trunkline.manager.codecs import Payload
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.guard import Guard
-from trunkline.manager.outbox import OutboxPolicy
+from trunkline.manager.outgoing.outbox import OutboxPolicy
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import TrunklineError
 

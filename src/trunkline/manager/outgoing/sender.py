@@ -14,15 +14,15 @@ from trunkline.manager.clock import Signal, Timer
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, WaitTimeout
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.limits import PeerLimit
 from trunkline.manager.logs import redact
-from trunkline.manager.outbox import Outbox
+from trunkline.manager.outgoing.link_writer import Writer
+from trunkline.manager.outgoing.outbox import Outbox
+from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, ConnectionStatus
-from trunkline.manager.taxonomy import ConnectionIssue
-from trunkline.manager.writer import Writer
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 

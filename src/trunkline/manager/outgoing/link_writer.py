@@ -20,9 +20,9 @@ from trunkline.manager.codecs import EnvelopeCodec, Payload
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.limits import PeerLimit
-from trunkline.manager.outbox import Outbox
-from trunkline.manager.receipts import Receipts
+from trunkline.manager.outgoing.outbox import Outbox
+from trunkline.manager.outgoing.peer_limit import PeerLimit
+from trunkline.manager.outgoing.unconfirmed import Receipts
 from trunkline.manager.service import Service
 from trunkline.net.large import READS_TOO_SLOWLY
 from trunkline.net.websocket import WebSocket

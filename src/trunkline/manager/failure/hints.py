@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.protocol.categories import ErrorCategory
 
 __all__ = ["HINTS", "HINTS_BY_CODE", "Hint", "hint_for"]

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from trunkline.manager.hints import Hint, hint_for
-from trunkline.manager.taxonomy import ConnectionIssue, CredentialsError, categorize
+from trunkline.manager.failure.hints import Hint, hint_for
+from trunkline.manager.failure.issues import ConnectionIssue, CredentialsError, categorize
 from trunkline.protocol.categories import ErrorCategory
 
 __all__ = ["Judgement", "Rule", "RuleKey", "Rules"]

@@ -3,7 +3,7 @@
 `RetryPolicy` is the plan, a value that many services may share; `Retries` counts one connection's attempts against it.
 
 The backoff is full jitter inside a ceiling that doubles up to the cap, so that clients which lost one server at one
-moment come back spread out. What a failure asks for beyond that stands in `trunkline.manager.hints`.
+moment come back spread out. What a failure asks for beyond that stands in `trunkline.manager.failure.hints`.
 
 The count of failures decays with uptime: a link halves the ceiling for each time that it lived as long as the last
 pause, and after `reset_after` seconds all is forgotten. So a server that flaps does not drive the pause to its cap. A
@@ -23,8 +23,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from trunkline.manager.hints import Hint, hint_for
-from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.manager.failure.hints import Hint, hint_for
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.protocol.categories import ErrorCategory
 
 __all__ = ["AT_ONCE", "Pause", "Retries", "RetryPolicy"]

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from trunkline.manager.breaker import UNHEALTHY, Breaker, BreakerPolicy
 from trunkline.manager.clock import Clock, Signal
-from trunkline.manager.gate import DialGate, GatePolicy
-from trunkline.manager.taxonomy import ConnectionIssue
+from trunkline.manager.dialing.breaker import UNHEALTHY, Breaker, BreakerPolicy
+from trunkline.manager.dialing.gate import DialGate, GatePolicy
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.net.uri import parse_uri
 
 __all__ = ["AVOIDANCE", "Endpoint", "Endpoints", "Permit", "Way", "endpoint_name"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline.manager.clock import Clock
-from trunkline.manager.turnstile import ROUNDING, Turnstile
+from trunkline.manager.dialing.fair_queue import ROUNDING, Turnstile
 
 __all__ = ["DialGate", "GatePolicy"]
 

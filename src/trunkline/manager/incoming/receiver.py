@@ -9,9 +9,9 @@ from trunkline.manager.codecs import Payload, memory_of
 from trunkline.manager.context import Context
 from trunkline.manager.guard import FATAL
 from trunkline.manager.health import Meter
-from trunkline.manager.inbox import Inbox, Quarantine
+from trunkline.manager.incoming.inbox import Inbox, Quarantine
+from trunkline.manager.incoming.requests import Requests
 from trunkline.manager.logs import redact
-from trunkline.manager.requests import Requests
 from trunkline.manager.service import Service
 from trunkline.net.logs import log_fields
 from trunkline.protocol.errors import DecodeError

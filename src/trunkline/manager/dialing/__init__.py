@@ -1,0 +1,1 @@
+"""Where and when a line may dial: endpoints, gates, breakers, the retry budget."""

@@ -1,0 +1,1 @@
+"""What a line receives: messages, the inbox, answers to requests."""

@@ -1,0 +1,1 @@
+"""What a line sends: the outbox, the writer of a link, what is not confirmed yet."""
