@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.dialing.breaker import Breaker, BreakerPolicy
+from trunkline.manager.dialing.breaker import Breaker
 from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.policies import BreakerPolicy
 from trunkline.protocol.errors import HandshakeError
 
 pytestmark = pytest.mark.anyio

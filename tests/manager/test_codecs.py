@@ -5,10 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import MAX_ENVELOPE, EnvelopeCodec, JsonCodec, MessagePackCodec, RawCodec
-from trunkline.manager.outgoing.outbox import OutboxPolicy
-from trunkline.manager.pooling import PoolPolicy
+from trunkline.manager.policies import BatchPolicy, OutboxPolicy, PoolPolicy
 from trunkline.manager.service import Service
 from trunkline.protocol.errors import DecodeError, LocalProtocolError
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import trunkline
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import MessagePackCodec
 from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.incoming.inbox import INBOX_MESSAGES, INBOX_SIZE, OVERFLOW
+from trunkline.manager.policies import BatchPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.testing import FaultProxy

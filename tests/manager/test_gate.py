@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.dialing.gate import DialGate, GatePolicy
+from trunkline.manager.dialing.gate import DialGate
+from trunkline.manager.policies import GatePolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from trunkline.manager.errors import NotConnected
 from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.outgoing.outbox import OutboxPolicy
-from trunkline.manager.outgoing.unconfirmed import Receipts
+from trunkline.manager.outgoing.unconfirmed import Unconfirmed
+from trunkline.manager.policies import OutboxPolicy
 from trunkline.manager.states import ConnectionStatus as Status
 
 pytestmark = pytest.mark.anyio
@@ -125,13 +125,13 @@ async def test_a_pong_and_the_loss_in_one_turn(net: Any, clock: Any) -> None:
     link = await net("ws://host.example/")
     link.answers_pings = False
     guard = Guard("notes", clock, logging.getLogger("trunkline.manager"), Meter(clock))
-    receipts: Any = Receipts(link, OutboxPolicy(), guard, lambda: None)
+    unconfirmed: Any = Unconfirmed(link, OutboxPolicy(), guard, lambda: None)
     first, second = Delivery("notes", "a", "a", clock.time()), Delivery("notes", "b", "b", clock.time())
-    receipts.add(first)
-    receipts.ask()
-    receipts.add(second)
+    unconfirmed.add(first)
+    unconfirmed.ask()
+    unconfirmed.add(second)
     link.pong()
-    assert receipts.take_rest() == [second]
+    assert unconfirmed.take_rest() == [second]
     assert first.outcome == "confirmed"
     await clock.advance(1)
     assert seen == []

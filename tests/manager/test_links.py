@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 import trunkline
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import MessageDropped
 from trunkline.manager.failure.retry import RetryPolicy
-from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.policies import BatchPolicy, OutboxPolicy
 from trunkline.manager.service import Service
 
 pytestmark = pytest.mark.anyio

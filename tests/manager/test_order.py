@@ -9,7 +9,7 @@ import pytest
 
 import trunkline
 from trunkline.manager.codecs import RawCodec
-from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.policies import OutboxPolicy
 from trunkline.manager.service import Service
 from turns import until
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import JsonCodec
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, SendInterrupted, WaitTimeout
-from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.policies import BatchPolicy, OutboxPolicy
 from trunkline.protocol.errors import ConnectError
 
 pytestmark = pytest.mark.anyio

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.dialing.gate import GatePolicy
 from trunkline.manager.errors import NotConnected
+from trunkline.manager.policies import GatePolicy
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.protocol.errors import ConnectError, HandshakeError
 

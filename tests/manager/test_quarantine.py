@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.incoming.inbox import QUARANTINE_MESSAGES, QUARANTINE_REASON, QUARANTINE_SIZE, Quarantine
+from trunkline.manager.policies import BatchPolicy
 from trunkline.protocol.errors import DecodeError
 from trunkline.protocol.traces import forget_frames
 
@@ -99,7 +99,7 @@ async def test_large_envelopes_of_what_cannot_be_decoded_are_not_kept_for_one_pa
         await line.clock.advance(0)
         await anext(connection)
     assert {error.payload for error in connection.quarantine} == {"{}", "123"}
-    quarantine = connection._exchange.reception.quarantine
+    quarantine = connection._exchange.receiver.quarantine
     assert size_of(connection.quarantine) < quarantine.size + 20_000
     assert size_of(*[record.args for record in caplog.records if record.levelname == "WARNING"]) < 100_000
     await line.manager.close()

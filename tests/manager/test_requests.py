@@ -7,13 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
 from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.manager import ConnectionManager
-from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.policies import BatchPolicy, OutboxPolicy, PoolPolicy
 from trunkline.manager.pool import Pool
-from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.states import ConnectionStatus as Status

@@ -21,11 +21,10 @@ import pytest
 from wsproto.connection import ConnectionState
 
 import trunkline.manager
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import JsonCodec
 from trunkline.manager.errors import NotConnected
 from trunkline.manager.failure.retry import RetryPolicy
-from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.policies import BatchPolicy, OutboxPolicy
 from trunkline.manager.states import ConnectionStatus as Status
 from trunkline.protocol.errors import ConnectError
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from trunkline.manager.dialing.breaker import BreakerPolicy
 from trunkline.manager.failure.retry import RetryPolicy
+from trunkline.manager.policies import BreakerPolicy
 from trunkline.manager.sleep import SleepWatch, time_asleep
 from trunkline.protocol.errors import HandshakeError
 

@@ -1,12 +1,9 @@
 """Managed, typed connections: services, their connections across reconnects, and what is known of their health."""
 
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, MessagePackCodec, RawCodec
 from trunkline.manager.connection import Connection
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
-from trunkline.manager.dialing.breaker import BreakerPolicy
 from trunkline.manager.dialing.budget import RetryBudget
-from trunkline.manager.dialing.gate import GatePolicy
 from trunkline.manager.errors import (
     MessageDropped,
     NotConnected,
@@ -25,9 +22,8 @@ from trunkline.manager.greeting import HookError
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.incoming.inbox import Received
 from trunkline.manager.manager import ConnectionManager
-from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.policies import BatchPolicy, BreakerPolicy, GatePolicy, OutboxPolicy, PoolPolicy
 from trunkline.manager.pool import Pool
-from trunkline.manager.pooling import PoolPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.states import ConnectionStatus

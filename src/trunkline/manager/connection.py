@@ -149,12 +149,12 @@ class Connection(Generic[Sends, Receives]):
 
         Each says why in words; the exception that was raised is not kept.
         """
-        return self._exchange.reception.quarantine.contents()
+        return self._exchange.receiver.quarantine.contents()
 
     @property
     def position(self) -> Any:
         """How far we have received, as the service's `position` tells of each message; None if none told."""
-        return self._exchange.reception.position
+        return self._exchange.receiver.position
 
     @property
     def leases(self) -> int:
@@ -248,7 +248,7 @@ class Connection(Generic[Sends, Receives]):
         What was received is given out first, whatever has happened to the line since. Cancellation loses nothing.
         """
         self._home.check(self)
-        inbox = self._exchange.reception.inbox
+        inbox = self._exchange.receiver.inbox
         if not inbox and not await self._wait_message():
             raise StopAsyncIteration
         return inbox.take()
@@ -256,13 +256,13 @@ class Connection(Generic[Sends, Receives]):
     async def received(self) -> AsyncIterator[Received[Receives]]:
         """Iterate over the messages, each with the generation of the link that it came over; else as the iteration."""
         self._home.check(self)
-        inbox = self._exchange.reception.inbox
+        inbox = self._exchange.receiver.inbox
         while inbox or await self._wait_message():
             yield inbox.take_received()
 
     async def _wait_message(self) -> bool:
         """Wait until there is a message; False if the connection is closed and there will be none."""
-        inbox = self._exchange.reception.inbox
+        inbox = self._exchange.receiver.inbox
         while not inbox:
             if self.status is ConnectionStatus.CLOSED:
                 return False

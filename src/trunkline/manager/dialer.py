@@ -12,8 +12,8 @@ from typing import Any
 
 from wsproto.connection import ConnectionState
 
+from trunkline.manager.clock import Deadline
 from trunkline.manager.context import Context
-from trunkline.manager.deadline import Deadline
 from trunkline.manager.dialing.endpoints import AVOIDANCE, Endpoint, Permit, Way, endpoint_name
 from trunkline.manager.failure.issues import CredentialsError, categorize
 from trunkline.manager.failure.rules import Judgement

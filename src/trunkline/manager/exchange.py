@@ -14,7 +14,7 @@ from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
 from trunkline.manager.incoming.inbox import Inbox
-from trunkline.manager.incoming.receiver import Reception
+from trunkline.manager.incoming.receiver import Receiver
 from trunkline.manager.incoming.requests import Pending, Requests
 from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.outgoing.sender import Sender, Standing
@@ -48,7 +48,7 @@ class Exchange(Generic[Sends, Receives]):
         member: int = 0,
     ) -> None:
         self.requests: Requests[Receives] = Requests(service.correlation, meter)
-        self.reception = Reception(connection_id, service, context, meter, requests=self.requests, inbox=inbox)
+        self.receiver = Receiver(connection_id, service, context, meter, requests=self.requests, inbox=inbox)
         self.limit = PeerLimit(context.clock) if limit is None else limit
         self.sender = Sender(
             connection_id,
@@ -95,7 +95,7 @@ class Exchange(Generic[Sends, Receives]):
             self._parameters,
             self._metadata,
             generation=self._meter.links + 1,
-            position=self.reception.position,
+            position=self.receiver.position,
             member=self._member,
         )
         await self._service.on_connected(session)
@@ -103,27 +103,27 @@ class Exchange(Generic[Sends, Receives]):
     def prepare(self, link: WebSocket) -> None:
         """A link is there, for the greeting."""
         self._link = link
-        self.reception.prepare(is_greeted=self.has_greeting)
+        self.receiver.prepare(is_greeted=self.has_greeting)
         self.sender.prepare(link, self._meter.links + 1)
 
     def begin(self, link: WebSocket) -> None:
         """The link is for all."""
-        self.reception.begin()
+        self.receiver.begin()
         self.sender.weed()  # another member of the pool may have learned meanwhile
         self.sender.writer.begin(link)
 
     def receive(self, batch: list[Payload]) -> None:
         """Messages of the link."""
-        self.reception.receive(batch)
+        self.receiver.receive(batch)
 
     @property
     def has_room(self) -> bool:
         """Whether more can be received."""
-        return self.reception.has_room
+        return self.receiver.has_room
 
     async def wait_room(self) -> None:
         """Wait until the inbox is not full."""
-        await self.reception.wait_room()
+        await self.receiver.wait_room()
 
     def set_aside(self, issue: ConnectionIssue) -> None:
         """The peer choked on what it was sent: none of it is sent again, idempotent or not."""
@@ -133,13 +133,13 @@ class Exchange(Generic[Sends, Receives]):
 
     def call_last(self) -> None:
         """Let in what the link still holds."""
-        self.reception.call_last()
+        self.receiver.call_last()
 
     def stop(self, link: WebSocket) -> None:
         """The link is gone."""
         is_poisoned, self._is_poisoned = self._is_poisoned, False
         self._link = None
-        self.reception.call_last()
+        self.receiver.call_last()
         self.sender.stop(self.requests.interrupt(self._interruption, repeat=not is_poisoned))
 
     async def wait_stopped(self) -> None:
@@ -150,7 +150,7 @@ class Exchange(Generic[Sends, Receives]):
         """No link will come by itself."""
         self.sender.end()
         self.requests.end(self._refusal)
-        self.reception.inbox.changed.notify()
+        self.receiver.inbox.changed.notify()
 
     # Requests
 

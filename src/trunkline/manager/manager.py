@@ -12,20 +12,18 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from trunkline.manager.clock import Clock
+from trunkline.manager.clock import Clock, wait_all
 from trunkline.manager.connection import Connection
 from trunkline.manager.context import Context, Dial
-from trunkline.manager.deadline import wait_all
 from trunkline.manager.delivery import Delivery
-from trunkline.manager.dialing.breaker import BreakerPolicy
 from trunkline.manager.dialing.budget import RetryBudget, shared_budget
 from trunkline.manager.dialing.endpoints import Endpoint, Endpoints
-from trunkline.manager.dialing.gate import GatePolicy
 from trunkline.manager.errors import WaitTimeout
 from trunkline.manager.events import Callbacks, Events, EventStream, StateChange
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.logs import StateLog
 from trunkline.manager.network import NetworkWatch
+from trunkline.manager.policies import BreakerPolicy, GatePolicy
 from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
 from trunkline.manager.sleep import SleepWatch, time_asleep

@@ -16,7 +16,7 @@ from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.incoming.inbox import Inbox
 from trunkline.manager.outgoing.peer_limit import PeerLimit
-from trunkline.manager.pooling import PoolPolicy
+from trunkline.manager.policies import PoolPolicy
 from trunkline.manager.redacting import redact
 from trunkline.manager.states import ENDED, ConnectionStatus
 

@@ -10,15 +10,13 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import urlencode
 
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, Payload
 from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.failure.rules import Rule, RuleKey, Rules
 from trunkline.manager.guard import FATAL
 from trunkline.manager.incoming.requests import Correlate, Correlation, field_getter
 from trunkline.manager.kinds import kinds_of, name_of
-from trunkline.manager.outgoing.outbox import OutboxPolicy
-from trunkline.manager.pooling import PoolPolicy
+from trunkline.manager.policies import BatchPolicy, OutboxPolicy, PoolPolicy
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all
 from trunkline.net.checks import check_seconds
 from trunkline.net.http import HeadersLike, header_pairs

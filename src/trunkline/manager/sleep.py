@@ -14,8 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from trunkline.manager.clock import Clock, Timer
-from trunkline.manager.deadline import Deadline
+from trunkline.manager.clock import Clock, Deadline, Timer
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectionClosed
 

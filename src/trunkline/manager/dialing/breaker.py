@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from trunkline.manager.policies import BreakerPolicy
 from trunkline.protocol.categories import ErrorCategory
 
-__all__ = ["UNHEALTHY", "Breaker", "BreakerPolicy"]
+__all__ = ["UNHEALTHY", "Breaker"]
 
 _C = ErrorCategory
 
@@ -38,25 +38,6 @@ UNHEALTHY: Final = frozenset(
         _C.OVERLOADED,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
-    """When to leave an endpoint alone.
-
-    failures: failed dials in a row, of whichever lines, that open the breaker; None: it never opens.
-    cooldown: the most seconds that it then stays open, reached by doubling from an eighth; half of them may be drawn
-        off, and a service whose policy has a lower cap goes by that.
-    """
-
-    failures: int | None = 8
-    cooldown: float = 10.0
-
-    def __post_init__(self) -> None:
-        if (self.failures is not None and self.failures < 1) or self.cooldown <= 0:
-            raise ValueError(
-                f"failures is {self.failures} and cooldown {self.cooldown} s; wanted 1 or more or None, and above 0"
-            )
 
 
 class Breaker:

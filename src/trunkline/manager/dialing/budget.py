@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from trunkline.manager.clock import Clock
-from trunkline.manager.dialing.fair_queue import ROUNDING, Turnstile
+from trunkline.manager.dialing.fair_queue import ROUNDING, FairQueue
 
 __all__ = ["RetryBudget", "shared_budget"]
 
@@ -43,7 +43,7 @@ class RetryBudget:
         self._clock = clock
         self._tokens = capacity
         self._filled_at = clock()
-        self._queue = Turnstile()
+        self._queue = FairQueue()
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self.tokens:.1f} of {self.capacity:g}, {self.waiting} waiting>"

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from trunkline.manager.clock import Clock, Signal
-from trunkline.manager.dialing.breaker import UNHEALTHY, Breaker, BreakerPolicy
-from trunkline.manager.dialing.gate import DialGate, GatePolicy
+from trunkline.manager.dialing.breaker import UNHEALTHY, Breaker
+from trunkline.manager.dialing.gate import DialGate
 from trunkline.manager.failure.issues import ConnectionIssue
+from trunkline.manager.policies import BreakerPolicy, GatePolicy
 from trunkline.net.uri import parse_uri
 
 __all__ = ["AVOIDANCE", "Endpoint", "Endpoints", "Permit", "Way", "endpoint_name"]

@@ -16,13 +16,13 @@ from typing import Final
 
 from trunkline.manager.clock import Clock
 
-__all__ = ["ROUNDING", "Turnstile"]
+__all__ = ["ROUNDING", "FairQueue"]
 
 # Seconds and tokens below which a difference is rounding: to wait for less would be to spin.
 ROUNDING: Final = 1e-9
 
 
-class Turnstile:
+class FairQueue:
     """First come, first served."""
 
     def __init__(self) -> None:

@@ -10,33 +10,15 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from trunkline.manager.clock import Clock
-from trunkline.manager.dialing.fair_queue import ROUNDING, Turnstile
+from trunkline.manager.dialing.fair_queue import ROUNDING, FairQueue
+from trunkline.manager.policies import GatePolicy
 
-__all__ = ["DialGate", "GatePolicy"]
+__all__ = ["DialGate"]
 
 WINDOW: Final = 0.1  # seconds in which no more than their share of `per_second` dials begin
-
-
-@dataclass(frozen=True, slots=True)
-class GatePolicy:
-    """What a gate lets through to one host.
-
-    under_way: attempts at once, from the asking for credentials to the end of the handshake.
-    per_second: dials a second; in any 100 ms no more than a tenth of it, rounded up.
-    """
-
-    under_way: int = 32
-    per_second: float = 200.0
-
-    def __post_init__(self) -> None:
-        if self.under_way < 1 or self.per_second <= 0:
-            raise ValueError(
-                f"under_way is {self.under_way} and per_second {self.per_second}; wanted 1 or more, and above 0"
-            )
 
 
 class DialGate:
@@ -46,8 +28,8 @@ class DialGate:
         self.policy = policy
         self.under_way = 0
         self._clock = clock
-        self._slots = Turnstile()
-        self._moments = Turnstile()
+        self._slots = FairQueue()
+        self._moments = FairQueue()
         self._distance = 1 / policy.per_second
         self._quota = max(1, int(policy.per_second * WINDOW + ROUNDING))
         self._window = self._quota * self._distance

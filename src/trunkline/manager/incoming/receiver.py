@@ -16,12 +16,12 @@ from trunkline.manager.service import Service
 from trunkline.net.logs import log_fields
 from trunkline.protocol.errors import DecodeError
 
-__all__ = ["Reception"]
+__all__ = ["Receiver"]
 
 Receives = TypeVar("Receives")
 
 
-class Reception(Generic[Receives]):
+class Receiver(Generic[Receives]):
     """The receiving end of one connection.
 
     position: the last one that a message told, of services that say where it stands.

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from trunkline.manager.batching import BatchPolicy
 from trunkline.manager.clock import Timer
 from trunkline.manager.codecs import EnvelopeCodec, Payload
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
@@ -22,7 +21,8 @@ from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
 from trunkline.manager.outgoing.outbox import Outbox
 from trunkline.manager.outgoing.peer_limit import PeerLimit
-from trunkline.manager.outgoing.unconfirmed import Receipts
+from trunkline.manager.outgoing.unconfirmed import Unconfirmed
+from trunkline.manager.policies import BatchPolicy
 from trunkline.manager.service import Service
 from trunkline.net.large import READS_TOO_SLOWLY
 from trunkline.net.websocket import WebSocket
@@ -65,7 +65,7 @@ class Writer(Generic[Sends]):
         self._progress = progress
         self._refused = refused
         self._link: WebSocket | None = None
-        self._receipts: Receipts[Sends] | None = None
+        self._unconfirmed: Unconfirmed[Sends] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._timer: Timer | None = None  # of the batch that is gathered
         self._is_ripe = False  # that batch has waited long enough
@@ -74,7 +74,7 @@ class Writer(Generic[Sends]):
     @property
     def unconfirmed(self) -> int:
         """Messages written to the link of the moment of which it is not known yet that they arrived."""
-        return 0 if self._receipts is None else len(self._receipts)
+        return 0 if self._unconfirmed is None else len(self._unconfirmed)
 
     @property
     def is_gathering(self) -> bool:
@@ -85,7 +85,7 @@ class Writer(Generic[Sends]):
 
     def prepare(self, link: WebSocket) -> None:
         """A link is there, but only `write_first` may use it yet."""
-        self._receipts = Receipts(link, self._outbox.policy, self._guard, self._on_confirmed)
+        self._unconfirmed = Unconfirmed(link, self._outbox.policy, self._guard, self._on_confirmed)
 
     async def write_first(self, link: WebSocket, delivery: Delivery[Sends]) -> None:
         """Write in front of all that waits. Raises ConnectionClosed."""
@@ -104,14 +104,14 @@ class Writer(Generic[Sends]):
         self._link = None
         self._cancel_timer()
         self._envelopes.clear()
-        receipts, self._receipts = self._receipts, None
-        return [] if receipts is None else receipts.take_rest()
+        unconfirmed, self._unconfirmed = self._unconfirmed, None
+        return [] if unconfirmed is None else unconfirmed.take_rest()
 
     def suspects(self) -> list[Payload]:
         """The messages, as the peer saw them, of which it is not known that it took them."""
         if self._batch.envelope:
             return [envelope for last, envelope in self._envelopes if last.outcome is not CONFIRMED]
-        return [] if self._receipts is None else self._receipts.payloads()
+        return [] if self._unconfirmed is None else self._unconfirmed.payloads()
 
     async def wait_stopped(self) -> None:
         """Wait until no task is left of a link that is gone."""
@@ -122,8 +122,8 @@ class Writer(Generic[Sends]):
 
     def write_directly(self, delivery: Delivery[Sends]) -> bool:
         """Write a message now, if nothing waits in front of it and the link takes it; False if not."""
-        link, receipts = self._link, self._receipts
-        if link is None or receipts is None or receipts.is_full or self._waiting or self._senders or self._holds:
+        link, unconfirmed = self._link, self._unconfirmed
+        if link is None or unconfirmed is None or unconfirmed.is_full or self._waiting or self._senders or self._holds:
             return False
         if not link.is_writable:
             return False
@@ -133,7 +133,7 @@ class Writer(Generic[Sends]):
             return False  # nothing of it was written: it waits for the next link
         delivery.outcome = WRITTEN  # nobody waits for that yet
         self._meter.count_sent()
-        receipts.add(delivery)
+        unconfirmed.add(delivery)
         return True
 
     def flush(self) -> None:
@@ -150,14 +150,14 @@ class Writer(Generic[Sends]):
 
     def ask_receipt(self) -> None:
         """Have what was written confirmed now."""
-        if self._receipts is not None:
-            self._receipts.ask()
+        if self._unconfirmed is not None:
+            self._unconfirmed.ask()
 
     # How
 
     @property
     def _has_window(self) -> bool:
-        return self._receipts is not None and not self._receipts.is_full
+        return self._unconfirmed is not None and not self._unconfirmed.is_full
 
     def _is_due(self) -> bool:
         """Whether the batch that waits goes now; if not, there is a timer for it."""
@@ -195,7 +195,7 @@ class Writer(Generic[Sends]):
     def _write_batch(self, link: WebSocket) -> bool:
         """Write one batch; False if the link is closed, and then it waits for the next one."""
         self._cancel_timer()
-        room = self._batch.max_messages if self._receipts is None else self._receipts.room
+        room = self._batch.max_messages if self._unconfirmed is None else self._unconfirmed.room
         taken = self._outbox.take(min(self._batch.max_messages, room), self._max_bytes)
         self._is_ripe = self._is_ripe and bool(self._outbox)
         try:
@@ -232,7 +232,7 @@ class Writer(Generic[Sends]):
         link.send_nowait(envelope)
         while self._envelopes and self._envelopes[0][0].outcome is CONFIRMED:
             self._envelopes.popleft()
-        if self._receipts is not None and self._receipts.is_kept:
+        if self._unconfirmed is not None and self._unconfirmed.is_kept:
             self._envelopes.append((deliveries[-1], envelope))
 
     def _write_one_by_one(self, link: WebSocket, deliveries: list[Delivery[Sends]], seen: Exception) -> bool:
@@ -256,8 +256,8 @@ class Writer(Generic[Sends]):
     def _note_written(self, deliveries: Sequence[Delivery[Sends]]) -> None:
         for delivery in deliveries:
             delivery.settle(WRITTEN)
-            if self._receipts is not None:
-                self._receipts.add(delivery)
+            if self._unconfirmed is not None:
+                self._unconfirmed.add(delivery)
         self._meter.count_sent(len(deliveries))
         self._progress()
 

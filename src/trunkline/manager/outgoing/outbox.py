@@ -6,57 +6,19 @@ import asyncio
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Final, Generic, TypeVar
 
 from trunkline.manager.clock import Clock, wait_future
 from trunkline.manager.delivery import Delivery
+from trunkline.manager.policies import OutboxPolicy
 
-__all__ = ["Outbox", "OutboxPolicy"]
+__all__ = ["Outbox"]
 
 Sends = TypeVar("Sends")
 
 ADMITTED: Final = (
     16  # senders that are woken at once; each that comes in wakes as many, so more would only look in vain
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxPolicy:
-    """What becomes of messages that cannot be written at once, and when a written one counts as delivered.
-
-    when_full: "block": `send` waits for room, and `send_nowait` raises OutboxFull. "reject": both raise it.
-        "drop_oldest": the oldest make room. "conflate": as that, and a message takes the place of an older one with the
-        same `key`, whether the outbox is full or not.
-    key: for "conflate": a callable that takes the message and gives its key; None for a message that has none.
-    max_messages, max_bytes: bounds of what waits, in memory. A message larger than `max_bytes` waits alone.
-    max_age: seconds that a message may wait; None: for ever.
-    confirm: seconds after which what was written is confirmed by a ping, if it was not by then. None: never, and
-        what a lost link had been given is then not known to be unknown: `written` is its last word.
-    max_unconfirmed, max_unconfirmed_bytes: what may be on its way without confirmation; past that, messages wait.
-    """
-
-    when_full: Literal["block", "reject", "drop_oldest", "conflate"] = "block"
-    key: Callable[[Any], Hashable | None] | None = None
-    max_messages: int = 1024
-    max_bytes: int = 2**20
-    max_age: float | None = 60.0
-    confirm: float | None = 1.0
-    max_unconfirmed: int = 8192
-    max_unconfirmed_bytes: int = 4 * 2**20
-
-    def __post_init__(self) -> None:
-        if self.when_full not in ("block", "reject", "drop_oldest", "conflate"):
-            raise ValueError(f"when_full is {self.when_full!r}; wanted block, reject, drop_oldest or conflate")
-        if (self.key is not None) is not (self.when_full == "conflate"):
-            raise ValueError('a key goes with when_full="conflate", and that with a key')
-        for name in ("max_messages", "max_bytes", "max_unconfirmed", "max_unconfirmed_bytes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted 1 or more")
-        for name in ("max_age", "confirm"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value}, wanted more than 0 seconds, or None")
 
 
 class Outbox(Generic[Sends]):

@@ -142,7 +142,7 @@ class Sender(Generic[Sends]):
         return True
 
     def hurry(self) -> None:
-        """Take nothing new; write what waits as fast as the link takes it, and ask for receipts."""
+        """Take nothing new; write what waits as fast as the link takes it, and have it confirmed."""
         self._is_shut = self._is_draining = self.writer.is_hurried = True
         self.writer.flush()
         self.writer.ask_receipt()

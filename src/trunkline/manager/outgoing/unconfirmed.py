@@ -17,18 +17,18 @@ from trunkline.manager.clock import Timer
 from trunkline.manager.codecs import Payload
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.guard import Guard
-from trunkline.manager.outgoing.outbox import OutboxPolicy
+from trunkline.manager.policies import OutboxPolicy
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import TrunklineError
 
-__all__ = ["Receipts"]
+__all__ = ["Unconfirmed"]
 
 CONFIRMED: Final = DeliveryOutcome.CONFIRMED
 
 Sends = TypeVar("Sends")
 
 
-class Receipts(Generic[Sends]):
+class Unconfirmed(Generic[Sends]):
     """The unconfirmed messages of one link, in the order in which they were written."""
 
     def __init__(self, link: WebSocket, policy: OutboxPolicy, guard: Guard, confirmed: Callable[[], None]) -> None:
