@@ -4,6 +4,7 @@ A test that needs the network listens on port 0 and asks the server which port i
 """
 
 import os
+import signal
 import socket
 import ssl
 import tempfile
@@ -24,6 +25,9 @@ LOOPS = [pytest.param(("asyncio", {"use_uvloop": name == "uvloop"}), id=name) fo
 
 def pytest_configure(config: pytest.Config) -> None:
     """Stop if the suite is to test what is installed in an environment, and would test another copy of trunkline."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts background jobs so, and the programs that tests interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = os.environ.get("TRUNKLINE_INSTALLED")
     if wanted and not Path(trunkline.__file__).is_relative_to(wanted):
         raise pytest.UsageError(
