@@ -3,21 +3,21 @@
 import os
 import re
 import sys
+from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-KERNELS = ["mask", "utf8", "header"]
 MODULES = {
-    "_mask": ["mask"],
-    "_inflate": ["utf8"],
+    "_kernels": ["header", "mask", "utf8"],
+    "_inflate": [],
     "_deflate": [],
     "_shelf": [],
-    "_control": ["utf8"],
-    "_frames": ["utf8", "header"],
-    "_batch": ["header"],
+    "_control": [],
+    "_frames": [],
+    "_batch": [],
     "_inbox": [],
     "_backlog": [],
     "_writer": [],
@@ -25,10 +25,10 @@ MODULES = {
     "_fanout": [],
     "_link": [],
     "_metrics": ["histogram"],
-    "_frame_writer": ["header"],
-    "_frame_protocol": ["header", "utf8"],
+    "_frame_writer": [],
+    "_frame_protocol": [],
     "_connection": [],
-}  # and the kernels that are linked into each
+}  # and the kernels that are linked into each: each into one alone, for a kernel may have a state
 
 # Developers' flags go behind ours, so that they win: sanitizers, -g. With them the symbols stay; a wheel has none.
 DEVELOPERS = os.environ.get("TRUNKLINE_CFLAGS", "").split()
@@ -72,7 +72,7 @@ def extension(name: str, kernels: list[str]) -> Extension:
         f"trunkline.{name}",
         [f"native/trunkline/{name}.pyx", *(f"native/c/{kernel}.c" for kernel in kernels)],
         include_dirs=["native/c"],
-        depends=[f"native/c/{kernel}.h" for kernel in [*KERNELS, "atomic", "histogram", "thread"]],
+        depends=sorted(glob("native/c/*.h")),
         extra_compile_args=FLAGS + DEVELOPERS,
         extra_link_args=[] if DEVELOPERS else LINK,
     )

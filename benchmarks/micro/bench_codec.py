@@ -9,9 +9,8 @@ from wsproto.frame_protocol import XorMaskerSimple
 
 import trunkline.protocol
 from trunkline._batch import Encoder
-from trunkline._control import utf8_fault
 from trunkline._frames import Decoder
-from trunkline._mask import mask
+from trunkline._kernels import mask, utf8_fault
 
 BURST = 100  # messages in one read
 CODECS = {"trunkline": trunkline.protocol.Connection, "wsproto": wsproto.connection.Connection}

@@ -13,23 +13,25 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.string cimport memcpy
 
-from trunkline._header cimport (
+from trunkline._kernels cimport (
     TL_BINARY,
     TL_CLOSE,
     TL_CONTROL_MAX,
+    TL_FIN,
     TL_HEADER_MAX,
+    TL_KEY_SIZE,
+    TL_OPCODE,
     TL_TEXT,
-    tl_header_write,
+    apply_mask,
+    write_header,
 )
-from trunkline._mask cimport apply_mask
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    FIN = 0x80
-    KEYS_BLOCK = 256    # bytes of a standalone encoder's key pool
+    FEW_KEYS = 256      # bytes of a standalone encoder's key pool
     BATCH_START = 4096  # bytes of a new batch
     SLACK = 1024        # bytes that a batch that waits may have over
 
@@ -49,10 +51,10 @@ if hasattr(os, "register_at_fork"):
 cdef class MaskingKeys:
     """Masking keys from os.urandom, read in blocks, each used once (RFC 6455 5.3). Not shared between threads."""
 
-    def __cinit__(self, Py_ssize_t block=KEYS_BLOCK):
-        if block < 4:
-            raise ValueError(f"block is {block} bytes, must be 4 or more")
-        self._size = block & ~3
+    def __cinit__(self, Py_ssize_t block=FEW_KEYS):
+        if block < TL_KEY_SIZE:
+            raise ValueError(f"block is {block} bytes, must be {TL_KEY_SIZE} or more")
+        self._size = block // TL_KEY_SIZE * TL_KEY_SIZE
         self._next = self._size
         self._bytes = <uint8_t *>PyMem_Malloc(self._size)
         if self._bytes == NULL:
@@ -72,7 +74,7 @@ cdef class MaskingKeys:
             self._family = family
             self._next = 0
         key = self._bytes + self._next
-        self._next += 4
+        self._next += TL_KEY_SIZE
         return key
 
 
@@ -114,7 +116,7 @@ cdef class Batch:
         if n + TL_HEADER_MAX > self._size - self._used:
             self.reserve(n + TL_HEADER_MAX)
         out = self._bytes + self._used
-        out += tl_header_write(out, first, <uint64_t>n, key)
+        out += write_header(out, first, <uint64_t>n, key)
         if key != NULL:
             apply_mask(out, payload, n, key, 0)
         elif n:
@@ -125,7 +127,7 @@ cdef class Batch:
     cdef int put_header(self, unsigned first, Py_ssize_t n) except -1:
         """Adds the header of an unmasked frame whose payload goes its own way."""
         self.reserve(TL_HEADER_MAX)
-        self._used += <Py_ssize_t>tl_header_write(self._bytes + self._used, first, <uint64_t>n, NULL)
+        self._used += <Py_ssize_t>write_header(self._bytes + self._used, first, <uint64_t>n, NULL)
         return 0
 
     cdef Py_ssize_t put_message(self, object message, MaskingKeys keys) except -1:
@@ -134,15 +136,15 @@ cdef class Batch:
         cdef Py_ssize_t n = 0
         if PyBytes_CheckExact(message):
             return self.put_frame(
-                FIN | TL_BINARY, <const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), keys)
+                TL_FIN | TL_BINARY, <const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), keys)
         if isinstance(message, str):
             text = PyUnicode_AsUTF8AndSize(message, &n)
-            return self.put_frame(FIN | TL_TEXT, <const uint8_t *>text, n, keys)
+            return self.put_frame(TL_FIN | TL_TEXT, <const uint8_t *>text, n, keys)
         if not PyObject_CheckBuffer(message):
             raise TypeError(f"a message is str or bytes-like, not {type(message).__name__}")
         PyObject_GetBuffer(message, &view, PyBUF_SIMPLE)
         try:
-            return self.put_frame(FIN | TL_BINARY, <const uint8_t *>view.buf, view.len, keys)
+            return self.put_frame(TL_FIN | TL_BINARY, <const uint8_t *>view.buf, view.len, keys)
         finally:
             PyBuffer_Release(&view)
 
@@ -203,15 +205,15 @@ cdef class Encoder:
 
     def frame(self, unsigned opcode, payload, bint fin=True):
         """One frame with this opcode and payload (bytes-like), as it is: the rules of messages are the caller's."""
-        if opcode > 15:
-            raise ValueError(f"opcode is {opcode}, limit 15 (RFC 6455 5.2)")
+        if opcode > TL_OPCODE:
+            raise ValueError(f"opcode is {opcode}, limit {TL_OPCODE} (RFC 6455 5.2)")
         cdef Py_buffer view
         cdef bytes frame
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
             if opcode >= TL_CLOSE and view.len > TL_CONTROL_MAX:
                 raise ValueError(f"control frame of {view.len} bytes, limit {TL_CONTROL_MAX} (RFC 6455 5.5)")
-            self._batch.put_frame((FIN if fin else 0) | opcode, <const uint8_t *>view.buf, view.len, self._keys)
+            self._batch.put_frame((TL_FIN if fin else 0) | opcode, <const uint8_t *>view.buf, view.len, self._keys)
             frame = self._batch.take_bytes()  # before the payload is told: it may encode here too
         finally:
             PyBuffer_Release(&view)

@@ -13,7 +13,7 @@ cimport cython
 from cpython.list cimport PyList_GET_SIZE
 
 from trunkline._frame_protocol cimport FrameProtocol
-from trunkline._header cimport TL_BINARY, TL_CLOSE, TL_PING, TL_PONG, TL_TEXT
+from trunkline._kernels cimport TL_BINARY, TL_CLOSE, TL_PING, TL_PONG, TL_TEXT
 from trunkline._frame_writer import close_payload
 
 from wsproto.connection import ConnectionState, ConnectionType

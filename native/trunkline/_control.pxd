@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t
 
-from trunkline._header cimport tl_header
+from trunkline._kernels cimport tl_header
 
 
 cdef class Control:

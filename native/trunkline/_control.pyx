@@ -6,24 +6,24 @@ all.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint32_t
 
-from trunkline._header cimport (
+from trunkline._kernels cimport (
     TL_CLOSE,
+    TL_CODE_SIZE,
     TL_CONTROL_MAX,
     TL_FRAGMENTED_CONTROL,
     TL_HUGE_LENGTH,
+    TL_INVALID_DATA,
     TL_LONG_CONTROL,
+    TL_NO_STATUS,
     TL_PING,
     TL_PONG,
+    TL_PROTOCOL_ERROR,
     TL_RESERVED_BITS,
     TL_RESERVED_OPCODE,
+    TL_RSV_SHIFT,
     TL_WRONG_MASK,
 )
-
-cdef extern from "utf8.h" nogil:
-    ctypedef uint32_t tl_utf8
-    size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
 
 cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
@@ -56,14 +56,14 @@ cdef Fault read_close(Control control):
     cdef const uint8_t *payload = <const uint8_t *>PyBytes_AS_STRING(control.payload)
     cdef Py_ssize_t n = PyBytes_GET_SIZE(control.payload)
     if n == 1:
-        return new_fault(1002, "close frame with 1 byte of payload, a close code takes 2 (RFC 6455 5.5.1)")
-    control.code = (payload[0] << 8 | payload[1]) if n else 1005
+        return new_fault(TL_PROTOCOL_ERROR, "close frame with 1 byte of payload, a close code takes 2 (RFC 6455 5.5.1)")
+    control.code = (payload[0] << 8 | payload[1]) if n else TL_NO_STATUS
     if n and not is_close_code(control.code):
-        return new_fault(1002, f"close code {control.code} may not be sent (RFC 6455 7.4)")
+        return new_fault(TL_PROTOCOL_ERROR, f"close code {control.code} may not be sent (RFC 6455 7.4)")
     try:
-        control.reason = PyUnicode_DecodeUTF8(<const char *>payload + 2, n - 2, NULL) if n > 2 else ""
+        control.reason = PyUnicode_DecodeUTF8(<const char *>payload + TL_CODE_SIZE, n - TL_CODE_SIZE, NULL) if n > TL_CODE_SIZE else ""
     except UnicodeDecodeError as error:
-        return new_fault(1007, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
+        return new_fault(TL_INVALID_DATA, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
     return None
 
 
@@ -79,10 +79,15 @@ cdef bint is_close_code(int code) noexcept:
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
+def may_be_sent(code):
+    """Return whether a close frame may carry this close code (RFC 6455 7.4)."""
+    return 0 <= code <= 0xFFFF and is_close_code(code)
+
+
 cdef str refusal(int why, tl_header *frame, bint client):
     """The words for a header that tl_header_read refused."""
     if why == TL_RESERVED_BITS:
-        return f"reserved bits {frame.rsv:03b} set, no extension was granted them (RFC 6455 5.2)"
+        return f"reserved bits {frame.rsv >> TL_RSV_SHIFT:03b} set, no extension was granted them (RFC 6455 5.2)"
     if why == TL_RESERVED_OPCODE:
         return f"opcode {frame.opcode} is reserved (RFC 6455 5.2)"
     if why == TL_FRAGMENTED_CONTROL:
@@ -101,15 +106,3 @@ cdef str not_utf8(Py_ssize_t bad, Py_ssize_t n):
     if bad < n:
         return f"text is not UTF-8 at byte {bad} (RFC 6455 8.1)"
     return f"text ends inside a character, after {n} bytes (RFC 6455 8.1)"
-
-
-def utf8_fault(data):
-    """The index of the first byte that cannot stand where it does in UTF-8; None if there is none.
-
-    A character cut off at the end is a fault too, at index len(data) (RFC 3629 4).
-    """
-    cdef const uint8_t[::1] view = data
-    cdef size_t n = view.shape[0]
-    cdef tl_utf8 state = 0
-    cdef size_t good = tl_utf8_feed(&state, &view[0], n) if n else 0
-    return good if good < n or state else None

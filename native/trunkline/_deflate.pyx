@@ -14,18 +14,16 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
-from trunkline._header cimport TL_BINARY, TL_TEXT
+from trunkline._kernels cimport TL_BINARY, TL_FIN, TL_RSV1, TL_TEXT
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
 
 cdef enum:
-    FIN = 0x80
-    RSV1 = 0x40     # RFC 7692 6: this message is compressed
     SYNC_FLUSH = 2  # zlib's numbers
     FULL_FLUSH = 3
 
-cdef bytes TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what every message ends with is left out
+TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: the end of every message, which its sender leaves out
 
 
 cdef bytes copy_of(object message):
@@ -142,7 +140,7 @@ cdef class Deflater:
                 if payload is None:
                     batch.put_message(message, keys)
                     continue
-                batch.put_frame(FIN | RSV1 | (TL_TEXT if isinstance(message, str) else TL_BINARY),
+                batch.put_frame(TL_FIN | TL_RSV1 | (TL_TEXT if isinstance(message, str) else TL_BINARY),
                                 <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), keys)
                 deflated[0] += <uint64_t>PyBytes_GET_SIZE(payload)
                 inflated[0] += <uint64_t>PyBytes_GET_SIZE(data)

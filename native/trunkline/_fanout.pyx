@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t
 
 from trunkline._atomic cimport tl_count, tl_put
 from trunkline._batch cimport Batch
-from trunkline._outlet cimport Outlet
+from trunkline._outlet cimport UNCOPIED, Outlet
 from trunkline._writer cimport OPEN, Flusher
 
 cdef extern from "Python.h":
@@ -18,7 +18,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     BURST = 16            # times the limit that may wait before a connection has had time to be slow
-    UNCOPIED = 32 * 1024  # bytes: so large a frame is not copied
 
 
 def fan_out(list connections not None, Flusher flusher not None, bytes frame not None, message, slow):

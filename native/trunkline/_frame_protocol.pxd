@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._frame_writer cimport FrameWriter
-from trunkline._header cimport tl_header
+from trunkline._kernels cimport tl_header
 
 
 cdef class FrameProtocol(FrameWriter):

@@ -19,9 +19,19 @@ from libc.string cimport memcpy
 from trunkline._batch cimport MaskingKeys
 from trunkline._control cimport is_close_code, refusal
 from trunkline._frame_writer cimport FrameWriter
-from trunkline._frames cimport tl_ascii_span, tl_utf8, tl_utf8_feed
-from trunkline._header cimport TL_CLOSE, TL_CONTINUATION, TL_TEXT, tl_header_read
-from trunkline._mask cimport apply_mask
+from trunkline._frames cimport CLOSED, DEAD, FAILED, READ_HEADER, READ_PAYLOAD
+from trunkline._kernels cimport (
+    TL_CLOSE,
+    TL_CONTINUATION,
+    TL_RSV,
+    TL_RSV_SHIFT,
+    TL_TEXT,
+    apply_mask,
+    ascii_span,
+    feed_utf8,
+    read_header,
+    tl_utf8,
+)
 
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed, RsvBits
 
@@ -32,14 +42,6 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    READ_HEADER
-    READ_PAYLOAD
-    CLOSED  # a close frame has come: nothing may follow it (5.5.1)
-    FAILED  # and the fault was not told yet
-    DEAD
-
-cdef enum:
-    ALL_BITS = 7
     # What a slice for an extension may grow to stands in proportion to the room: deflate makes 1032 bytes of one.
     SLICE_SHARE = 1024
     SLICE_LEAST = 256
@@ -153,8 +155,8 @@ cdef class FrameProtocol(FrameWriter):
 
     cdef bint _header(self) except -1:
         cdef Py_ssize_t here = PyBytes_GET_SIZE(self._chunk) - self._at
-        cdef int used = tl_header_read(<const uint8_t *>PyBytes_AS_STRING(self._chunk) + self._at, <size_t>here,
-                                       not self.client, ALL_BITS if PyList_GET_SIZE(self.extensions) else 0,
+        cdef int used = read_header(<const uint8_t *>PyBytes_AS_STRING(self._chunk) + self._at, <size_t>here,
+                                       not self.client, TL_RSV if PyList_GET_SIZE(self.extensions) else 0,
                                        &self._frame)
         if used > 0:
             self._at += used
@@ -258,7 +260,7 @@ cdef class FrameProtocol(FrameWriter):
         ascii = PyUnicode_New(n, 127)
         plain = <uint8_t *>PyUnicode_DATA(ascii)
         self._phase = apply_mask(plain, data, n, self._frame.key, self._phase)
-        return ascii if tl_ascii_span(plain, n) == <size_t>n else self._text(plain, n, last)
+        return ascii if ascii_span(plain, n) == <size_t>n else self._text(plain, n, last)
 
     cdef object _text(self, const uint8_t *plain, Py_ssize_t n, bint last):
         """The characters that end in these bytes; the beginning of one that does not is kept."""
@@ -273,7 +275,7 @@ cdef class FrameProtocol(FrameWriter):
         try:
             text = PyUnicode_DecodeUTF8Stateful(<const char *>plain, n, NULL, &used)
         except UnicodeDecodeError:
-            used = <Py_ssize_t>tl_utf8_feed(&state, plain, n)
+            used = <Py_ssize_t>feed_utf8(&state, plain, n)
             self._fail(INVALID_DATA, f"text is not UTF-8 at byte {self._size - n + used} (RFC 6455 8.1)")
             return None
         if n - used == 2 and plain[used] == 0xED and plain[used + 1] >= 0xA0:
@@ -328,7 +330,7 @@ cdef class FrameProtocol(FrameWriter):
     cdef int _grant(self) except -1:
         """Asks the extensions which of the reserved bits are theirs (RFC 6455 9.2)."""
         cdef unsigned granted = 0
-        cdef unsigned rsv = self._frame.rsv
+        cdef unsigned rsv = self._frame.rsv >> TL_RSV_SHIFT  # as a number of three bits
         bits = RsvBits(bool(rsv & 4), bool(rsv & 2), bool(rsv & 1))
         for extension in self.extensions:
             answer = extension.frame_inbound_header(self, OPCODES[self._frame.opcode], bits, self._frame.length)

@@ -14,18 +14,26 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from trunkline._batch cimport MaskingKeys
-from trunkline._header cimport (
+from trunkline._kernels cimport (
+    TL_ABNORMAL,
     TL_BINARY,
     TL_CLOSE,
     TL_CONTINUATION,
     TL_CONTROL_MAX,
+    TL_FIN,
     TL_HEADER_MAX,
+    TL_NO_STATUS,
+    TL_NORMAL,
+    TL_OPCODE,
     TL_PING,
     TL_PONG,
+    TL_REASON_MAX,
+    TL_RSV_SHIFT,
     TL_TEXT,
-    tl_header_write,
+    TL_TLS_FAILED,
+    apply_mask,
+    write_header,
 )
-from trunkline._mask cimport apply_mask
 
 from wsproto.frame_protocol import Opcode, RsvBits
 
@@ -33,14 +41,12 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
     Py_ssize_t PY_SSIZE_T_MAX
 
-cdef enum:
-    FIN = 0x80
-    MAX_REASON = TL_CONTROL_MAX - 2  # bytes, behind the close code (5.5)
-
 cdef dict OPCODES = {int(opcode): opcode for opcode in Opcode}
 cdef object NO_BITS = RsvBits(False, False, False)
 # RFC 6455 7.4.1: these describe what happened here and are never sent.
-cdef frozenset LOCAL_ONLY = frozenset({1005, 1006, 1015})
+cdef frozenset LOCAL_ONLY = frozenset({TL_NO_STATUS, TL_ABNORMAL, TL_TLS_FAILED})
+
+MAX_REASON = TL_REASON_MAX
 
 
 def close_payload(code, reason=None):
@@ -50,14 +56,14 @@ def close_payload(code, reason=None):
     reason: cut after the last character that ends within 123 bytes.
     """
     cdef bytes encoded
-    if code is None or code == 1005:
+    if code is None or code == TL_NO_STATUS:
         if reason:
             raise TypeError(f"a close reason ({len(reason)} characters) needs a close code (RFC 6455 5.5.1)")
         return b""
     encoded = (reason or "").encode()
-    if len(encoded) > MAX_REASON:
-        encoded = encoded[:MAX_REASON].decode(errors="ignore").encode()
-    return struct.pack("!H", 1000 if code in LOCAL_ONLY else code) + encoded
+    if len(encoded) > TL_REASON_MAX:
+        encoded = encoded[:TL_REASON_MAX].decode(errors="ignore").encode()
+    return struct.pack("!H", TL_NORMAL if code in LOCAL_ONLY else code) + encoded
 
 
 cdef class FrameWriter:
@@ -104,7 +110,7 @@ cdef class FrameWriter:
         elif PyList_GET_SIZE(self.extensions):
             frame = self.frame(wire, text[:n], finished)
         else:
-            frame = self._write((FIN if finished else 0) | wire, <const uint8_t *>text, n)
+            frame = self._write((TL_FIN if finished else 0) | wire, <const uint8_t *>text, n)
         self._sending = 0 if finished else opcode  # what raised has begun no message
         return frame
 
@@ -112,7 +118,7 @@ cdef class FrameWriter:
         cdef unsigned bits = 0
         if PyList_GET_SIZE(self.extensions):
             bits, payload = self._outbound(opcode, payload, finished)
-        return self._write_any((FIN if finished else 0) | bits | opcode, payload)
+        return self._write_any((TL_FIN if finished else 0) | bits | opcode, payload)
 
     cdef object _outbound(self, unsigned opcode, payload, bint finished):
         """What the extensions, the last one first, make of a payload: the reserved bits in their place, and the
@@ -122,7 +128,7 @@ cdef class FrameWriter:
         payload = bytes(memoryview(payload))
         for extension in reversed(self.extensions):
             rsv, payload = extension.frame_outbound(self, OPCODES[opcode], rsv, bytes(payload), finished)
-        return (4 * bool(rsv.rsv1) + 2 * bool(rsv.rsv2) + bool(rsv.rsv3)) << 4, payload
+        return (4 * bool(rsv.rsv1) + 2 * bool(rsv.rsv2) + bool(rsv.rsv3)) << TL_RSV_SHIFT, payload
 
     cdef bytes _write_any(self, unsigned first, payload):
         cdef Py_buffer view
@@ -143,13 +149,13 @@ cdef class FrameWriter:
         cdef uint8_t *out
         cdef bytes frame
         cdef Py_ssize_t used
-        if (first & 0xF) >= TL_CLOSE and n > TL_CONTROL_MAX:
+        if (first & TL_OPCODE) >= TL_CLOSE and n > TL_CONTROL_MAX:
             raise ValueError(f"control frame of {n} bytes, limit {TL_CONTROL_MAX} (RFC 6455 5.5)")
         if n > PY_SSIZE_T_MAX // 2:
             raise MemoryError
         if self._keys is not None:
             key = self._keys.take()
-        used = <Py_ssize_t>tl_header_write(header, first, <uint64_t>n, key)
+        used = <Py_ssize_t>write_header(header, first, <uint64_t>n, key)
         frame = PyBytes_FromStringAndSize(NULL, used + n)
         out = <uint8_t *>PyBytes_AS_STRING(frame)
         memcpy(out, header, used)

@@ -1,19 +1,22 @@
 # The frame codec: bytes of the wire in, messages out, and back. No socket, no clock, no event loop.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._atomic cimport tl_counter
 from trunkline._control cimport Control, Fault
-from trunkline._header cimport TL_CONTROL_MAX, TL_HEADER_MAX, tl_header
 from trunkline._inflate cimport Inflater
+from trunkline._kernels cimport TL_CONTROL_MAX, TL_HEADER_MAX, tl_header, tl_utf8
 from trunkline._shelf cimport Room, Shelf
 
 
-cdef extern from "utf8.h" nogil:
-    ctypedef uint32_t tl_utf8
-    size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
-    size_t tl_ascii_span(const uint8_t *data, size_t n)
+cdef enum:  # where a parser stands
+    READ_HEADER
+    READ_PAYLOAD
+    STALLED      # it waits for the inflater
+    CLOSED       # a close frame has come: nothing may follow it (5.5.1)
+    FAILED       # and the fault was not told yet
+    DEAD
 
 
 cdef class Decoder:

@@ -16,11 +16,32 @@ from libc.string cimport memcpy
 
 from trunkline._atomic cimport tl_count
 from trunkline._control cimport new_control, new_fault, not_utf8, read_close, refusal
-from trunkline._header cimport TL_BINARY, TL_CLOSE, TL_CONTINUATION, TL_PING, TL_PONG, TL_TEXT, tl_header_read
-from trunkline._mask cimport apply_mask
+from trunkline._kernels cimport (
+    TL_BINARY,
+    TL_CLOSE,
+    TL_CONTINUATION,
+    TL_FIN,
+    TL_INVALID_DATA,
+    TL_KEY_SIZE,
+    TL_LENGTH,
+    TL_MASKED,
+    TL_OPCODE,
+    TL_PING,
+    TL_POLICY_VIOLATION,
+    TL_PONG,
+    TL_PROTOCOL_ERROR,
+    TL_RSV1,
+    TL_SHORT_MAX,
+    TL_TEXT,
+    TL_TOO_BIG,
+    apply_mask,
+    ascii_span,
+    feed_utf8,
+    read_header,
+)
 from trunkline._shelf cimport SHELVED, Room, grow_body
 
-from trunkline._mask import mask, mask_variant, use_mask_variant  # noqa: F401
+from trunkline._kernels import mask, mask_variant, use_mask_variant  # noqa: F401
 
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
@@ -34,18 +55,9 @@ cdef extern from "Python.h":
 
 OPCODE_CONTINUATION, OPCODE_TEXT, OPCODE_BINARY = TL_CONTINUATION, TL_TEXT, TL_BINARY
 OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG = TL_CLOSE, TL_PING, TL_PONG
+FIN, RSV1 = TL_FIN, TL_RSV1
 
 cdef enum:
-    READ_HEADER
-    READ_PAYLOAD
-    STALLED
-    CLOSED
-    DEAD
-
-cdef enum:
-    FIN = 0x80
-    MASKED = 0x80
-    RSV1 = 4
     CONTROL_WEIGHT = 8  # messages that a control frame counts as, on the way to _stop: it costs as much to handle
     MAX_WIDE = 512 * 1024  # bytes of text beyond ASCII that are enough for a turn, where the loop would read again in it
 
@@ -69,7 +81,7 @@ cdef class Decoder:
         self.max_size = -1 if max_size is None else max_size
         self.max_fragments = PY_SSIZE_T_MAX if max_fragments is None else max_fragments
         self.inflater = inflater
-        self._rsv = 0 if inflater is None else RSV1
+        self._rsv = 0 if inflater is None else TL_RSV1
         self._stop = self._last_wide = <uint64_t>-1
 
     def __dealloc__(self):
@@ -147,7 +159,7 @@ cdef class Decoder:
         """
         cdef object message
         cdef Py_ssize_t used = 2 if self.client else 6
-        if n < used or n - used != data[1] & 127 or self._step != READ_HEADER or self._rest is not None:
+        if n < used or n - used != data[1] & TL_LENGTH or self._step != READ_HEADER or self._rest is not None:
             return None
         if self._short(data, n) == 0:
             return None
@@ -205,15 +217,15 @@ cdef class Decoder:
         """
         cdef Py_ssize_t used = 2 if self.client else 6
         cdef uint8_t length
-        if n < used or self._head_used or self._opcode or (data[0] != FIN | TL_TEXT and data[0] != FIN | TL_BINARY):
+        if n < used or self._head_used or self._opcode or (data[0] != TL_FIN | TL_TEXT and data[0] != TL_FIN | TL_BINARY):
             return 0
-        length = data[1] if self.client else data[1] ^ MASKED
-        if length >= 126 or n - used < length or 0 <= self.max_size < length:
+        length = data[1] if self.client else data[1] ^ TL_MASKED
+        if length > TL_SHORT_MAX or n - used < length or 0 <= self.max_size < length:
             return 0
-        self._frame.opcode, self._frame.fin, self._frame.rsv = data[0] & 15, 1, 0
+        self._frame.opcode, self._frame.fin, self._frame.rsv = data[0] & TL_OPCODE, 1, 0
         self._frame.masked, self._frame.length = not self.client, length
         if not self.client:
-            memcpy(self._frame.key, data + 2, 4)
+            memcpy(self._frame.key, data + 2, TL_KEY_SIZE)
         self._deflated = False
         tl_count(&self.frames_received, 1)
         return used
@@ -226,12 +238,12 @@ cdef class Decoder:
         if kept:
             take = min(<size_t>n, <size_t>(TL_HEADER_MAX - kept))
             memcpy(self._head + kept, data, take)
-            used = tl_header_read(self._head, kept + take, not self.client, self._rsv, &self._frame)
+            used = read_header(self._head, kept + take, not self.client, self._rsv, &self._frame)
         else:
             take = min(<size_t>n, <size_t>TL_HEADER_MAX)
-            used = tl_header_read(data, <size_t>n, not self.client, self._rsv, &self._frame)
+            used = read_header(data, <size_t>n, not self.client, self._rsv, &self._frame)
         if used < 0:
-            self._fail(1002, refusal(used, &self._frame, self.client))
+            self._fail(TL_PROTOCOL_ERROR, refusal(used, &self._frame, self.client))
             return n
         if used == 0:
             # Fewer than 14 bytes do not always make a header; 14 always do, so that this never fills up.
@@ -253,15 +265,15 @@ cdef class Decoder:
         self._step = READ_PAYLOAD
         if frame.rsv and (frame.opcode >= TL_CLOSE or frame.opcode == TL_CONTINUATION):
             # RFC 7692 6.1: only the first frame of a message says that it is compressed.
-            return self._fail(1002, f"RSV1 set on a frame with opcode {frame.opcode} (RFC 7692 6)")
+            return self._fail(TL_PROTOCOL_ERROR, f"RSV1 set on a frame with opcode {frame.opcode} (RFC 7692 6)")
         if frame.opcode >= TL_CLOSE:
             self._control_used = 0
             return 0
         if frame.opcode == TL_CONTINUATION:
             if not self._opcode:
-                return self._fail(1002, "continuation frame with no message to continue (RFC 6455 5.4)")
+                return self._fail(TL_PROTOCOL_ERROR, "continuation frame with no message to continue (RFC 6455 5.4)")
         elif self._opcode:
-            return self._fail(1002, f"frame with opcode {frame.opcode} inside a fragmented message, "
+            return self._fail(TL_PROTOCOL_ERROR, f"frame with opcode {frame.opcode} inside a fragmented message, "
                                     "only continuations may follow (RFC 6455 5.4)")
         else:
             self._opcode = frame.opcode
@@ -273,11 +285,11 @@ cdef class Decoder:
                 self.inflater.begin(frame.opcode)
         self._fragments += 1
         if self._fragments > self.max_fragments:
-            return self._fail(1008, f"message in {self._fragments} fragments, "
+            return self._fail(TL_POLICY_VIOLATION, f"message in {self._fragments} fragments, "
                                     f"max_fragments {self.max_fragments} (RFC 6455 10.4)")
         room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
         if frame.length > room and not self._deflated:  # of which inflated bytes count
-            return self._fail(1009, f"message of {self._filled + frame.length} bytes or more, max_size "
+            return self._fail(TL_TOO_BIG, f"message of {self._filled + frame.length} bytes or more, max_size "
                                     f"{self.max_size if self.max_size >= 0 else 'None'} (RFC 6455 7.4.1)")
         return self._fit() if frame.fin else 0
 
@@ -348,12 +360,12 @@ cdef class Decoder:
             ascii = PyUnicode_New(n, 127)
             plain = <uint8_t *>PyUnicode_DATA(ascii)
             apply_mask(plain, data, n, self._frame.key, 0)
-            if tl_ascii_span(plain, n) == <size_t>n:
+            if ascii_span(plain, n) == <size_t>n:
                 return ascii
         try:
             return self._decoded(<const char *>plain, n)
         except UnicodeDecodeError:
-            self._fail(1007, not_utf8(<Py_ssize_t>tl_utf8_feed(&state, plain, n), n))
+            self._fail(TL_INVALID_DATA, not_utf8(<Py_ssize_t>feed_utf8(&state, plain, n), n))
             return None
 
     cdef object _decoded(self, const char *data, Py_ssize_t n):
@@ -385,9 +397,9 @@ cdef class Decoder:
         elif room != data:
             memcpy(room, data, n)
         if self._opcode == TL_TEXT and self._frame.opcode < TL_CLOSE:
-            good = tl_utf8_feed(&self._utf8, room, n)
+            good = feed_utf8(&self._utf8, room, n)
             if good < <size_t>n:
-                self._fail(1007, not_utf8(self._filled - n + <Py_ssize_t>good, self._filled))
+                self._fail(TL_INVALID_DATA, not_utf8(self._filled - n + <Py_ssize_t>good, self._filled))
         return 0
 
     cdef Py_ssize_t room(self) noexcept:
@@ -458,7 +470,7 @@ cdef class Decoder:
             if message is None:
                 return 0
         elif self._opcode == TL_TEXT and self._utf8:
-            return self._fail(1007, not_utf8(self._filled, self._filled))
+            return self._fail(TL_INVALID_DATA, not_utf8(self._filled, self._filled))
         elif self._body == NULL:
             message = "" if self._opcode == TL_TEXT else b""
         elif self._opcode == TL_TEXT:

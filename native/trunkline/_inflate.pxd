@@ -1,16 +1,10 @@
 # What compressed messages were before they were compressed, found out within a bound (RFC 7692 7.2.2).
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._atomic cimport tl_counter
-
-cdef extern from "header.h":
-    enum: TL_TEXT
-
-cdef extern from "utf8.h" nogil:
-    ctypedef uint32_t tl_utf8
-    size_t tl_utf8_feed(tl_utf8 *state, const uint8_t *data, size_t n)
+from trunkline._kernels cimport tl_utf8
 
 
 cdef class InflateStream:

@@ -22,7 +22,9 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from trunkline._atomic cimport tl_count
-from trunkline._mask cimport apply_mask
+from trunkline._kernels cimport TL_INVALID_DATA, TL_TEXT, TL_TOO_BIG, apply_mask, feed_utf8
+
+from trunkline._deflate import TAIL
 
 cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
@@ -33,11 +35,11 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    PIECE = 32 * 1024   # bytes that are inflated in one call; zlib's module joins none of its blocks up to this
+    INFLATED_PIECE = 32 * 1024  # bytes that are inflated in one call; zlib's module joins none of its blocks up to this
     LAST_PIECE = 8 * 1024  # the same where fewer than LAST bytes may follow: what the body may have, it has by then
     LAST = 128 * 1024
     SLICE = 4 * 1024    # bytes of payload that are inflated in one call: what is left of them, zlib's module copies
-    BODY_START = 4096   # bytes of a new body
+    FIRST_BODY = 4096   # bytes of a new body
     MAX_ENDS = 1024     # final blocks in a message: each costs a decompressor
     BARREN = 8          # bytes that a byte of payload counts as, on the way to off_thread, if it makes none
 
@@ -46,7 +48,6 @@ cdef enum:  # of one connection in one turn of its loop; each may be exceeded by
     MAX_DEFLATED = 8 * 1024    # bytes of payload given: isal takes 0.3 us for each of a peer that means harm
     MAX_CALLS = 1024           # calls of decompressors
 
-TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what the sender has left out of each message
 END = b"\x03\x00"           # an empty final block: a stream that can end after it has nothing half done
 
 cdef bytes _END = END
@@ -85,7 +86,7 @@ cdef class InflateStream:
         cdef Py_ssize_t room = most + 1
         cdef bytes piece
         while room > 0:
-            piece = self.take(min(PIECE, room))
+            piece = self.take(min(INFLATED_PIECE, room))
             if piece is None:
                 break
             if piece:
@@ -272,7 +273,7 @@ cdef class Inflater:
             try:
                 message = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), NULL)
             except UnicodeDecodeError as error:
-                self._fail(1007, f"text is not UTF-8 at byte {error.start} (RFC 6455 8.1)")
+                self._fail(TL_INVALID_DATA, f"text is not UTF-8 at byte {error.start} (RFC 6455 8.1)")
                 return None
         if not self._finish():
             return None
@@ -285,7 +286,7 @@ cdef class Inflater:
         if self.code or not self._finish():
             return None
         if self._opcode == TL_TEXT and self._utf8:
-            self._fail(1007, f"text ends inside a character, after {self._filled} bytes (RFC 6455 8.1)")
+            self._fail(TL_INVALID_DATA, f"text ends inside a character, after {self._filled} bytes (RFC 6455 8.1)")
             return None
         return self._message()
 
@@ -318,7 +319,7 @@ cdef class Inflater:
 
     cdef bytes _take(self):
         """The next piece of the message, with at most one byte more than it may have; None if there is none now."""
-        cdef Py_ssize_t most = PIECE
+        cdef Py_ssize_t most = INFLATED_PIECE
         cdef Py_ssize_t left
         if self.max_size >= 0:
             left = self.max_size - self._filled
@@ -330,7 +331,7 @@ cdef class Inflater:
         try:
             piece = self._stream.take(most)
         except CorruptData as error:
-            self._fail(1007, f"compressed data is corrupt: {error} (RFC 7692 7.2.2)")
+            self._fail(TL_INVALID_DATA, f"compressed data is corrupt: {error} (RFC 7692 7.2.2)")
             return None
         if piece is not None:
             tl_count(&self.made_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
@@ -359,16 +360,16 @@ cdef class Inflater:
         if n == 0:
             return 0
         if self.max_size >= 0 and n > self.max_size - self._filled:
-            return self._fail(1009, f"compressed message of {self._filled + n} bytes or more, max_size {self.max_size} "
+            return self._fail(TL_TOO_BIG, f"compressed message of {self._filled + n} bytes or more, max_size {self.max_size} "
                                     "(RFC 6455 7.4.1)")
         self._grow(n)
         room = <uint8_t *>BODY(self._body) + self._filled
         memcpy(room, PyBytes_AS_STRING(piece), n)
         self._on_loop += n
         if self._opcode == TL_TEXT:
-            good = tl_utf8_feed(&self._utf8, room, n)
+            good = feed_utf8(&self._utf8, room, n)
             if good < <size_t>n:
-                return self._fail(1007, f"text is not UTF-8 at byte {self._filled + <Py_ssize_t>good} (RFC 6455 8.1)")
+                return self._fail(TL_INVALID_DATA, f"text is not UTF-8 at byte {self._filled + <Py_ssize_t>good} (RFC 6455 8.1)")
         self._filled += n
         return 0
 
@@ -384,7 +385,7 @@ cdef class Inflater:
         need = self._filled + extra  # <= max_size
         if need <= size:
             return 0
-        wanted = max(need, 2 * size, BODY_START)
+        wanted = max(need, 2 * size, FIRST_BODY)
         if 0 <= self.max_size < 2 * wanted:
             wanted = self.max_size
         if self._body == NULL:
@@ -413,7 +414,7 @@ cdef class Inflater:
         try:
             self._stream.finish()
         except CorruptData as error:
-            self._fail(1007, f"compressed message is corrupt: {error} (RFC 7692 7.2.2)")
+            self._fail(TL_INVALID_DATA, f"compressed message is corrupt: {error} (RFC 7692 7.2.2)")
             return False
         return True
 

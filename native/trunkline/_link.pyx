@@ -24,7 +24,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._atomic cimport tl_count, tl_put, tl_put_word
 from trunkline._awaitable cimport tl_inherit_anext
-from trunkline._header cimport TL_PING, TL_PONG
+from trunkline._kernels cimport TL_PING, TL_PONG
 from trunkline._inbox cimport MESSAGE, NEXT_MESSAGE, Batches, Inbox
 from trunkline._outlet cimport Outlet
 from trunkline._writer cimport OPEN, READ_BUFFER, tl_thread

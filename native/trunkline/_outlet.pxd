@@ -8,6 +8,10 @@ from trunkline._deflate cimport Deflater
 from trunkline._writer cimport Writer
 
 
+cdef enum:
+    UNCOPIED = 32 * 1024  # bytes (of text: characters): so large an unmasked payload is written from where it lies
+
+
 cdef class Outlet(Writer):
     """What of a link sends."""
 

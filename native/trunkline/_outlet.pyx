@@ -16,9 +16,21 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from trunkline._atomic cimport tl_count, tl_put
-from trunkline._header cimport TL_BINARY, TL_CONTINUATION, TL_HEADER_MAX, TL_PING, TL_PONG, TL_TEXT
 from trunkline._awaitable cimport PYGEN_ERROR, PYGEN_RETURN, PySendResult, tl_set_send
-from trunkline._mask cimport apply_mask
+from trunkline._kernels cimport (
+    TL_BINARY,
+    TL_CONTINUATION,
+    TL_FIN,
+    TL_HEADER_MAX,
+    TL_KEY_SIZE,
+    TL_MASKED,
+    TL_PING,
+    TL_PONG,
+    TL_RSV1,
+    TL_SHORT_MAX,
+    TL_TEXT,
+    apply_mask,
+)
 from trunkline._writer cimport OPEN, Writer, tl_thread
 
 cdef extern from "Python.h":
@@ -30,12 +42,7 @@ cdef extern from "Python.h":
     PySendResult PyIter_Send(PyObject *iterator, PyObject *value, PyObject **result) except PYGEN_ERROR
 
 cdef enum:
-    FIN = 0x80
-    MASKED = 0x80
-    RSV1 = 0x40                # RFC 7692 6: this message is compressed
     MAX_PONGS = 64             # that one read brings; of further pings the latest is answered
-    SHORT = 125                # bytes: the longest payload whose header has no further length (RFC 6455 5.2)
-    UNCOPIED = 32 * 1024       # bytes (of text: characters): so large an unmasked message is not copied
 
 
 cdef enum:  # stages of a Sending
@@ -78,7 +85,7 @@ cdef class Outlet(Writer):
         inflated: bytes that it had before it was compressed; -1 if it is not.
         """
         self._put_frame(first, payload)
-        tl_count(&self.messages_sent, first == FIN | TL_CONTINUATION)
+        tl_count(&self.messages_sent, first == TL_FIN | TL_CONTINUATION)
         if inflated >= 0:
             tl_count(&self.deflated_bytes, <uint64_t>PyBytes_GET_SIZE(payload))
             tl_count(&self.inflated_bytes, <uint64_t>inflated)
@@ -191,7 +198,7 @@ cdef class Outlet(Writer):
             else:
                 for message in messages:
                     if self._keys is None and large_payload(message, &n, &opcode) != NULL:
-                        batch.put_header(FIN | opcode, n)
+                        batch.put_header(TL_FIN | opcode, n)
                         large.append((batch, message))
                         batch = self._flusher.borrow(0)
                     else:
@@ -277,7 +284,8 @@ cdef class Outlet(Writer):
         try:
             self._lend(0)
             self._batch.put_frame(
-                FIN | RSV1 | opcode, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), self._keys)
+                TL_FIN | TL_RSV1 | opcode, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload),
+                self._keys)
         except BaseException:
             self._deflater.reset()
             raise
@@ -293,16 +301,16 @@ cdef class Outlet(Writer):
         cdef const uint8_t *payload
         cdef const uint8_t *key = NULL
         cdef uint8_t *out
-        cdef unsigned first = FIN | TL_BINARY
+        cdef unsigned first = TL_FIN | TL_BINARY
         cdef Py_ssize_t n
         if PyBytes_CheckExact(message):
             payload, n = <const uint8_t *>PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message)
         elif PyUnicode_CheckExact(message) and PyUnicode_IS_ASCII(message):
             payload, n = <const uint8_t *>PyUnicode_DATA(message), PyUnicode_GET_LENGTH(message)
-            first = FIN | TL_TEXT
+            first = TL_FIN | TL_TEXT
         else:
             return False
-        if n > SHORT:
+        if n > TL_SHORT_MAX:
             return False
         if self._keys is not None:
             key = self._keys.take()  # may run code that sends, so before anything is looked at
@@ -318,10 +326,10 @@ cdef class Outlet(Writer):
             memcpy(out + 2, payload, n)
             n += 2
         else:
-            out[1] |= MASKED
-            memcpy(out + 2, key, 4)
-            apply_mask(out + 6, payload, n, key, 0)
-            n += 6
+            out[1] |= TL_MASKED
+            memcpy(out + 2, key, TL_KEY_SIZE)
+            apply_mask(out + 2 + TL_KEY_SIZE, payload, n, key, 0)
+            n += 2 + TL_KEY_SIZE
         self._batch._used += n
         tl_count(&self.messages_sent, 1)
         tl_count(&self.frames_sent, 1)
@@ -353,7 +361,7 @@ cdef class Outlet(Writer):
         cdef Batch batch = self._batch
         if large_payload(message, &n, &opcode) == NULL:
             return False
-        batch.put_header(FIN | opcode, n)
+        batch.put_header(TL_FIN | opcode, n)
         self._batch = None
         tl_put(&self._overdue, not self._corked)
         self._write_large(batch, message)
@@ -369,7 +377,7 @@ cdef class Outlet(Writer):
     cdef int _put_control(self, unsigned opcode, bytes payload) except -1:
         if self._transport is None:
             return 0
-        self._put_frame(FIN | opcode, payload)
+        self._put_frame(TL_FIN | opcode, payload)
         tl_count(&self.pings_sent, opcode == TL_PING)
         tl_count(&self.pongs_sent, opcode == TL_PONG)
         return 0

@@ -1,10 +1,8 @@
 from typing import Final, final
 
-from typing_extensions import Buffer
-
 __pyx_capi__: Final[dict[str, object]]  # what the other compiled modules import
 
-def utf8_fault(data: Buffer) -> int | None: ...
+def may_be_sent(code: int) -> bool: ...
 
 @final
 class Control:

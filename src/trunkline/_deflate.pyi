@@ -4,6 +4,7 @@ from typing import Any, Final, final
 from typing_extensions import Buffer
 
 FINAL: Final[bytes]
+TAIL: Final[bytes]
 
 @final
 class Deflater:

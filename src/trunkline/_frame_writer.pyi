@@ -1,5 +1,9 @@
+from typing import Final
+
 from typing_extensions import Buffer, disjoint_base
 from wsproto.extensions import Extension
+
+MAX_REASON: Final[int]
 
 def close_payload(code: int | None, reason: str | None = None) -> bytes: ...
 

@@ -4,9 +4,9 @@ from typing_extensions import Buffer
 
 from trunkline._control import Control, Fault
 from trunkline._inflate import Inflater
-from trunkline._mask import mask as mask
-from trunkline._mask import mask_variant as mask_variant
-from trunkline._mask import use_mask_variant as use_mask_variant
+from trunkline._kernels import mask as mask
+from trunkline._kernels import mask_variant as mask_variant
+from trunkline._kernels import use_mask_variant as use_mask_variant
 
 OPCODE_CONTINUATION: Final[int]
 OPCODE_TEXT: Final[int]
@@ -14,6 +14,8 @@ OPCODE_BINARY: Final[int]
 OPCODE_CLOSE: Final[int]
 OPCODE_PING: Final[int]
 OPCODE_PONG: Final[int]
+FIN: Final[int]
+RSV1: Final[int]
 
 @final
 class Decoder:

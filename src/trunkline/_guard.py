@@ -14,8 +14,8 @@ CORE = (
     "_frames",
     "_inbox",
     "_inflate",
+    "_kernels",
     "_link",
-    "_mask",
     "_metrics",
     "_outlet",
     "_shelf",
@@ -29,7 +29,7 @@ def check() -> None:
     if missing:
         raise explain(f"no {', '.join(missing)}")
     try:
-        import trunkline._mask  # noqa: F401 - it needs nothing but Python and the C library, as all of them do
+        import trunkline._kernels  # noqa: F401 - it needs nothing but Python and the C library, as all of them do
     except ImportError as error:
         raise explain(str(error)) from error
 

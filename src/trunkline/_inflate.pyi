@@ -1,7 +1,8 @@
 from collections.abc import Callable
 from typing import Any, Final, final
 
-TAIL: Final[bytes]
+from trunkline._deflate import TAIL as TAIL
+
 END: Final[bytes]
 
 class CorruptData(ValueError): ...

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline._control import utf8_fault
-from trunkline._frames import mask, mask_variant, use_mask_variant
+from trunkline._kernels import mask, mask_variant, use_mask_variant, utf8_fault
 
 KEY = bytes((0x01, 0x80, 0xFE, 0x5A))
 

@@ -7,7 +7,7 @@ import pytest
 from loops import hastily, meanwhile
 from trunkline._batch import Encoder
 from trunkline._frames import Decoder
-from trunkline._mask import mask, mask_variant, use_mask_variant
+from trunkline._kernels import mask, mask_variant, use_mask_variant
 
 VARIANTS = ("scalar", "sse2", "avx2", "neon")
 

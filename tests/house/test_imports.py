@@ -25,7 +25,7 @@ def ours(modules: set[str]) -> set[str]:
 
 def test_the_package_alone_loads_next_to_nothing() -> None:
     loaded = loaded_after("import trunkline")
-    assert ours(loaded) == {"trunkline", "trunkline._guard", "trunkline._mask"}
+    assert ours(loaded) == {"trunkline", "trunkline._guard", "trunkline._kernels"}
     assert loaded & {"asyncio", "ssl", "logging", "msgspec", "h11", "wsproto", "dataclasses", "inspect"} == set()
 
 

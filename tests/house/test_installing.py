@@ -67,7 +67,7 @@ def test_the_page_names_every_extra() -> None:
 
 
 def test_what_the_page_explains_is_what_one_is_told() -> None:
-    told = (ROOT / "setup.py").read_text() + str(_guard.explain("no _mask"))
+    told = (ROOT / "setup.py").read_text() + str(_guard.explain("no _kernels"))
     ours = [row[0].strip("`") for row in table("pip or Python says")[1:] if "trunkline's" in row[0]]
     assert len(ours) == 3
     assert [line for line in ours if line not in told] == []

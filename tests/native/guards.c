@@ -159,7 +159,7 @@ static int header_by_rules(const uint8_t *b, size_t n, unsigned is_masked, unsig
     if (n < 1)
         return 0;
     const unsigned opcode = b[0] % 16;
-    if ((b[0] & 0x70) & ~(rsv << 4))
+    if ((b[0] & 0x70) & ~rsv)
         return TL_RESERVED_BITS;
     if ((opcode > 2 && opcode < 8) || opcode > 10)
         return TL_RESERVED_OPCODE;
@@ -194,7 +194,7 @@ static void headers(uint8_t *memory) {
     for (unsigned two = 0; two < 65536; two++) {
         snprintf(now, sizeof now, "header %04x", two);
         for (unsigned kind = 0; kind < 7 * 15 * 2 * 3; kind++) {
-            const unsigned is_masked = kind % 2, rsv = kind / 2 % 3 == 2 ? 7 : kind / 2 % 3 * 4;
+            const unsigned is_masked = kind % 2, rsv = kind / 2 % 3 == 2 ? TL_RSV : kind / 2 % 3 * TL_RSV1;
             const size_t n = kind / 6 % 15;
             uint8_t whole[TL_HEADER_MAX] = {(uint8_t)(two >> 8), (uint8_t)two}, *bytes = at(memory, n, 0, 1);
             memcpy(whole + 2, tails[kind / 90], 12);

@@ -20,7 +20,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 
 import trunkline
 from rawframes import build
-from trunkline import _batch, _control, _frames, _metrics
+from trunkline import _batch, _frames, _kernels, _metrics
 from trunkline.protocol import CLIENT, SERVER, Connection, ConnectionType, WSConnection
 
 ALLOWED = 16  # bytes, less than the smallest object has; the samples themselves take some
@@ -116,8 +116,8 @@ def encode_what_cannot_be() -> None:
 @counted
 def mask_and_check() -> None:
     _frames.mask(fresh(), b"\1\2\3\4", 3)
-    _control.utf8_fault(fresh())
-    _control.utf8_fault(fresh() + b"\xff")
+    _kernels.utf8_fault(fresh())
+    _kernels.utf8_fault(fresh() + b"\xff")
     _batch.MaskingKeys()
 
 

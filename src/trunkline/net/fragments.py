@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wsproto.connection import ConnectionState
 
 from trunkline._deflate import FINAL, Deflater
-from trunkline._frames import OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_TEXT
+from trunkline._frames import FIN, OPCODE_BINARY, OPCODE_CONTINUATION, OPCODE_TEXT, RSV1
 from trunkline.net.wire import INTERNAL_ERROR
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from trunkline.net.websocket import WebSocket
 
 __all__ = ["Parts", "is_parts", "send_fragments"]
-
-FIN: Final = 0x80
-RSV1: Final = 0x40  # RFC 7692 6: the message is compressed
 
 if TYPE_CHECKING:
     Parts = Iterable[str | Buffer] | AsyncIterable[str | Buffer]

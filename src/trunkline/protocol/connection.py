@@ -8,13 +8,12 @@ close code to send.
 
 from __future__ import annotations
 
-from typing import Final
-
 from wsproto.connection import CLIENT, SERVER, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 
 from trunkline._connection import BaseConnection
-from trunkline._frame_writer import close_payload
+from trunkline._control import may_be_sent
+from trunkline._frame_writer import MAX_REASON, close_payload
 from trunkline.protocol.errors import LocalProtocolError
 
 __all__ = [
@@ -34,12 +33,10 @@ __all__ = [
     "close_payload",
 ]
 
-MAX_REASON: Final = 123  # bytes: a control frame's 125 less the close code's 2 (5.5)
-
 
 def check_close(code: int, reason: str) -> None:
     """Raises LocalProtocolError if a close frame may not have this code (RFC 6455 7.4) or this reason."""
-    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+    if not may_be_sent(code):
         raise LocalProtocolError(f"close code {code} may not be sent (code, RFC 6455 7.4)")
     try:
         size = len(reason.encode())

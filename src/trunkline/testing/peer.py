@@ -11,13 +11,13 @@ from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
+from trunkline._frames import OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PONG, OPCODE_TEXT
 from trunkline.protocol.connection import Connection
 from trunkline.testing.proxy import reset
 
 __all__ = ["PeerGone", "ScriptedPeer"]
 
 MAX_HEAD: Final = 64 * 1024  # bytes of a request
-TEXT, BINARY, CLOSE, PONG = 1, 2, 8, 10  # opcodes (RFC 6455 5.2)
 
 
 class PeerGone(Exception):
@@ -87,7 +87,9 @@ class ScriptedPeer:
     async def send(self, message: str | bytes) -> None:
         """Sends a message."""
         is_text = isinstance(message, str)
-        await self.send_frame(TEXT if is_text else BINARY, message.encode() if isinstance(message, str) else message)
+        await self.send_frame(
+            OPCODE_TEXT if is_text else OPCODE_BINARY, message.encode() if isinstance(message, str) else message
+        )
 
     async def send_frame(self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> None:
         """Sends a frame, legal or not (RFC 6455 5.2)."""
@@ -114,7 +116,7 @@ class ScriptedPeer:
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Sends a close frame with any code, and reads until the client has answered it."""
         payload = b"" if code is None else code.to_bytes(2, "big") + reason.encode()
-        await self.send_frame(CLOSE, payload)
+        await self.send_frame(OPCODE_CLOSE, payload)
         try:
             while True:
                 await self.receive()
@@ -141,11 +143,13 @@ class ScriptedPeer:
 
     async def _take(self, event: object) -> None:
         if isinstance(event, Ping):
-            await self.send_frame(PONG, bytes(event.payload))
+            await self.send_frame(OPCODE_PONG, bytes(event.payload))
         elif isinstance(event, CloseConnection):
             self.closed = (int(event.code), event.reason or "")
             if not self.writer.transport.is_closing():
-                self.writer.write(frame(CLOSE, b"" if event.code == 1005 else int(event.code).to_bytes(2, "big")))
+                self.writer.write(
+                    frame(OPCODE_CLOSE, b"" if event.code == 1005 else int(event.code).to_bytes(2, "big"))
+                )
         elif isinstance(event, (TextMessage, BytesMessage)):
             self._parts.append(event.data if isinstance(event.data, str) else bytes(event.data))
             if event.message_finished:

@@ -122,7 +122,7 @@ static int plain_header(const uint8_t *bytes, size_t n, unsigned masked, unsigne
     if (n < 1)
         return 0;
     unsigned opcode = bytes[0] & 15, control = opcode & 8;
-    if ((bytes[0] >> 4 & 7 & ~rsv) || (opcode & 7) > 2 || (control && !(bytes[0] & 0x80)))
+    if ((bytes[0] & 0x70 & ~rsv) || (opcode & 7) > 2 || (control && !(bytes[0] & 0x80)))
         return -1;
     if (n < 2)
         return 0;
@@ -144,7 +144,7 @@ static int plain_header(const uint8_t *bytes, size_t n, unsigned masked, unsigne
 static void header(const uint8_t *bytes, size_t n) {
     if (n < 1)
         return;
-    unsigned masked = bytes[0] & 1, rsv = bytes[0] >> 1 & 7;
+    unsigned masked = bytes[0] & 1, rsv = bytes[0] << 3 & 0x70;
     bytes++, n--;
     n = n < TL_HEADER_MAX ? n : TL_HEADER_MAX;
     tl_header got, expected;
@@ -160,7 +160,7 @@ static void header(const uint8_t *bytes, size_t n) {
         if (used <= 0)
             continue;
         CHECK(got.length == expected.length && got.opcode == (bytes[0] & 15) && got.masked == masked);
-        CHECK(got.fin == bytes[0] >> 7 && got.rsv == (bytes[0] >> 4 & 7));
+        CHECK(got.fin == bytes[0] >> 7 && got.rsv == (bytes[0] & 0x70));
         uint8_t written[TL_HEADER_MAX];
         CHECK(tl_header_write(written, bytes[0], got.length, masked ? got.key : NULL) == (size_t)used);
         CHECK(!memcmp(written, bytes, (size_t)used));

@@ -1,0 +1,134 @@
+"""The native sources: one definition for each constant, one home for each kernel, and lists that name every module."""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trunkline import _guard
+
+ROOT = Path(__file__).parents[2]
+NATIVE = ROOT / "native"
+CYTHON = sorted([*NATIVE.glob("trunkline/*.pyx"), *NATIVE.glob("trunkline/*.pxd")])
+C = sorted(NATIVE.glob("c/*.[ch]"))
+
+LITERAL = re.compile(r"""^(?:cdef \w+ |)([A-Z][A-Z0-9_]+)\s*=\s*(?:b?["']|[0-9])""")
+C_ENUM = re.compile(r"\benum \{([^}]*)\}")
+
+
+def block(lines: list[str], start: int) -> Iterator[str]:
+    """The lines that are indented below a line."""
+    indent = len(lines[start]) - len(lines[start].lstrip())
+    for line in lines[start + 1 :]:
+        if line.strip() and len(line) - len(line.lstrip()) <= indent:
+            return
+        yield line
+
+
+def cython_constants(text: str) -> list[str]:
+    """The constants that a Cython source defines: enumerators, and names of literals at the level of the module."""
+    lines = text.splitlines()
+    found = [match[1] for line in lines if (match := LITERAL.match(line))]
+    for at, line in enumerate(lines):
+        if re.match(r"cdef enum\b.*:", line):
+            body = [inner.partition("#")[0].strip() for inner in block(lines, at)]
+            found += [name for inner in body for name in re.findall(r"^([A-Z]\w*)", inner)]
+    return found
+
+
+def extern_constants(text: str) -> list[str]:
+    """The constants that a Cython source takes from a header."""
+    return re.findall(r"^\s+enum: (TL_\w+)", text, re.MULTILINE)
+
+
+def c_constants(text: str) -> list[str]:
+    """The enumerators that a C source defines."""
+    plain = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    return [
+        name
+        for body in C_ENUM.findall(plain)
+        for name in re.findall(r"\b([A-Z]\w*)\s*(?:=[^,]*)?(?:,|$)", body.strip())
+    ]
+
+
+def python_constants(path: Path) -> list[str]:
+    """The names that a Python module gives a number or bytes at its level, one by one or in a tuple."""
+    found: list[str] = []
+    for node in ast.parse(path.read_text()).body:
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        if all(isinstance(value, ast.Constant) and isinstance(value.value, (int, bytes)) for value in values):
+            names = [
+                name for target in targets for name in (target.elts if isinstance(target, ast.Tuple) else [target])
+            ]
+            found += [name.id for name in names if isinstance(name, ast.Name)]
+    return found
+
+
+def linked() -> dict[str, list[str]]:
+    """The modules of setup.py, and the kernels that are linked into each."""
+    for node in ast.parse((ROOT / "setup.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES":
+            return ast.literal_eval(node.value)
+    raise AssertionError("setup.py has no MODULES")
+
+
+def repeated(names: list[str]) -> list[str]:
+    return sorted(name for name, times in Counter(names).items() if times > 1)
+
+
+def test_each_native_constant_has_one_definition() -> None:
+    names = [name for path in CYTHON for name in cython_constants(path.read_text())]
+    names += [name for path in C for name in c_constants(path.read_text())]
+    assert {"TL_FIN", "TL_PONG", "TL_HUGE_LENGTH", "TL_BUCKETS", "MAX_FRAMES", "FINAL"} <= set(names)
+    assert repeated(names) == []
+
+
+def test_each_constant_of_a_header_is_declared_to_cython_once() -> None:
+    declared = [name for path in CYTHON for name in extern_constants(path.read_text())]
+    defined = [name for path in C if path.suffix == ".h" for name in c_constants(path.read_text())]
+    assert repeated(declared) == []
+    assert set(declared) <= set(defined)
+
+
+def test_no_module_gives_a_number_of_the_wire_another_name() -> None:
+    wire = {name.removeprefix("TL_") for name in c_constants((NATIVE / "c" / "header.h").read_text())}
+    assert {"FIN", "RSV1", "MASKED", "TEXT", "CLOSE", "TOO_BIG"} <= wire
+    again = wire | {f"OPCODE_{name}" for name in wire}
+    found = [f"{path.name}: {name}" for path in CYTHON for name in cython_constants(path.read_text()) if name in again]
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        found += [f"{path.relative_to(ROOT)}: {name}" for name in python_constants(path) if name in again]
+    assert found == []
+
+
+def test_each_kernel_is_linked_once() -> None:
+    kernels = [kernel for linked_here in linked().values() for kernel in linked_here]
+    assert sorted(kernels) == sorted(path.stem for path in NATIVE.glob("c/*.c"))
+
+
+def test_setup_and_the_import_guard_name_every_compiled_module() -> None:
+    modules = sorted(path.stem for path in NATIVE.glob("trunkline/*.pyx"))
+    assert sorted(linked()) == modules
+    assert list(_guard.CORE) == modules
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("cdef enum:\n    FIN = 0x80\n    A_B\n\n    C = 2 * A_B  # D = 5\nx = 1", ["FIN", "A_B", "C"]),
+        ("cdef enum:  # words\n    FIN", ["FIN"]),
+        ('cdef bytes TAIL = b"x"\nEND = 5\nOTHER = call()', ["TAIL", "END"]),
+        ('cdef extern from "a.h":\n    enum: TL_FIN', []),
+    ],
+)
+def test_constants_of_cython_are_found(text: str, names: list[str]) -> None:
+    assert sorted(cython_constants(text)) == sorted(names)
+
+
+def test_constants_of_c_are_found() -> None:
+    assert c_constants("enum { A = 1 << 2, /* B = 3, */ C_D }; enum {\n  E = A,\n  F = 2 };") == ["A", "C_D", "E", "F"]
