@@ -1,10 +1,8 @@
 """Builds the compiled core: Cython modules under native/trunkline on top of the C kernels under native/c."""
 
 import os
-import re
 import sys
 from glob import glob
-from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -78,31 +76,13 @@ def extension(name: str, kernels: list[str]) -> Extension:
     )
 
 
-def tolerate(source: Path) -> None:
-    """Has Cython's handlers bear an exception without a traceback: where memory was too short to make one, they would
-    drop a null pointer.
-    """
-    text = source.read_text()
-    functions = text.split("\n}\n")
-    for index, function in enumerate(functions):
-        for caught in re.findall(r"__Pyx_GetException\((&__pyx_t_.*?)\)", function):
-            for name in re.findall(r"__pyx_t_\d+", caught):
-                functions[index] = functions[index].replace(f"__Pyx_DECREF({name})", f"__Pyx_XDECREF({name})")
-    mended = "\n}\n".join(functions)
-    if mended != text:
-        source.write_text(mended)
-
-
 def translated(extensions: list[Extension]) -> list[Extension]:
     """Translate the Cython sources of extensions into C, under build/cython."""
     try:
         from Cython.Build import cythonize
     except ImportError as error:
         raise SystemExit(NO_CYTHON.format(error=error)) from None
-    modules = cythonize(extensions, include_path=["native"], build_dir="build/cython", compiler_directives=DIRECTIVES)
-    for module in modules:
-        tolerate(Path(next(source for source in module.sources if "/cython/" in Path(source).as_posix())))
-    return modules
+    return cythonize(extensions, include_path=["native"], build_dir="build/cython", compiler_directives=DIRECTIVES)
 
 
 class BuildCore(build_ext):

@@ -60,11 +60,13 @@ cdef Fault read_close(Control control):
     control.code = (payload[0] << 8 | payload[1]) if n else TL_NO_STATUS
     if n and not is_close_code(control.code):
         return new_fault(TL_PROTOCOL_ERROR, f"close code {control.code} may not be sent (RFC 6455 7.4)")
-    try:
-        control.reason = PyUnicode_DecodeUTF8(<const char *>payload + TL_CODE_SIZE, n - TL_CODE_SIZE, NULL) if n > TL_CODE_SIZE else ""
-    except UnicodeDecodeError as error:
-        return new_fault(TL_INVALID_DATA, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
-    return None
+    cdef Fault fault = None
+    if n > TL_CODE_SIZE:
+        try:
+            control.reason = PyUnicode_DecodeUTF8(<const char *>payload + TL_CODE_SIZE, n - TL_CODE_SIZE, NULL)
+        except UnicodeDecodeError as error:
+            fault = new_fault(TL_INVALID_DATA, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
+    return fault
 
 
 cdef Fault new_fault(int code, str text):

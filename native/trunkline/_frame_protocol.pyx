@@ -22,6 +22,7 @@ from trunkline._frame_writer cimport FrameWriter
 from trunkline._frames cimport CLOSED, DEAD, FAILED, READ_HEADER, READ_PAYLOAD
 from trunkline._kernels cimport (
     TL_CLOSE,
+    TL_CODE_SIZE,
     TL_CONTINUATION,
     TL_RSV,
     TL_RSV_SHIFT,
@@ -266,7 +267,7 @@ cdef class FrameProtocol(FrameWriter):
         """The characters that end in these bytes; the beginning of one that does not is kept."""
         cdef bytes joined
         cdef Py_ssize_t used = 0
-        cdef object text
+        cdef object text = None
         cdef tl_utf8 state = 0
         if self._tail_used:
             joined = PyBytes_FromStringAndSize(<const char *>self._tail, self._tail_used) + plain[:n]
@@ -277,6 +278,7 @@ cdef class FrameProtocol(FrameWriter):
         except UnicodeDecodeError:
             used = <Py_ssize_t>feed_utf8(&state, plain, n)
             self._fail(INVALID_DATA, f"text is not UTF-8 at byte {self._size - n + used} (RFC 6455 8.1)")
+        if text is None:
             return None
         if n - used == 2 and plain[used] == 0xED and plain[used + 1] >= 0xA0:
             # Python's decoder waits for the third byte of a surrogate.
@@ -307,10 +309,12 @@ cdef class FrameProtocol(FrameWriter):
         if not is_close_code(code):
             self._fail(PROTOCOL_ERROR, f"close code {code} may not be sent (RFC 6455 7.4)")
             return None
+        reason = None
         try:
-            reason = payload[2:].decode()
+            reason = payload[TL_CODE_SIZE:].decode()
         except UnicodeDecodeError as error:
             self._fail(INVALID_DATA, f"close reason is not UTF-8 at byte {error.start} (RFC 6455 5.5.1)")
+        if reason is None:
             return None
         self._step = CLOSED
         self.code = CODES.get(code, code)

@@ -349,6 +349,7 @@ cdef class Decoder:
 
     cdef object _text(self, const uint8_t *data, Py_ssize_t n):
         cdef object ascii
+        cdef object text
         cdef uint8_t *plain
         cdef tl_utf8 state = 0
         if n == 0:
@@ -362,11 +363,12 @@ cdef class Decoder:
             apply_mask(plain, data, n, self._frame.key, 0)
             if ascii_span(plain, n) == <size_t>n:
                 return ascii
+        text = None
         try:
-            return self._decoded(<const char *>plain, n)
+            text = self._decoded(<const char *>plain, n)
         except UnicodeDecodeError:
             self._fail(TL_INVALID_DATA, not_utf8(<Py_ssize_t>feed_utf8(&state, plain, n), n))
-            return None
+        return text
 
     cdef object _decoded(self, const char *data, Py_ssize_t n):
         cdef object text = PyUnicode_DecodeUTF8(data, n, NULL)

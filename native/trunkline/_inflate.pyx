@@ -161,10 +161,12 @@ cdef class InflateStream:
             return True  # isal cannot say
         probe = copy()
         tl_count(&self.calls, 2)
+        clean = False
         try:
-            return not probe.decompress(_END, 1) and probe.eof
+            clean = not probe.decompress(_END, 1) and probe.eof
         except self._errors:
-            return False
+            pass
+        return clean
 
 
 @cython.final
@@ -268,14 +270,15 @@ cdef class Inflater:
 
     cdef object _only(self, bytes piece):
         """The message that came in one piece, as most do; None after a fault."""
-        cdef object message = piece
-        if self._opcode == TL_TEXT:
+        cdef object message = None
+        if self._opcode != TL_TEXT:
+            message = piece
+        else:
             try:
                 message = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), NULL)
             except UnicodeDecodeError as error:
                 self._fail(TL_INVALID_DATA, f"text is not UTF-8 at byte {error.start} (RFC 6455 8.1)")
-                return None
-        if not self._finish():
+        if message is None or not self._finish():
             return None
         tl_count(&self.messages, 1)
         tl_count(&self.inflated_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
@@ -327,12 +330,11 @@ cdef class Inflater:
                 most = LAST_PIECE
             if left < most:
                 most = left + 1
-        cdef bytes piece
+        cdef bytes piece = None
         try:
             piece = self._stream.take(most)
         except CorruptData as error:
             self._fail(TL_INVALID_DATA, f"compressed data is corrupt: {error} (RFC 7692 7.2.2)")
-            return None
         if piece is not None:
             tl_count(&self.made_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
         return piece
@@ -415,8 +417,7 @@ cdef class Inflater:
             self._stream.finish()
         except CorruptData as error:
             self._fail(TL_INVALID_DATA, f"compressed message is corrupt: {error} (RFC 7692 7.2.2)")
-            return False
-        return True
+        return not self.code
 
     cdef int _drop(self) except -1:
         cdef PyObject *body = self._body
