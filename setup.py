@@ -12,7 +12,7 @@ MODULES = {
     "_kernels": ["header", "mask", "utf8"],
     "_inflate": [],
     "_deflate": [],
-    "_shelf": [],
+    "_body_cache": [],
     "_control": [],
     "_frames": [],
     "_batch": [],

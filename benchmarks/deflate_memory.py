@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trunkline import Deflate
 from trunkline._frames import Decoder
-from trunkline._writer import Flusher
+from trunkline._writer import LoopState
 from trunkline.protocol.deflate import Agreement
 
 COUNT = 1000
@@ -33,12 +33,12 @@ def measure(way: str, backend: str) -> float:
     keeps, bits, settings = WAYS[way]
     agreement = Agreement(False, keeps, keeps, bits, bits, Deflate(backend=backend, off_thread=None, **settings))
     message = b"".join(b'{"id": %d, "side": "buy"}, ' % number for number in range(160))
-    flusher = Flusher(None)
+    loop_state = LoopState(None)
     kept = []
     for number in range(COUNT + 10):
         if number == 10:
             before = resident()
-        deflater = agreement.deflater(flusher)
+        deflater = agreement.deflater(loop_state)
         payload = deflater.compress(message)
         assert payload is not None
         decoder = Decoder(True, inflater=agreement.inflater(None))

@@ -75,8 +75,8 @@ def alive() -> Counter[str]:
 
 def forget_closed_loops() -> None:
     """What the connections of a loop shared is kept until the next loop asks for its own: as if one had asked."""
-    for loop in [loop for loop in loops._shared if loop.is_closed()]:
-        del loops._shared[loop]
+    for loop in [loop for loop in loops._states if loop.is_closed()]:
+        del loops._states[loop]
 
 
 def left(files: dict[str, str], objects: Counter[str]) -> list[str]:

@@ -8,12 +8,12 @@ from typing import Any
 from trunkline._frames import Decoder
 from trunkline._inflate import Inflater, InflateStream
 from trunkline._link import Link
-from trunkline._writer import Flusher
+from trunkline._writer import LoopState
 from trunkline.protocol.backends import find_backend
 
 
 class Loop:
-    """What a flusher asks of a loop."""
+    """What a loop_state asks of a loop."""
 
     def __init__(self) -> None:
         self.on_is_closed: Callable[[], object] = lambda: None
@@ -47,6 +47,9 @@ class Transport:
     def set_write_buffer_limits(self, high: int, low: int) -> None:
         assert (high, low) == ((0, 0) if self.plain else (2**30, 0))
 
+    def get_extra_info(self, name: str) -> None:
+        return None
+
     def get_write_buffer_size(self) -> int:
         return len(self._rest)
 
@@ -69,24 +72,44 @@ class Transport:
             self._rest = self._rest[self._sock.send(self._rest) :]
 
 
-class Bare(Link):
-    """A link that tells nobody."""
+class Life:
+    """What a link calls, where nothing is decided; it keeps what broke."""
 
-    def _on_writable(self) -> None:
+    broken: BaseException | None = None
+
+    def __init__(self) -> None:
+        self.pong_received: Callable[[], object] = lambda: None
+
+    def on_writable(self) -> None:
         pass
+
+    def on_broken(self, error: BaseException) -> None:
+        self.broken = error
+
+    def on_pong(self, payload: bytes) -> None:
+        self.pong_received()
 
 
 class Line:
     """A link, and the socket at the other end of its line. plain: it may write to the socket past its transport."""
 
     def __init__(
-        self, ours: socket.socket, theirs: socket.socket, *, client: bool = False, plain: bool = True, link: Any = None
+        self,
+        ours: socket.socket,
+        theirs: socket.socket,
+        *,
+        client: bool = False,
+        plain: bool = True,
+        link: Any = None,
+        life: Any = None,
     ) -> None:
         self.loop = Loop()
-        self.flusher = Flusher(self.loop)
+        self.loop_state = LoopState(self.loop)
         self.transport = Transport(ours, plain=plain)
-        self.link = self.transport.link = Bare() if link is None else link
-        self.link._join(self.flusher)
+        self.life = Life() if life is None else life
+        self.link: Any = Link() if link is None else link
+        self.transport.link = self.link
+        self.link._join(self.loop_state, self.life)
         self.link._attach(self.transport, ours.fileno() if plain else -1, (2**30, 0))
         self.link._open(Decoder(client), None, write_limit=2**30, control_rate=0)
         self._decoder = Decoder(not client, max_size=None)

@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t
 from trunkline._atomic cimport tl_count, tl_put
 from trunkline._batch cimport Batch
 from trunkline._outlet cimport UNCOPIED, Outlet
-from trunkline._writer cimport OPEN, Flusher
+from trunkline._writer cimport LoopState
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
@@ -20,7 +20,7 @@ cdef enum:
     BURST = 16            # times the limit that may wait before a connection has had time to be slow
 
 
-def fan_out(list connections not None, Flusher flusher not None, bytes frame not None, message, slow):
+def fan_out(list connections not None, LoopState loop_state not None, bytes frame not None, message, slow):
     """Sends one message to every open connection: `frame`, its unmasked frame, or for a client the message itself.
 
     slow: (limit, patience), which say what a slow connection is; limit 0 for the `write_limit` of each. The slow, and
@@ -29,7 +29,7 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
 
     Gives how many it was sent to; those that it was not since they are slow; those in the middle of a fragmented
     message; and those where it must wait behind a message that a thread compresses.
-    Raises TypeError for what is no connection, ValueError for one of another loop than the flusher's: nothing is sent
+    Raises TypeError for what is no connection, ValueError for one of another loop than the loop_state's: nothing is sent
     then.
     """
     cdef Outlet outlet
@@ -41,18 +41,18 @@ def fan_out(list connections not None, Flusher flusher not None, bytes frame not
     cdef bint drops = slow is not None
     if not waits:
         limit, patience = slow
-        now = flusher.loop.time()
+        now = loop_state.loop.time()
     for connection in connections:
         if not isinstance(connection, Outlet):
             raise TypeError(f"a connection is a WebSocket, not {type(connection).__name__}")
-        if (<Outlet>connection)._flusher is not flusher:
+        if (<Outlet>connection)._loop_state is not loop_state:
             raise ValueError("a connection belongs to another event loop: broadcast to it from there")
     for outlet in connections:
-        if outlet._wire_state != OPEN:
+        if not outlet._is_open:
             continue
         if outlet._unfinished or (would_wait(outlet) if waits else is_slow(outlet, limit, patience, now)):
             (busy if outlet._unfinished else behind).append(outlet)
-            tl_count(&outlet.messages_dropped, drops)
+            tl_count(&outlet._messages_dropped, drops)
         elif outlet._queueing:
             late.append(outlet)
         else:
@@ -66,9 +66,9 @@ def put_late(Outlet outlet not None, message, slow not None):
     cdef Py_ssize_t limit
     cdef double patience
     limit, patience = slow
-    if outlet._wire_state != OPEN:
+    if not outlet._is_open:
         return True
-    if outlet._unfinished or is_slow(outlet, limit, patience, outlet._flusher.loop.time()):
+    if outlet._unfinished or is_slow(outlet, limit, patience, outlet._loop_state.loop.time()):
         return False
     put(outlet, None, message, {})
     return True
@@ -120,6 +120,6 @@ cdef int send_large(Outlet outlet, bytes frame) except -1:
     outlet._lend(0)
     batch, outlet._batch = outlet._batch, None
     tl_put(&outlet._overdue, not outlet._corked)
-    tl_count(&outlet.messages_sent, 1)
-    tl_count(&outlet.frames_sent, 1)
+    tl_count(&outlet._messages_sent, 1)
+    tl_count(&outlet._frames_sent, 1)
     return outlet._write(batch, <const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), frame)

@@ -7,7 +7,7 @@ from trunkline._atomic cimport tl_counter
 from trunkline._control cimport Control, Fault
 from trunkline._inflate cimport Inflater
 from trunkline._kernels cimport TL_CONTROL_MAX, TL_HEADER_MAX, tl_header, tl_utf8
-from trunkline._shelf cimport Room, Shelf
+from trunkline._body_cache cimport BodyCache, Room
 
 
 cdef enum:  # where a parser stands
@@ -29,7 +29,7 @@ cdef class Decoder:
     cdef readonly Inflater inflater        # None: no message may be compressed
     cdef unsigned _rsv                     # the reserved bits that may be set
 
-    cdef Shelf _shelf                      # where large messages are received; None: into new memory
+    cdef BodyCache _body_cache                      # where large messages are received; None: into new memory
 
     # Where the parser stands
     cdef int _step                         # READ_HEADER, READ_PAYLOAD, STALLED, or the end: CLOSED, DEAD

@@ -39,7 +39,7 @@ from trunkline._kernels cimport (
     feed_utf8,
     read_header,
 )
-from trunkline._shelf cimport SHELVED, Room, grow_body
+from trunkline._body_cache cimport SHELVED, Room, grow_body
 
 from trunkline._kernels import mask, mask_variant, use_mask_variant  # noqa: F401
 
@@ -301,9 +301,9 @@ cdef class Decoder:
             return self._look(self.inflater.whole(data, n, self._frame.key if self._frame.masked else NULL))
         if self._frame.opcode == TL_TEXT:
             return self._text(data, n)
-        if n >= SHELVED and self._shelf is not None:
-            out = self._shelf.new(n)
-            self._shelf.keep(out)
+        if n >= SHELVED and self._body_cache is not None:
+            out = self._body_cache.new(n)
+            self._body_cache.keep(out)
         elif not self._frame.masked:
             return PyBytes_FromStringAndSize(<const char *>data, n)
         else:
@@ -444,7 +444,7 @@ cdef class Decoder:
             return 0
         if not self._frame.fin:
             most = self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX // 2
-        return grow_body(&self._body, need, <Py_ssize_t>self._left, most, self._shelf)
+        return grow_body(&self._body, need, <Py_ssize_t>self._left, most, self._body_cache)
 
     cdef int _fit(self) except -1:
         """The last frame of a message begins: gives back what the body has over, before any of it is lent."""
@@ -479,8 +479,8 @@ cdef class Decoder:
             message = self._decoded(BODY(self._body), self._filled)
         else:
             message = <object>self._body  # full: see _fit and _make_room
-            if self._shelf is not None and self._filled >= SHELVED:
-                self._shelf.keep(message)
+            if self._body_cache is not None and self._filled >= SHELVED:
+                self._body_cache.keep(message)
         self._drop_body()
         out.append(message)
         tl_count(&self.messages_received, 1)

@@ -1,6 +1,6 @@
 # Where messages wait for the application.
 
-from trunkline._writer cimport Flusher
+from trunkline._writer cimport LoopState
 
 cdef enum:  # what a Receipt gives
     MESSAGE
@@ -11,9 +11,9 @@ cdef enum:  # what a Receipt gives
 cdef class Inbox:
     """Messages received and not yet taken."""
 
-    cdef object _owner          # the link: says how receiving ends, and resumes reading
+    cdef object _life           # the link's Lifecycle: says how receiving ends, and resumes reading
     cdef object _loop
-    cdef Flusher _flusher       # the loop's: knows its thread; None before the link is open
+    cdef LoopState _loop_state       # the loop's: knows its thread; None before the link is open
     cdef list _messages
     cdef Py_ssize_t _taken      # how many of them are taken; their places are None
     cdef Py_ssize_t _size       # bytes of the others as they lie in memory

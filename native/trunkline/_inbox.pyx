@@ -40,8 +40,8 @@ cdef Py_ssize_t size_of(object message) noexcept:
 cdef class Inbox:
     """Messages of one connection in the order they came, and the one task that may wait for the next."""
 
-    def __cinit__(self, owner, loop, high, low):
-        self._owner = owner
+    def __cinit__(self, life, loop, high, low):
+        self._life = life
         self._loop = loop
         self._messages = []
         self._high = -1 if high is None else high
@@ -96,7 +96,7 @@ cdef class Inbox:
             self._size -= size_of(taken)
         if self.paused and self.count() <= self._low and self._size <= INBOX_BYTES // 4:
             try:
-                self._owner._resume_reading()
+                self._life.resume_reading()
             except BaseException:  # whoever wants what was taken has not got it: it is put back
                 self._messages, self._taken, self._size = before, at, size
                 if mode != NEXT_BATCH:
@@ -149,17 +149,17 @@ cdef class Receipt:
         """What is awaited; None if it is not there yet, and _future will say when to look again."""
         cdef Inbox inbox = self._inbox
         cdef object taken
-        if inbox._flusher is not None and inbox._flusher._thread != tl_thread() and not inbox._flusher.runs_here():
-            raise inbox._owner._wrong_thread()
+        if inbox._loop_state is not None and inbox._loop_state._thread != tl_thread() and not inbox._loop_state.runs_here():
+            raise inbox._life.wrong_thread()
         if self._future is not None:
             self._let_go()
         taken = inbox.take(self._mode)
         if taken is not None:
             return taken
         if inbox.ended:
-            raise inbox._owner._conclusion(self._mode != MESSAGE)
+            raise inbox._life.conclusion(self._mode != MESSAGE)
         if inbox._waiter is not None and not inbox._waiter.done():
-            raise inbox._owner._busy()
+            raise inbox._life.busy()
         self._future = inbox._waiter = inbox._loop.create_future()
         self._future._asyncio_future_blocking = True  # what `yield from future` would set
         return None

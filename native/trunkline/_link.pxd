@@ -17,6 +17,7 @@ cdef class Link(Outlet):
     cdef object _on_batch
     cdef Inbox _inbox                # None where a listener takes the messages
     cdef bint _adapts                # a twin may take our place at the transport while large payloads come in
+    cdef object _make_twin           # gives the twin, or None
     cdef bint _twinned               # it does
     cdef Py_ssize_t _lent            # bytes lent to the loop by get_buffer: of a body, SHARED, or 0 for none
     cdef bint _reading               # a read is processed: what it calls cannot have another one processed
@@ -29,9 +30,9 @@ cdef class Link(Outlet):
     cdef double _rate                # control frames a second that the peer may send; 0: no bound
     cdef double _allowed             # how many it may send now; up to a second's worth
     cdef double _metered             # when they were last counted anew, in the loop's time: when there were none left
-    cdef readonly tl_counter messages_discarded  # received after we had closed
-    cdef readonly tl_counter throttles           # how often reading was put off for the rate of control frames
-    cdef readonly tl_counter holds               # how often the rest of what was read waited for the next turn
+    cdef tl_counter _messages_discarded  # received after we had closed
+    cdef tl_counter _throttles           # how often reading was put off for the rate of control frames
+    cdef tl_counter _holds               # how often the rest of what was read waited for the next turn
 
     # Verbs
     cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1

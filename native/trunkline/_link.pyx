@@ -11,8 +11,8 @@ time: they are drawn from a bucket, and when it is empty the connection is not r
 pause is enough, and loses nothing: a peer that is only eager must wait, one that means harm harms itself. What inflating
 and decoding may cost in a turn is bounded by the decoder, in the units of that work.
 
-Nothing here decides: the opening handshake, the closing handshake, timers and errors are the subclass's
-(`trunkline.net.wire`).
+Nothing here decides: the opening handshake, the closing handshake, timers and errors are its Lifecycle's
+(`trunkline.net.lifecycle`), which it calls by the methods that `_writer.pxd` lists.
 """
 
 from asyncio import CancelledError
@@ -27,7 +27,7 @@ from trunkline._awaitable cimport tl_inherit_anext
 from trunkline._kernels cimport TL_PING, TL_PONG
 from trunkline._inbox cimport MESSAGE, NEXT_MESSAGE, Batches, Inbox
 from trunkline._outlet cimport Outlet
-from trunkline._writer cimport OPEN, READ_BUFFER, tl_thread
+from trunkline._writer cimport READ_BUFFER, tl_thread
 
 
 cdef enum:
@@ -43,7 +43,7 @@ cdef enum:
 cdef class Link(Outlet):
     """The compiled base of `trunkline.WebSocket`."""
 
-    # What the subclass tells
+    # What its Lifecycle tells it
 
     def _open(self, Decoder decoder not None, Inbox inbox, *, Py_ssize_t write_limit, Py_ssize_t control_rate):
         """The opening handshake is done: from now on reads are frames. `inbox`: None if a listener takes the
@@ -51,21 +51,25 @@ cdef class Link(Outlet):
         """
         self._decoder = decoder
         self._last_turns = LAST_TURNS
-        decoder._shelf = self._flusher._shelf
+        decoder._body_cache = self._loop_state._body_cache
         if inbox is not None:
-            inbox._flusher = self._flusher  # first: whoever finds the inbox asks it for its thread
+            inbox._loop_state = self._loop_state  # first: whoever finds the inbox asks it for its thread
         self._inbox = inbox
-        self._keys = self._flusher._keys if decoder.client else None
+        self._keys = self._loop_state._keys if decoder.client else None
         self._write_limit = write_limit
         self._rate = self._allowed = control_rate
-        self._metered = self._flusher.loop.time()
-        self._wire_state = OPEN
+        self._metered = self._loop_state.loop.time()
+        self._is_open = True
         if self._fd < 0:
             self._handed = True  # the transport may hold the end of the handshake
 
-    def _adapt(self, bint adapts):
-        """adapts: the loop hands us `bytes`, and takes another in our place (`_make_twin`) for large payloads."""
-        self._adapts = adapts
+    def _adapt(self, make_twin):
+        """If the loop hands us `bytes`, and takes another protocol in our place for large payloads, this makes it of us.
+
+        make_twin: gives a BufferedProtocol with our callbacks; None for any other loop.
+        """
+        self._make_twin = make_twin
+        self._adapts = make_twin is not None
 
     def _listen(self, on_message, on_batch):
         """Messages go to these callbacks: to on_batch if it is not None."""
@@ -73,7 +77,7 @@ cdef class Link(Outlet):
         self._on_batch = on_batch
 
     def _end(self):
-        """No message follows those in the inbox: whoever waits for one learns it."""
+        """Deliver nothing more: no message follows those in the inbox, and whoever waits for one learns it."""
         self._ended = True
         if self._decoder is not None:
             self._decoder._rest = None
@@ -104,6 +108,29 @@ cdef class Link(Outlet):
     def _is_held(self):
         """Reading is put off, since enough was read for now."""
         return self._held is not None
+
+    def _moved(self):
+        """Bytes received and bytes sent since the link opened."""
+        if self._decoder is None:
+            return 0, 0
+        return self._decoder.bytes_received, self._bytes_sent
+
+    def _counters(self):
+        """What a link counts by itself, under the names of `Stats`. What it receives its decoder counts."""
+        return {
+            "messages_sent": self._messages_sent,
+            "messages_discarded": self._messages_discarded,
+            "messages_dropped": self._messages_dropped,
+            "bytes_sent": self._bytes_sent,
+            "frames_sent": self._frames_sent,
+            "pings_sent": self._pings_sent,
+            "pongs_sent": self._pongs_sent,
+            "writes": self._writes,
+            "throttles": self._throttles,
+            "holds": self._holds,
+            "deflated_bytes_sent": self._deflated_bytes,
+            "inflated_bytes_sent": self._inflated_bytes,
+        }
 
     def _take_heard(self):
         """Whether bytes have come, since this was last asked, that were no frames of an open connection."""
@@ -157,13 +184,6 @@ cdef class Link(Outlet):
             self._read_chunk(NULL, RESUMED)
         self._go_on()
 
-    # What the subclass decides, in methods of its own:
-    # _inflate(inflater): calls inflater.work() in a thread, then `_inflated` here
-    # _on_opening(data), _on_pong(payload), _on_close_frame(code, reason), _on_fault(fault): what was received
-    # _on_broken(error): a callback, or our own code, raised
-    # _make_twin(): a protocol object with our get_buffer and buffer_updated, and all our other callbacks
-    # _conclusion(iterating), _busy(), _no_inbox(): exceptions for a message that will not be received
-
     # The way in
 
     def get_buffer(self, sizehint):
@@ -175,7 +195,7 @@ cdef class Link(Outlet):
             self._lent = self._decoder.room()
             return memoryview(self._decoder.lend())
         self._lent = SHARED
-        return self._flusher._view
+        return self._loop_state._view
 
     def buffer_updated(self, Py_ssize_t n):
         """n bytes were read into the buffer."""
@@ -190,7 +210,7 @@ cdef class Link(Outlet):
             if self._twinned and n < BULK and self._decoder.room() == 0 and self._transport is not None:
                 self._twinned = False
                 self._transport.set_protocol(self)
-            self._read_chunk(self._flusher._read, n)
+            self._read_chunk(self._loop_state._read, n)
 
     def data_received(self, data):
         """Bytes were read."""
@@ -200,16 +220,16 @@ cdef class Link(Outlet):
         self._read_chunk(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         if self._adapts and PyBytes_GET_SIZE(data) >= BULK and self._decoder is not None and not self._ended:
             self._twinned = True
-            self._transport.set_protocol(self._make_twin())
+            self._transport.set_protocol(self._make_twin(self))
 
     cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1:
-        tl_put_word(&self._flusher._thread, tl_thread())
+        tl_put_word(&self._loop_state._thread, tl_thread())
         self._lent = 0
         self._heard = True
-        self._on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
+        self._life.on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
         return 0
 
-    @cython.nonecheck(False)  # where there is a decoder there is a flusher: see _open
+    @cython.nonecheck(False)  # where there is a decoder there is a loop_state: see _open
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1:
         """Takes n bytes: at data, or, if that is NULL, those that were read into the body of a message, or (RESUMED)
         that wait in the decoder.
@@ -218,7 +238,7 @@ cdef class Link(Outlet):
         if decoder is None:
             return self._read_opening(data, n)
         self._lent = 0  # a buffer that is filled now holds what came before these bytes
-        tl_put_word(&self._flusher._thread, tl_thread())
+        tl_put_word(&self._loop_state._thread, tl_thread())
         if self._reading:
             raise RuntimeError("a callback cannot feed bytes to the connection whose bytes it was called for")
         if self._ended or (decoder.fault is not None and n != RESUMED):
@@ -231,7 +251,7 @@ cdef class Link(Outlet):
             self._process(data, n)
         except BaseException as error:  # messages of this read are lost with it: the connection may not go on
             tl_put(&self._corked, False)
-            self._on_broken(error)
+            self._life.on_broken(error)
             if not isinstance(error, (Exception, CancelledError)):
                 raise
         finally:
@@ -281,22 +301,22 @@ cdef class Link(Outlet):
         """
         cdef double now
         self._allowed -= controls
-        if self._allowed >= 0 or self._wire_state != OPEN or self._transport is None:
+        if self._allowed >= 0 or not self._is_open or self._transport is None:
             return 0
-        now = self._flusher.loop.time()
+        now = self._loop_state.loop.time()
         self._allowed = min(self._rate, self._allowed + controls + (now - self._metered) * self._rate) - controls
         self._metered = now
         if self._allowed < 0 and self._held is None:
-            tl_count(&self.throttles, 1)
-            self._held = self._flusher.loop.call_later(-self._allowed / self._rate, self._read_on)
+            tl_count(&self._throttles, 1)
+            self._held = self._loop_state.loop.call_later(-self._allowed / self._rate, self._read_on)
             self._halt()
         return 0
 
     cdef int _hold(self) except -1:
         """Reads nothing until the next turn."""
         if self._held is None and not self._reading_paused and self._transport is not None:
-            tl_count(&self.holds, 1)
-            self._held = self._flusher.loop.call_soon(self._read_on)
+            tl_count(&self._holds, 1)
+            self._held = self._loop_state.loop.call_soon(self._read_on)
             self._halt()
         return 0
 
@@ -314,7 +334,7 @@ cdef class Link(Outlet):
         if self._transport is None or self._held is not None or self._reading_paused:
             return 0
         if self._is_behind():
-            self._held = self._flusher.loop.call_soon(self._read_on)
+            self._held = self._loop_state.loop.call_soon(self._read_on)
         elif not self._transport.is_closing():
             self._transport.resume_reading()
         return 0
@@ -347,7 +367,7 @@ cdef class Link(Outlet):
         if self._transport is not None:
             self._halt()
         try:
-            self._inflate(self._decoder.inflater)
+            self._life.inflate(self._decoder.inflater)
         except BaseException:
             self._inflating = False  # nobody will say that it is done
             raise
@@ -358,9 +378,9 @@ cdef class Link(Outlet):
         had its turn.
         """
         if self._inbox is not None and self._inbox.count():
-            self._flusher.loop.call_soon(self._on_fault, fault)
+            self._loop_state.loop.call_soon(self._life.on_fault, fault)
         else:
-            self._on_fault(fault)
+            self._life.on_fault(fault)
         return 0
 
     cdef int _deliver(self, list items, Py_ssize_t controls) except -1:
@@ -368,18 +388,18 @@ cdef class Link(Outlet):
         if self._on_batch is not None:
             if controls:
                 return self._deliver_batch(items)
-            if items and self._wire_state == OPEN:
+            if items and self._is_open:
                 self._on_batch(self, items)
             else:
-                tl_count(&self.messages_discarded, <uint64_t>len(items))
+                tl_count(&self._messages_discarded, <uint64_t>len(items))
         elif on_message is not None:
             for item in items:
                 if type(item) is Control:
                     self._handle(<Control>item)
-                elif self._wire_state == OPEN:  # a callback may have closed
+                elif self._is_open:  # a callback may have closed
                     on_message(self, item)
                 else:
-                    tl_count(&self.messages_discarded, 1)
+                    tl_count(&self._messages_discarded, 1)
         else:
             self._store(items, controls)
         return 0
@@ -387,7 +407,7 @@ cdef class Link(Outlet):
     cdef int _deliver_one(self, object message) except -1:
         """Delivers the only message of a read."""
         cdef object on_message = self._on_message
-        if on_message is None or self._on_batch is not None or self._wire_state != OPEN:
+        if on_message is None or self._on_batch is not None or not self._is_open:
             return self._deliver([message], 0)
         on_message(self, message)
         return 0
@@ -411,10 +431,10 @@ cdef class Link(Outlet):
         for item in items:
             if controls and type(item) is Control:
                 self._handle(<Control>item)
-            elif self._wire_state == OPEN:
+            elif self._is_open:
                 self._inbox.put(item)
             else:
-                tl_count(&self.messages_discarded, 1)
+                tl_count(&self._messages_discarded, 1)
         if self._inbox.count():
             self._inbox.wake()
         return 0
@@ -425,20 +445,20 @@ cdef class Link(Outlet):
         if control.opcode == TL_PING:
             self._put_pong(control.payload)
         elif control.opcode == TL_PONG:
-            self._on_pong(control.payload)
+            self._life.on_pong(control.payload)
         else:
-            self._on_close_frame(control.code, control.reason)
+            self._life.on_close_frame(control.code, control.reason)
         return 0
 
     cdef int _pause_reading(self) except -1:
-        if not self._inbox.paused and self._wire_state == OPEN and self._transport is not None:
+        if not self._inbox.paused and self._is_open and self._transport is not None:
             self._inbox.paused = True
             self._halt()
         return 0
 
     cdef Inbox _box(self):
         if self._inbox is None:
-            raise self._no_inbox()
+            raise self._life.no_inbox()
         return self._inbox
 
     def recv(self):

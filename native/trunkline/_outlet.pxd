@@ -13,7 +13,7 @@ cdef enum:
 
 
 cdef class Outlet(Writer):
-    """What of a link sends."""
+    """The sending half of a link."""
 
     cdef bint _unfinished            # a fragmented message is under way
     cdef bytes _pong                 # the payload of the one pong that waits: too much does, or enough were sent
@@ -23,13 +23,13 @@ cdef class Outlet(Writer):
     cdef bint _queueing              # `send` waits in line behind a message that a thread compresses
 
     # Counters
-    cdef readonly tl_counter messages_sent
-    cdef readonly tl_counter messages_dropped    # broadcasts that were left out since the peer reads too slowly
-    cdef readonly tl_counter frames_sent
-    cdef readonly tl_counter pings_sent
-    cdef readonly tl_counter pongs_sent
-    cdef readonly tl_counter deflated_bytes      # payload of compressed messages, as it was sent
-    cdef readonly tl_counter inflated_bytes      # what it was before
+    cdef tl_counter _messages_sent
+    cdef tl_counter _messages_dropped    # broadcasts that were left out since the peer reads too slowly
+    cdef tl_counter _frames_sent
+    cdef tl_counter _pings_sent
+    cdef tl_counter _pongs_sent
+    cdef tl_counter _deflated_bytes      # payload of compressed messages, as it was sent
+    cdef tl_counter _inflated_bytes      # what it was before
 
     # Verbs
     cdef int _put(self, object message) except -1

@@ -31,7 +31,7 @@ from trunkline._kernels cimport (
     TL_TEXT,
     apply_mask,
 )
-from trunkline._writer cimport OPEN, Writer, tl_thread
+from trunkline._writer cimport Writer, tl_thread
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(object value) noexcept
@@ -68,12 +68,13 @@ cdef const uint8_t *large_payload(object message, Py_ssize_t *n, unsigned *opcod
 
 
 cdef class Outlet(Writer):
-    """What of a link sends."""
+    """The sending half of a link."""
 
-    # What the connection tells
+    # What its Lifecycle tells it
 
-    def _set_state(self, int state):
-        self._wire_state = state
+    def _set_open(self, bint is_open):
+        """Whether messages may be sent, and are still received."""
+        self._is_open = is_open
 
     def _send_control(self, unsigned opcode, bytes payload):
         """Sends a control frame (at most 125 bytes) with this turn's batch, in any state."""
@@ -85,10 +86,10 @@ cdef class Outlet(Writer):
         inflated: bytes that it had before it was compressed; -1 if it is not.
         """
         self._put_frame(first, payload)
-        tl_count(&self.messages_sent, first == TL_FIN | TL_CONTINUATION)
+        tl_count(&self._messages_sent, first == TL_FIN | TL_CONTINUATION)
         if inflated >= 0:
-            tl_count(&self.deflated_bytes, <uint64_t>PyBytes_GET_SIZE(payload))
-            tl_count(&self.inflated_bytes, <uint64_t>inflated)
+            tl_count(&self._deflated_bytes, <uint64_t>PyBytes_GET_SIZE(payload))
+            tl_count(&self._inflated_bytes, <uint64_t>inflated)
 
     @property
     def _is_unfinished(self):
@@ -107,7 +108,7 @@ cdef class Outlet(Writer):
 
     def _count_dropped(self):
         """A broadcast was left out."""
-        tl_count(&self.messages_dropped, 1)
+        tl_count(&self._messages_dropped, 1)
 
     def _send_payload(self, unsigned opcode, bytes payload not None, Py_ssize_t n):
         """Sends a message of n bytes that was compressed to `payload`."""
@@ -123,10 +124,6 @@ cdef class Outlet(Writer):
         """The loop has run: another turn's worth may be sent."""
         tl_put(&self._overdue, False)
 
-    # What the connection decides, in methods of its own:
-    # _send_slowly(message, compress): a coroutine that sends when there is room, or sends a message in fragments
-    # _refusal(), _slow_consumer(pending), _bad_text(error): exceptions for a message that cannot be sent
-
     # What applications call
 
     def send_nowait(self, message, *, compress=None):
@@ -141,7 +138,7 @@ cdef class Outlet(Writer):
         large one that `send` has under way.
         Raises WrongThread, and does nothing, outside of the event loop's thread.
         """
-        if not self._corked or self._flusher._thread != tl_thread():
+        if not self._corked or self._loop_state._thread != tl_thread():
             self._check_here()
         if self._deflater is None:
             self._put(message)
@@ -178,7 +175,7 @@ cdef class Outlet(Writer):
             self._batch = batch
         else:
             self._batch.put_bytes(batch._bytes, batch._used)
-            self._flusher.give_back(batch)
+            self._loop_state.give_back(batch)
         return 0
 
     cdef Batch _encode(self, messages, object compress, list large):
@@ -191,7 +188,7 @@ cdef class Outlet(Writer):
         cdef Py_ssize_t n = 0
         cdef unsigned opcode = 0
         self._check_open()
-        batch = self._flusher.borrow(0)
+        batch = self._loop_state.borrow(0)
         try:
             if self._deflater is not None:
                 count = self._deflater.put_all(batch, list(messages), compress, self._keys, &deflated, &inflated)
@@ -200,22 +197,22 @@ cdef class Outlet(Writer):
                     if self._keys is None and large_payload(message, &n, &opcode) != NULL:
                         batch.put_header(TL_FIN | opcode, n)
                         large.append((batch, message))
-                        batch = self._flusher.borrow(0)
+                        batch = self._loop_state.borrow(0)
                     else:
                         batch.put_message(message, self._keys)
                     count += 1
             self._check_open()
         except BaseException as error:
-            self._flusher.give_back(batch)
+            self._loop_state.give_back(batch)
             if self._deflater is not None:
                 self._deflater.reset()
             if isinstance(error, UnicodeEncodeError):
-                raise self._bad_text(error) from None
+                raise self._life.bad_text(error) from None
             raise
-        tl_count(&self.deflated_bytes, deflated)
-        tl_count(&self.inflated_bytes, inflated)
-        tl_count(&self.messages_sent, count)
-        tl_count(&self.frames_sent, count)
+        tl_count(&self._deflated_bytes, deflated)
+        tl_count(&self._inflated_bytes, inflated)
+        tl_count(&self._messages_sent, count)
+        tl_count(&self._frames_sent, count)
         return batch
 
     def send(self, message, *, compress=None):
@@ -257,7 +254,7 @@ cdef class Outlet(Writer):
         try:
             data = self._deflater.wanted(message, compress)
         except UnicodeEncodeError as error:
-            raise self._bad_text(error) from None
+            raise self._life.bad_text(error) from None
         if data is None:
             return self._put(message)
         self._check_open()
@@ -289,10 +286,10 @@ cdef class Outlet(Writer):
         except BaseException:
             self._deflater.reset()
             raise
-        tl_count(&self.messages_sent, 1)
-        tl_count(&self.frames_sent, 1)
-        tl_count(&self.deflated_bytes, <uint64_t>PyBytes_GET_SIZE(payload))
-        tl_count(&self.inflated_bytes, <uint64_t>n)
+        tl_count(&self._messages_sent, 1)
+        tl_count(&self._frames_sent, 1)
+        tl_count(&self._deflated_bytes, <uint64_t>PyBytes_GET_SIZE(payload))
+        tl_count(&self._inflated_bytes, <uint64_t>n)
         self._mark()
         return 0
 
@@ -314,7 +311,7 @@ cdef class Outlet(Writer):
             return False
         if self._keys is not None:
             key = self._keys.take()  # may run code that sends, so before anything is looked at
-        if self._wire_state != OPEN or self._unfinished or self._handed:
+        if not self._is_open or self._unfinished or self._handed:
             return False
         if self._batch is None:
             self._lend(0)
@@ -331,8 +328,8 @@ cdef class Outlet(Writer):
             apply_mask(out + 2 + TL_KEY_SIZE, payload, n, key, 0)
             n += 2 + TL_KEY_SIZE
         self._batch._used += n
-        tl_count(&self.messages_sent, 1)
-        tl_count(&self.frames_sent, 1)
+        tl_count(&self._messages_sent, 1)
+        tl_count(&self._frames_sent, 1)
         self._mark()
         return True
 
@@ -349,9 +346,9 @@ cdef class Outlet(Writer):
                 self._batch.put_message(message, self._keys)
                 self._mark()
         except UnicodeEncodeError as error:
-            raise self._bad_text(error) from None
-        tl_count(&self.messages_sent, 1)
-        tl_count(&self.frames_sent, 1)
+            raise self._life.bad_text(error) from None
+        tl_count(&self._messages_sent, 1)
+        tl_count(&self._frames_sent, 1)
         return 0
 
     cdef bint _put_uncopied(self, object message) except -1:
@@ -378,21 +375,21 @@ cdef class Outlet(Writer):
         if self._transport is None:
             return 0
         self._put_frame(TL_FIN | opcode, payload)
-        tl_count(&self.pings_sent, opcode == TL_PING)
-        tl_count(&self.pongs_sent, opcode == TL_PONG)
+        tl_count(&self._pings_sent, opcode == TL_PING)
+        tl_count(&self._pongs_sent, opcode == TL_PONG)
         return 0
 
     cdef int _put_frame(self, unsigned first, bytes payload) except -1:
         self._lend(0)
         self._batch.put_frame(first, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), self._keys)
-        tl_count(&self.frames_sent, 1)
+        tl_count(&self._frames_sent, 1)
         self._mark()
         return 0
 
     cdef int _put_encoded(self, bytes frame) except -1:
         """Sends a message that is already a short frame (of a server: unmasked)."""
-        tl_count(&self.messages_sent, 1)
-        tl_count(&self.frames_sent, 1)
+        tl_count(&self._messages_sent, 1)
+        tl_count(&self._frames_sent, 1)
         if self._batch is None and self._frame is None:
             self._frame = frame
             return self._list()
@@ -405,7 +402,7 @@ cdef class Outlet(Writer):
         # and one that floods us costs few of them.
         if self._full or self._pongs >= MAX_PONGS:
             self._pong = payload
-        elif self._wire_state == OPEN:  # 5.5.1: nothing follows our close frame
+        elif self._is_open:  # 5.5.1: nothing follows our close frame
             self._pongs += 1
             self._put_control(TL_PONG, payload)
         return 0
@@ -422,8 +419,8 @@ cdef class Outlet(Writer):
 
     cdef int _check_open(self) except -1:
         """Raises if no message may be sent: the connection is not open, or too much waits."""
-        if self._wire_state != OPEN or self._unfinished:
-            raise self._refusal()
+        if not self._is_open or self._unfinished:
+            raise self._life.refusal()
         if self._handed:
             self._check_limit()
         return 0
@@ -431,7 +428,7 @@ cdef class Outlet(Writer):
     cdef int _check_limit(self) except -1:
         cdef Py_ssize_t pending = self._pending()
         if pending > self._write_limit:
-            raise self._slow_consumer(pending)
+            raise self._life.slow_consumer(pending)
         return 0
 
     cdef int _make_room(self) except -1:
@@ -440,7 +437,7 @@ cdef class Outlet(Writer):
         if payload is not None:
             self._pong = None
             self._put_pong(payload)
-        self._on_writable()
+        self._life.on_writable()
         return 0
 
 
@@ -477,14 +474,14 @@ cdef class Sending:
         if self._stage != NEW:
             raise RuntimeError("a send cannot be awaited twice")
         self._stage = OVER
-        if outlet._flusher._thread != tl_thread():
+        if outlet._loop_state._thread != tl_thread():
             outlet._check_thread()
         if outlet._may_put(message):
             outlet._put(message)
         elif outlet._may_deflate(message, self._compress):
             outlet._put_deflated(message, COMPRESS[self._compress])
         else:
-            self._what = outlet._send_slowly(message, COMPRESS[self._compress])
+            self._what = outlet._life.send_slowly(message, COMPRESS[self._compress])
             self._stage = WAITS
         return 0
 

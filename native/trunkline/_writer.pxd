@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from trunkline._atomic cimport tl_counter, tl_flag, tl_word
 from trunkline._backlog cimport Backlog
 from trunkline._batch cimport Batch, MaskingKeys
-from trunkline._shelf cimport Shelf
+from trunkline._body_cache cimport BodyCache
 
 cdef extern from "thread.h":
     size_t tl_thread() noexcept
@@ -13,14 +13,14 @@ cdef extern from "thread.h":
 cdef enum:
     READ_BUFFER = 262144  # bytes of a loop's read buffer
 
-cdef enum:  # wsproto.connection.ConnectionState
-    OPEN = 1
 
-
-cdef class Flusher:
+cdef class LoopState:
     """What all connections of one event loop share. Used by that loop's thread alone; others look at _thread."""
 
     cdef readonly object loop
+    cdef readonly object timers         # trunkline.net.timers.Timers
+    cdef readonly bint wants_buffers    # the loop reads faster into a buffer of ours than into `bytes` of its own
+    cdef readonly bint adapts           # it is at its best with `bytes` for small reads and with a buffer for large ones
     cdef tl_word _thread          # the one that ran the loop when we last knew, as tl_thread tells it
     cdef MaskingKeys _keys        # for the connections that are clients
     cdef list _dirty              # connections with output, flushed together at the end of the turn
@@ -31,7 +31,7 @@ cdef class Flusher:
     cdef list _spare              # empty batches, kept for the next one that sends
     cdef Backlog _idle            # an empty backlog for the next that needs one, or None
     cdef readonly dict deflaters  # without context takeover: one for all connections that agreed on the same
-    cdef Shelf _shelf             # where large messages are received
+    cdef BodyCache _body_cache             # where large messages are received
     cdef object _view             # memoryview of the read buffer that every BufferedProtocol here is read into
     cdef uint8_t *_read           # its bytes, owned by the bytearray under _view
 
@@ -42,21 +42,41 @@ cdef class Flusher:
 
 
 cdef class Writer:
-    """What of a link writes."""
+    """The writing half of a link: from a batch to the socket."""
 
     cdef object __weakref__
+
+    # What decides: the link's Lifecycle. It is called by these methods alone; `_link.pyi` has them with their types, as
+    # the Protocol `Upcalls`.
+    #   What happened:
+    #     on_opening(data)                bytes of the opening handshake were read
+    #     on_pong(payload)                a pong was received
+    #     on_close_frame(code, reason)    a close frame was received
+    #     on_fault(fault)                 the peer broke the protocol
+    #     on_broken(error)                a callback, or our own code, raised
+    #     on_writable()                   fewer bytes wait than the low-water mark
+    #   What it is asked to do:
+    #     send_slowly(message, compress)  a coroutine that sends when there is room, or sends a message in fragments
+    #     inflate(inflater)               call inflater.work() in a thread, then the link's `_inflated`
+    #     resume_reading()                the inbox has drained
+    #   Exceptions for
+    #     refusal(), slow_consumer(pending), bad_text(error)   a message that cannot be sent
+    #     conclusion(iterating), busy(), no_inbox()            one that will not be received
+    #     wrong_thread()                                       a call from another thread
+    cdef readonly object _life
     # The wire
     cdef object _transport           # asyncio's; None before connection_made and after connection_lost. See `transport`
-    cdef Flusher _flusher
+    cdef dict _kept                  # what of the transport's extra information outlives it, or None
+    cdef LoopState _loop_state
     cdef int _fd                     # plain TCP: the socket, for send(2); -1 otherwise. Not owned
-    cdef int _wire_state             # CONNECTING, OPEN, ... (wsproto's values)
+    cdef bint _is_open               # messages may be sent, and are still received
     cdef MaskingKeys _keys           # None for a server
 
     # Output
     cdef Batch _batch                # borrowed while there is output; else None
     cdef bytes _frame                # the output, if it is one frame that others send as well: there is no batch then
     cdef tl_flag _corked             # a read is being processed: its output leaves at its end
-    cdef bint _listed                # in the flusher's list
+    cdef bint _listed                # in the loop_state's list
     cdef bint _handed                # the transport holds bytes of ours; under TLS it may
     cdef Backlog _backlog            # what the socket has not taken; None, or the transport holds bytes before it
     cdef bint _draining              # something is being handed on: what is sent meanwhile waits behind it
@@ -67,10 +87,11 @@ cdef class Writer:
     cdef tl_flag _overdue            # a task has sent FLUSH_AT bytes without letting the loop run
 
     # Counters
-    cdef readonly tl_counter bytes_sent          # on the wire: handed to the socket or the transport
-    cdef readonly tl_counter writes              # calls that handed bytes on
+    cdef tl_counter _bytes_sent          # on the wire: handed to the socket or the transport
+    cdef tl_counter _writes              # calls that handed bytes on
 
     # Verbs
+    cdef int _keep_extra(self) except -1
     cdef int _check_here(self) except -1
     cdef int _lend(self, Py_ssize_t size) except -1
     cdef int _mark(self) except -1

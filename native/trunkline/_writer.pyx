@@ -2,7 +2,7 @@
 
 Theory of operation. Whatever is sent while a read is processed (the writer is corked), and whatever a task sends in one
 turn of the loop, joins one `Batch`. It leaves when the read is done, or, with those of all other connections, when the
-loop's `Flusher` runs at the end of the turn. A frame that many connections share, and that is all there is to send, is
+loop's `LoopState` flushes at the end of the turn. A frame that many connections share, and that is all there is to send, is
 sent from where it lies.
 
 On plain TCP, and while the transport holds no bytes of ours, a write is one send(2) on the transport's socket. What the
@@ -34,20 +34,28 @@ cdef enum:
     KEPT_BATCHES = 1024        # empty batches that a loop keeps: a broadcast takes one a connection
     PIECE = 8 * 1024           # bytes of a backlog that the transport gets, to tell us when the socket takes more
 
+cdef tuple KEPT_EXTRA = ("peername", "sockname", "peercert", "cipher")
+
 
 @cython.final
-cdef class Flusher:
-    """Writes at the end of a turn what the writers of one loop have sent in it, and lends them buffers meanwhile."""
+cdef class LoopState:
+    """What the connections of one event loop share.
 
-    def __cinit__(self, loop):
+    It writes at the end of a turn what they have sent in it, and lends them buffers meanwhile.
+    """
+
+    def __cinit__(self, loop, timers=None, *, bint wants_buffers=False, bint adapts=False):
         cdef bytearray buffer = bytearray(READ_BUFFER)
         self.loop = loop
+        self.timers = timers
+        self.wants_buffers = wants_buffers
+        self.adapts = adapts
         tl_put_word(&self._thread, tl_thread())
         self._keys = MaskingKeys(KEYS_BLOCK)
         self._dirty = []
         self._spare = []
         self.deflaters = {}
-        self._shelf = Shelf()
+        self._body_cache = BodyCache()
         self._view = memoryview(buffer)  # holds the buffer, which can no more be resized
         self._read = <uint8_t *>PyByteArray_AS_STRING(buffer)
 
@@ -107,7 +115,7 @@ cdef class Flusher:
                 try:
                     writer.flush()
                 except Exception as error:
-                    writer._on_broken(error)
+                    writer._life.on_broken(error)
         except BaseException:
             for writer in dirty:
                 if writer._listed:  # it was not its turn yet
@@ -118,16 +126,19 @@ cdef class Flusher:
 
 
 cdef class Writer:
-    """What of a link writes."""
+    """The writing half of a link: from a batch to the socket."""
 
     def __cinit__(self, *args, **kwargs):
         self._fd = -1
 
-    # What the connection tells
+    # What its Lifecycle tells it
 
-    def _join(self, Flusher flusher not None):
-        """What the loop shares. Before all else: asyncio asks for a buffer before it says connection_made, under TLS."""
-        self._flusher = flusher
+    def _join(self, LoopState loop_state not None, life not None):
+        """Take what the loop shares, and what decides. Before all else: under TLS asyncio asks for a buffer before it
+        says connection_made.
+        """
+        self._loop_state = loop_state
+        self._life = life
 
     def _attach(self, transport, int fd, marks):
         """The transport is there. fd: the socket of a plain TCP transport, -1 for any other. marks: bytes that wait at
@@ -136,6 +147,8 @@ cdef class Writer:
         cdef bint direct = TL_SENDS_NOW and fd >= 0
         with cython.critical_section(self):
             self._transport = transport
+        if fd < 0:
+            self._keep_extra()  # TLS no longer tells the addresses when it says connection_lost
         self._high, self._low = marks
         transport.set_write_buffer_limits(*((0, 0) if direct else marks))
         if direct:
@@ -143,8 +156,8 @@ cdef class Writer:
 
     def _check_thread(self):
         """Raises WrongThread unless this is the event loop's thread."""
-        if not self._flusher.runs_here():
-            raise self._wrong_thread()
+        if not self._loop_state.runs_here():
+            raise self._life.wrong_thread()
 
     def _release_socket(self):
         """The transport is about to end its side: nothing goes past it any more, and it gets all that waits."""
@@ -165,12 +178,13 @@ cdef class Writer:
     def _detach(self):
         """The transport is gone: nothing is written any more."""
         cdef object gone = self._transport
+        self._keep_extra()
         self._drop_socket()
         with cython.critical_section(self):
             self._transport = None  # `gone` still holds it: what ends with it ends outside of the lock
         self._frame = None
         if self._batch is not None:
-            self._flusher.give_back(self._batch)
+            self._loop_state.give_back(self._batch)
             self._batch = None
 
     @property
@@ -179,6 +193,27 @@ cdef class Writer:
         # What the loop's thread takes away must not be freed before it is ours.
         with cython.critical_section(self):
             return self._transport
+
+    cdef int _keep_extra(self) except -1:
+        cdef object transport = self._transport
+        if self._kept is None and transport is not None:
+            self._kept = {name: transport.get_extra_info(name) for name in KEPT_EXTRA}
+        return 0
+
+    def get_extra_info(self, name, default=None):
+        """Return the transport's extra information of this name, or `default` if it has none.
+
+        The names are asyncio's (`BaseTransport.get_extra_info`). "peername", "sockname", "peercert" and "cipher" are
+        still known when the transport is gone.
+        """
+        cdef object transport = self.transport  # once: another thread may ask while it goes
+        cdef dict kept = self._kept
+        cdef object known = None
+        if transport is not None:
+            known = transport.get_extra_info(name)
+        if known is None and kept is not None:
+            known = kept.get(name)
+        return default if known is None else known
 
     @property
     def _writing_paused(self):
@@ -192,10 +227,6 @@ cdef class Writer:
     def _flush(self):
         """Writes the batch without waiting for the end of the turn."""
         self.flush()
-
-    # What the connection decides, in methods of its own:
-    # _on_broken(error): our own code raised; _on_writable(): the transport has room again
-    # _wrong_thread(): the exception for a call from outside of the loop's thread
 
     def pause_writing(self):
         """The transport holds bytes of ours; under TLS: more than its high-water mark."""
@@ -213,7 +244,7 @@ cdef class Writer:
                 self._make_room()
         except BaseException as error:
             self._give_up()
-            self._on_broken(error)
+            self._life.on_broken(error)
             if not isinstance(error, Exception):
                 raise
 
@@ -221,13 +252,13 @@ cdef class Writer:
         """More bytes wait than the high-water mark."""
         if not self._full:
             tl_put(&self._full, True)
-            self._full_since = self._flusher.loop.time()
+            self._full_since = self._loop_state.loop.time()
         return 0
 
     cdef int _make_room(self) except -1:
         """Fewer bytes wait than the low-water mark."""
         tl_put(&self._full, False)
-        self._on_writable()
+        self._life.on_writable()
         return 0
 
     # What the outlet asks
@@ -238,7 +269,7 @@ cdef class Writer:
         While a read is processed, or a flush is due, the loop's thread is the one that we know. At other times the
         loop may have moved to another thread since, and is asked.
         """
-        if (self._corked or self._flusher._scheduled) and self._flusher._thread == tl_thread():
+        if (self._corked or self._loop_state._scheduled) and self._loop_state._thread == tl_thread():
             return 0
         self._check_thread()
         return 0
@@ -247,7 +278,7 @@ cdef class Writer:
         """Sees to it that there is a batch, for about so many bytes, and that all that waits to leave is in it."""
         cdef bytes frame
         if self._batch is None:
-            self._batch = self._flusher.borrow(size)
+            self._batch = self._loop_state.borrow(size)
         if self._frame is not None:
             frame = self._frame
             self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
@@ -282,7 +313,7 @@ cdef class Writer:
     cdef int _list(self) except -1:
         """Sees to it that what has been sent is written at the end of the read, or of the turn."""
         if not self._corked and not self._listed:
-            self._flusher.add(self)
+            self._loop_state.add(self)
             self._listed = True
         return 0
 
@@ -291,7 +322,7 @@ cdef class Writer:
         cdef bytes frame = self._frame
         if frame is not None:
             self._frame = None
-            batch = self._flusher.borrow(0)
+            batch = self._loop_state.borrow(0)
             self._write(batch, <const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), frame)
         elif batch is not None:
             self._batch = None
@@ -311,14 +342,14 @@ cdef class Writer:
                 self._give_up()
         return 0
 
-    @cython.nonecheck(False)  # the batch was lent by the flusher
+    @cython.nonecheck(False)  # the batch was lent by the loop_state
     cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         cdef iovec parts[2]
         cdef Py_ssize_t used = batch._used, sent = 0
         cdef bint may
         if used + n and self._transport is not None:
-            tl_count(&self.bytes_sent, <uint64_t>(used + n))
-            tl_count(&self.writes, 1)
+            tl_count(&self._bytes_sent, <uint64_t>(used + n))
+            tl_count(&self._writes, 1)
             if self._fd < 0 and self._draining:
                 return self._keep(batch, 0, n, owner)
             elif self._fd < 0:
@@ -328,8 +359,8 @@ cdef class Writer:
                 # with it. While the loop runs a read or a flush it is not closed. What is asked may run a finalizer,
                 # which may send, and so may the making of a backlog: all else is looked at behind them.
                 may = not self._handed and (
-                    self._corked or self._flusher._running or not self._flusher.loop.is_closed())
-                if self._flusher._idle is None:
+                    self._corked or self._loop_state._running or not self._loop_state.loop.is_closed())
+                if self._loop_state._idle is None:
                     self._prepare()
                 if may and self._fd >= 0 and not self._handed and not self._draining and self._backlog is None:
                     parts[0].iov_base, parts[0].iov_len = batch._bytes, <size_t>used
@@ -337,7 +368,7 @@ cdef class Writer:
                     sent = tl_send_now(self._fd, &parts[0 if used else 1], 2 if used and n else 1)
                 if sent < used + n:
                     return self._keep(batch, sent, n, owner)
-        return self._flusher.give_back(batch)
+        return self._loop_state.give_back(batch)
 
     cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
         """Writes to the transport, as `_write`."""
@@ -373,7 +404,7 @@ cdef class Writer:
 
     cdef int _prepare(self) except -1:
         """Makes the backlog for the next that needs one."""
-        self._flusher._idle = Backlog.__new__(Backlog)
+        self._loop_state._idle = Backlog.__new__(Backlog)
         return 0
 
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
@@ -381,17 +412,17 @@ cdef class Writer:
         cdef Backlog backlog
         cdef Py_ssize_t gone = min(sent, batch._used)
         cdef bint kept = False
-        if self._backlog is None and self._flusher._idle is None:
+        if self._backlog is None and self._loop_state._idle is None:
             self._prepare()  # never with a part of the batch sent: see _write
         if self._backlog is None:
-            self._backlog, self._flusher._idle = self._flusher._idle, None
+            self._backlog, self._loop_state._idle = self._loop_state._idle, None
         backlog = self._backlog
         if gone < batch._used:
             kept = backlog.put_batch(batch, gone)
         if n:
             backlog.put(owner, n, sent - gone)
         if not kept:
-            self._flusher.give_back(batch)
+            self._loop_state.give_back(batch)
         if self._pending() > self._high and self._fd >= 0:
             self._fill_up()  # without a socket of our own it is the transport that says so
         if not self._handed and not self._draining:
@@ -418,7 +449,7 @@ cdef class Writer:
                 if not full:
                     backlog.send(self._fd)
                     while backlog.spent:
-                        self._flusher.give_back(backlog.spent.pop())
+                        self._loop_state.give_back(backlog.spent.pop())
                 full = False
                 if backlog.left == 0:
                     self._backlog = None

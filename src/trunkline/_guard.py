@@ -5,6 +5,7 @@ from importlib.util import find_spec
 CORE = (
     "_backlog",
     "_batch",
+    "_body_cache",
     "_connection",
     "_control",
     "_deflate",
@@ -18,7 +19,6 @@ CORE = (
     "_link",
     "_metrics",
     "_outlet",
-    "_shelf",
     "_writer",
 )
 

@@ -1,9 +1,11 @@
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any, final
 
+from trunkline._writer import Upcalls
+
 @final
 class Inbox:
-    def __new__(cls, owner: object, loop: object, high: int | None, low: int | None) -> Inbox: ...
+    def __new__(cls, life: Upcalls, loop: object, high: int | None, low: int | None) -> Inbox: ...
 
 @final
 class Batches(AsyncIterator[list[str | bytes]]):

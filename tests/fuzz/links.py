@@ -1,5 +1,6 @@
 """A stream through a `Link`: received into its buffers, as a loop does, and inflated where it has stalled."""
 
+import weakref
 from typing import Any
 
 from fuzz import sides
@@ -8,13 +9,13 @@ from fuzz.streams import CLOSE, PONG, Stream
 from trunkline._control import Fault
 from trunkline._inflate import Inflater
 from trunkline._link import Link
-from trunkline._writer import Flusher
+from trunkline._writer import LoopState
 
 OFF_THREAD = 16  # bytes inflated of a message: then the rest is another thread's
 
 
 class Turn:
-    """What a flusher asks of a loop; nothing is ever sent here."""
+    """What a loop_state asks of a loop; nothing is ever sent here."""
 
     def call_soon(self, callback: Any) -> None:
         """Nothing waits for the end of the turn."""
@@ -26,7 +27,35 @@ class Turn:
         return 0.0
 
 
-FLUSHER = Flusher(Turn())  # one, as on a loop: its buffer is that of all links
+LOOP_STATE = LoopState(Turn())  # one, as on a loop: its buffer is that of all links
+
+
+class Life:
+    """Keeps what its link tells it."""
+
+    def __init__(self, link: Link, items: list[Any]) -> None:
+        self.link = weakref.ref(link)  # no cycle
+        self.items = items
+        self.fault: Fault | None = None
+        self.waits: Inflater | None = None
+
+    def inflate(self, inflater: Inflater) -> None:
+        self.waits = inflater
+
+    def on_pong(self, payload: bytes) -> None:
+        self.items.append((PONG, payload))
+
+    def on_close_frame(self, code: int, reason: str) -> None:
+        self.items.append((CLOSE, (code, reason)))
+
+    def on_fault(self, fault: Fault) -> None:
+        self.fault = fault
+        link = self.link()
+        assert link is not None
+        link._end()
+
+    def on_broken(self, error: BaseException) -> None:
+        raise error
 
 
 class Receiver(Link):
@@ -34,9 +63,8 @@ class Receiver(Link):
 
     def __init__(self, stream: Stream) -> None:
         self.items: list[Any] = []
-        self.fault: Fault | None = None
-        self.waits: Inflater | None = None
-        self._join(FLUSHER)
+        self.life = Life(self, self.items)
+        self._join(LOOP_STATE, self.life)
         self._open(sides.decoder(stream, limited=True, off_thread=OFF_THREAD), None, write_limit=0, control_rate=0)
         items = self.items  # no cycle
         if len(stream.data) & 1:
@@ -55,26 +83,10 @@ class Receiver(Link):
 
     def inflate(self) -> None:
         """What a thread does, and the loop when it is done."""
-        while self.waits is not None:
-            inflater, self.waits = self.waits, None
+        while self.life.waits is not None:
+            inflater, self.life.waits = self.life.waits, None
             inflater.work()
             self._inflated()
-
-    def _inflate(self, inflater: Inflater) -> None:
-        self.waits = inflater
-
-    def _on_pong(self, payload: bytes) -> None:
-        self.items.append((PONG, payload))
-
-    def _on_close_frame(self, code: int, reason: str) -> None:
-        self.items.append((CLOSE, (code, reason)))
-
-    def _on_fault(self, fault: Fault) -> None:
-        self.fault = fault
-        self._end()
-
-    def _on_broken(self, error: BaseException) -> None:
-        raise error
 
 
 def decode(stream: Stream) -> Decoded:
@@ -87,5 +99,5 @@ def decode(stream: Stream) -> Decoded:
         else:
             link.receive(chunk)
     link.inflate()
-    fault = link.fault
+    fault = link.life.fault
     return Decoded(link.items, fault.code, fault.text) if fault else Decoded(link.items, None, None)

@@ -7,6 +7,7 @@ import pytest
 
 import trunkline
 from rawhttp import answering
+from trunkline.net.websocket import life_of
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +66,7 @@ async def test_a_request_that_is_decided_upon(parsed):
         await asked.wait()
         writer.write(CHUNKS)
         (ws,) = server._pending
-        while ws._opening._received < 32 * 1024:  # noqa: ASYNC110  # nobody tells
+        while life_of(ws).opening._received < 32 * 1024:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0)
         decide.set()
         assert (await reader.read()).endswith(b"yes")

@@ -33,6 +33,26 @@ NAMES = {
     """,
 }
 
+MEMBERS = {
+    trunkline.WebSocket: """
+        abort agreement batches close close_code close_info close_reason data fail get_extra_info is_client
+        is_writable is_writing_paused latency local_address logger moved ping ping_nowait recv
+        remote_address request respond response send send_many send_nowait start_closing state stats
+        subprotocol transport wait_closed wait_writable watch_latency
+    """,
+}
+# What asyncio calls of a protocol, and applications do not.
+CALLBACKS = {
+    "buffer_updated",
+    "connection_lost",
+    "connection_made",
+    "data_received",
+    "eof_received",
+    "get_buffer",
+    "pause_writing",
+    "resume_writing",
+}
+
 
 @pytest.fixture(params=NAMES, ids=lambda module: module.__name__)
 def module(request: pytest.FixtureRequest) -> types.ModuleType:
@@ -54,6 +74,11 @@ def test_nothing_else_looks_public(module: types.ModuleType) -> None:
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
     assert visible == {name for name in module.__all__ if not isinstance(getattr(module, name), types.ModuleType)}
+
+
+@pytest.mark.parametrize("kind", MEMBERS, ids=lambda kind: kind.__name__)
+def test_the_public_members_are_those_that_were_agreed_on(kind: type) -> None:
+    assert sorted({name for name in dir(kind) if not name.startswith("_")} - CALLBACKS) == MEMBERS[kind].split()
 
 
 def test_the_steps_of_a_script_are_those_that_were_agreed_on() -> None:

@@ -14,6 +14,7 @@ from trunkline.manager.incoming.inbox import INBOX_MESSAGES, INBOX_SIZE, OVERFLO
 from trunkline.manager.policies import BatchPolicy
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus as Status
+from trunkline.net.websocket import life_of
 from trunkline.testing import FaultProxy
 from turns import until
 
@@ -192,7 +193,7 @@ async def test_a_real_link_that_goes_silent_while_the_inbox_is_full(fault: Calla
         )
         async with trunkline.ConnectionManager([service]) as manager, asyncio.timeout(30):
             connection = await manager.connect(service)
-            await until(lambda: (link := connection._line.link) is not None and link.is_deaf())
+            await until(lambda: (link := connection._line.link) is not None and life_of(link).is_deaf())
             deaf.set()
             fault(proxy)
             await until(lambda: connection.generation == 2)

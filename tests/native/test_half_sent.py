@@ -124,20 +124,20 @@ def test_a_flush_that_raises_ends_its_line_and_no_other(ends, error: type[BaseEx
         for end in others:
             end.setblocking(False)
         lines = [Line(*ends, plain=False), Line(*others, plain=False)]
-        flusher = lines[0].flusher
-        lines[1].link._join(flusher)
+        loop_state = lines[0].loop_state
+        lines[1].link._join(loop_state, lines[1].life)
 
         def fail() -> None:
             raise error
 
         broken = []
-        lines[0].link._on_broken = broken.append
+        lines[0].life.on_broken = broken.append
         lines[0].transport.on_write = fail
         for line in lines:
             line.link.send_nowait(b"x")
         with contextlib.suppress(Stop):
-            flusher.flush()
-        flusher.flush()  # in the next turn, to which those behind an interrupt are put off
+            loop_state.flush()
+        loop_state.flush()  # in the next turn, to which those behind an interrupt are put off
         assert [line.transport.aborted for line in lines] == [True, False]
         assert [type(one) for one in broken] == ([error] if error is MemoryError else [])
         assert lines[1].received() == [b"x"]
@@ -146,7 +146,7 @@ def test_a_flush_that_raises_ends_its_line_and_no_other(ends, error: type[BaseEx
 @pytest.mark.parametrize("error", [MemoryError, Stop])
 def test_a_socket_that_takes_again_when_the_rest_cannot_be_sent(ends, error: type[BaseException]) -> None:
     line, broken = Line(*ends), []
-    line.link._on_broken = broken.append
+    line.life.on_broken = broken.append
     line.link.send_nowait(LARGE)
 
     def fail() -> None:

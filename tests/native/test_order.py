@@ -153,7 +153,7 @@ class TestMemory:
             ours.setblocking(False)
             theirs.setblocking(False)
             slow, other = Line(*ends), Line(ours, theirs)
-            other.link._join(slow.flusher)
+            other.link._join(slow.loop_state, other.life)
             slow.link.send_nowait(LARGE)
             yield slow, other
 

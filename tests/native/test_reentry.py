@@ -16,7 +16,7 @@ from wsproto.frame_protocol import Opcode, RsvBits
 
 import trunkline
 from rawframes import build
-from rawlink import Bare, Line
+from rawlink import Line
 from trunkline._batch import Encoder
 from trunkline._deflate import Deflater
 from trunkline._frames import Decoder
@@ -41,21 +41,6 @@ def ends() -> Iterator[Ends]:
 def deflate(data: bytes) -> bytes:
     stream = zlib.compressobj(6, zlib.DEFLATED, -15)
     return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
-
-
-class Told(Bare):
-    """A link that keeps what it was told of its end."""
-
-    broken: BaseException | None = None
-
-    def _on_broken(self, error: BaseException) -> None:
-        self.broken = error
-
-    def _on_pong(self, payload: bytes) -> None:
-        self.on_pong()
-
-    def on_pong(self) -> None:
-        pass
 
 
 LARGE = build(BINARY, b"L" * 200_000)
@@ -83,7 +68,7 @@ class TestCallbacks:
     @pytest.mark.parametrize("come_back", COMES_BACK.values(), ids=COMES_BACK)
     @pytest.mark.parametrize("callback", ["on_message", "on_batch", "pong"])
     def test_it_is_refused(self, ends: Ends, callback: str, come_back: Callable[[Any], object]) -> None:
-        line = Line(*ends, link=Told())
+        line = Line(*ends)
         link: Any = line.link
         got: list[object] = []
         raised: list[BaseException] = []
@@ -98,23 +83,23 @@ class TestCallbacks:
         link._listen(called if callback == "on_message" else None, called if callback == "on_batch" else None)
         if callback == "pong":
             link._listen(lambda _, message: got.append(message), None)
-            link.on_pong = called
+            line.life.pong_received = called
         link.data_received(build(10, b"") + build(BINARY, b"one") + LARGE[:100_000])
         link.data_received(LARGE[100_000:])
         assert raised
         flat = [one for item in got for one in (item if isinstance(item, list) else [item])]
         assert flat == [b"one", b"L" * 200_000]
-        assert link.broken is None
+        assert line.life.broken is None
 
     def test_what_is_not_caught_ends_the_connection(self, ends: Ends) -> None:
-        line = Line(*ends, link=Told())
+        line = Line(*ends)
         line.link._listen(lambda link, message: link.data_received(build(BINARY, b"inner")), None)
         line.link.data_received(build(BINARY, b"one") + build(BINARY, b"two"))
-        assert isinstance(line.link.broken, RuntimeError)
+        assert isinstance(line.life.broken, RuntimeError)
 
     def test_bytes_that_come_while_a_body_is_lent(self, ends: Ends) -> None:
         """What the loop then says it has read is not what follows them."""
-        line = Line(*ends, link=Told())
+        line = Line(*ends)
         got: list[object] = []
         line.link._listen(lambda link, message: got.append(message), None)
         line.link.data_received(LARGE[:100_000])
@@ -127,7 +112,7 @@ class TestCallbacks:
         assert got == [b"L" * 200_000]
 
     def test_a_buffer_is_filled_once(self, ends: Ends) -> None:
-        line = Line(*ends, link=Told())
+        line = Line(*ends)
         got: list[object] = []
         line.link._listen(lambda link, message: got.append(message), None)
         line.link.data_received(LARGE[:100_000])
@@ -141,7 +126,7 @@ class TestCallbacks:
 
     def test_others_are_fed_as_ever(self, ends: Ends) -> None:
         """Of another connection it is no business."""
-        first, second = Line(*ends, link=Told()), Line(*ends, link=Told())
+        first, second = Line(*ends), Line(*ends)
         got: list[object] = []
         first.link._listen(lambda link, message: second.link.data_received(build(BINARY, message)), None)
         second.link._listen(lambda link, message: got.append(message), None)

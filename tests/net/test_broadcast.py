@@ -14,6 +14,7 @@ import pytest
 import rawpeer
 import trunkline
 from rawpeer import BINARY, CLOSE, TEXT, Frame, Peer
+from trunkline.net.websocket import life_of
 from turns import settle, until
 
 pytestmark = pytest.mark.anyio
@@ -268,8 +269,8 @@ async def test_a_burst_behind_a_message_that_a_thread_compresses_closes_nobody()
         ) as ws,
     ):
         (there,) = server.connections
-        sending = asyncio.ensure_future(there._send_slowly(message))
-        await until(lambda: there._turns is not None and there._turns._is_taken)
+        sending = asyncio.ensure_future(life_of(there).send_slowly(message, None))
+        await until(lambda: life_of(there).queue._is_taken)
         results = [trunkline.broadcast([there], message) for _ in range(8)]
         assert [(result.sent, result.closed) for result in results] == [(1, 0)] * 8
         await sending
@@ -292,7 +293,7 @@ async def test_a_fragmented_message_under_way_is_no_reason_to_close() -> None:
         yield "b"
 
     async with audience(1) as (there, peers):
-        sending = asyncio.ensure_future(there[0]._send_slowly(parts()))
+        sending = asyncio.ensure_future(life_of(there[0]).send_slowly(parts(), None))
         await until(lambda: there[0]._is_unfinished)
         assert (trunkline.broadcast(there, "x").closed, trunkline.broadcast(there, "x").dropped) == (0, 1)
         later = asyncio.ensure_future(trunkline.broadcast(there, "later", slow="wait")._finish())

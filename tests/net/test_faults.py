@@ -16,9 +16,9 @@ import trunkline
 from trunkline.net import client_opening
 from trunkline.net.accepting import Listening
 from trunkline.net.client_opening import ClientOpening
+from trunkline.net.lifecycle import Lifecycle
 from trunkline.net.opening import ServerOpening
 from trunkline.net.serve import Server
-from trunkline.net.wire import Wire
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +80,7 @@ async def silent(server: trunkline.Server) -> AsyncIterator[socket.socket]:
 
 
 async def test_a_keepalive_fails_its_connection(pair: Any, faulty: Any, caplog: pytest.LogCaptureFixture) -> None:
-    faulty(Wire, "send_ping")
+    faulty(Lifecycle, "send_ping")
     async with pair(client={"ping_interval": 0.001}, server={"ping_interval": None}) as (client, server):
         with pytest.raises(trunkline.ConnectionClosedError, match="1011"):
             await server.recv()
@@ -91,7 +91,7 @@ async def test_a_keepalive_fails_its_connection(pair: Any, faulty: Any, caplog: 
 
 async def test_a_timer_that_was_to_end_a_connection(line: Any, faulty: Any, caplog: pytest.LogCaptureFixture) -> None:
     async with line(close_timeout=0.001) as (ws, _):  # whose peer does not answer
-        faulty(Wire, "abort")
+        faulty(Lifecycle, "abort")
         ws.start_closing()
         await ws.wait_closed()
     assert faults(caplog) == ["a timer"]
@@ -162,7 +162,7 @@ async def test_a_handler_whose_connection_cannot_be_closed(
         await ws.recv()
 
     async with pair(server={"handler": handler}) as (client, _):
-        faulty(Wire, "start_closing", lambda ws: not ws.is_client)
+        faulty(Lifecycle, "start_closing", lambda life: not life.is_client)
         await client.send("go")
         with pytest.raises(trunkline.ConnectionClosedError):
             await client.recv()
@@ -209,7 +209,7 @@ async def test_a_log_that_raises(
     def refuse(*args: Any, **more: Any) -> None:
         raise ValueError("no log")
 
-    faulty(Wire, "send_ping")
+    faulty(Lifecycle, "send_ping")
     async with pair(client={"ping_interval": 0.001}, server={"ping_interval": None}) as (client, server):
         monkeypatch.setattr(client.logger, "error", refuse)
         with pytest.raises(trunkline.ConnectionClosedError, match="1011"):

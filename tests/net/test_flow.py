@@ -8,6 +8,7 @@ import pytest
 import trunkline
 from rawpeer import BINARY, PING, PONG, TEXT, Frame
 from trunkline import ErrorCategory, SlowConsumer
+from trunkline.net.websocket import life_of
 from turns import settle, until
 
 pytestmark = pytest.mark.anyio
@@ -217,7 +218,7 @@ async def test_a_cancelled_send_has_sent_nothing_and_leaves_nothing(line):
                 await asyncio.wait([sending])
                 assert sending.cancelled()
         assert ws.stats() == before
-        assert not ws._writers, "no future is left of those that were cancelled"
+        assert not life_of(ws).queue._waiters, "no future is left of those that were cancelled"
         await peer.frames(count)
         await ws.send("next")
         assert await peer.frame() == Frame(TEXT, b"next")

@@ -10,6 +10,7 @@ from wsproto.connection import ConnectionState
 import trunkline
 from rawpeer import TEXT
 from trunkline.net import parting
+from trunkline.net.websocket import life_of
 from turns import settle, until
 
 pytestmark = pytest.mark.anyio
@@ -128,15 +129,15 @@ async def test_a_lost_line_that_is_interrupted_is_lost_all_the_same(error, pair,
     """All that is to happen at the end happens, and the error is raised."""
     gone = []
     async with pair() as (here, there):
-        there.on_gone(gone.append)
+        life_of(there).on_gone = gone.append
         waiting = asyncio.ensure_future(there.recv())
         closing = asyncio.ensure_future(there.wait_closed())
         await settle()
         transport = there.transport
 
-        def interrupt(wire):
+        def interrupt(life):
             assert os.fstat(transport.get_extra_info("socket").fileno())  # open still, and not ours any more
-            wire.send_nowait(b"goes nowhere")
+            life.link.send_nowait(b"goes nowhere")
             raise error
 
         monkeypatch.setattr(parting, "empty_tls", interrupt)
@@ -164,8 +165,8 @@ async def test_a_send_that_is_thrown_away_in_its_line_leaves_the_turn_to_the_nex
     options = {"compression": trunkline.Deflate(off_thread=1000)}
     async with asyncio.timeout(20), pair(client=options, server=options) as (here, there):
         first = asyncio.ensure_future(here.send("1" * 100_000))
-        await until(lambda: here._turns is not None)
-        start_and_close(here._send_slowly("2" * 100_000))
+        await until(lambda: life_of(here).queue._is_taken)
+        start_and_close(life_of(here).send_slowly("2" * 100_000, None))
         last = asyncio.ensure_future(here.send("3" * 100_000))
         assert [(await there.recv())[0], (await there.recv())[0]] == ["1", "3"]
         await asyncio.gather(first, last)
@@ -176,5 +177,5 @@ async def test_a_send_that_is_thrown_away_while_it_waits_for_room_waits_no_more(
         while not ws.is_writing_paused:
             ws.send_nowait(b"x" * 10_000)
         for _ in range(10):
-            start_and_close(ws._send_slowly(b"x"))
-        assert not ws._writers
+            start_and_close(life_of(ws).send_slowly(b"x", None))
+        assert not life_of(ws).queue._waiters

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 import trunkline
-from trunkline.net.loops import shared_by
+from trunkline.net.loops import state_of
 from trunkline.net.timers import Timers
 from turns import settle, until
 
@@ -26,7 +26,7 @@ def waiting(timers: Timers) -> int:
 
 @pytest.mark.parametrize("way", ["close", "abort", "lost"])
 async def test_a_keepalive_is_forgotten_at_close(pair, way):
-    timers = shared_by(asyncio.get_running_loop()).timers
+    timers = state_of(asyncio.get_running_loop()).timers
     options = {"ping_interval": 3600, "ping_timeout": 3600}
     async with pair(client=options, server=options) as (here, there):
         assert waiting(timers) == 2

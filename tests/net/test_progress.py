@@ -12,6 +12,7 @@ import pytest
 import trunkline
 from lines import LIMIT, connected_socket, listening_socket
 from trunkline.net.progress import look_at
+from trunkline.net.websocket import life_of
 from trunkline.testing import FaultProxy
 from turns import until
 
@@ -212,7 +213,7 @@ async def test_a_program_that_only_sends_learns_that_its_line_is_dead(
         ) as ws,
     ):
         if inbox == "full":
-            await until(lambda: ws.is_deaf())
+            await until(lambda: life_of(ws).is_deaf())
         fault(proxy)
         error = await send_until_it_ends(ws)
         assert (error.code, error.initiator) == (1011, "local")
@@ -242,7 +243,7 @@ async def test_an_idle_line_whose_inbox_is_full_is_judged_too(who: str) -> None:
             for _ in range(100):
                 await here.send("so there")
         ws = here if who == "client" else there
-        await until(lambda: ws.is_deaf())
+        await until(lambda: life_of(ws).is_deaf())
         proxy.lines[0].half_open("both")
         await ws.wait_closed()
         assert ws.close_info is not None
@@ -264,7 +265,7 @@ async def test_a_line_whose_inbox_is_full_and_whose_peer_answers_is_left_alone()
         trunkline.connect(f"ws://127.0.0.1:{server.port}/", proxy=None, **often) as ws,
     ):
         (there,) = server.connections
-        await until(lambda: ws.is_deaf())
+        await until(lambda: life_of(ws).is_deaf())
         await until(lambda: there.stats().pings_received > 30)  # more time than a verdict takes
         assert ws.close_info is None
         assert await ws.recv() == "so there"

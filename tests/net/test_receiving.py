@@ -108,7 +108,7 @@ async def test_a_second_task_that_waits_is_refused(line, take):
     async with line() as (ws, peer):
         first = await waiting(take(ws))
         for second in WAYS.values():
-            with pytest.raises(LocalProtocolError, match="another task waits for a message"):
+            with pytest.raises(LocalProtocolError, match="another task is already waiting"):
                 await second(ws)
         peer.send(TEXT, b"for the first")
         assert await first == "for the first"

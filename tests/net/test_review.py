@@ -13,6 +13,7 @@ import uvloop
 
 import trunkline
 from rawpeer import BINARY, TEXT
+from trunkline.net.websocket import life_of
 from turns import settle, until
 
 pytestmark = pytest.mark.anyio
@@ -172,7 +173,7 @@ async def test_a_connection_that_fails_between_two_turns_of_inflating_is_read_to
         await until(lambda: server.connections)
         (ws,) = server.connections
         ws._feed(peer.encode(BINARY, bomb, rsv=4) * 8)
-        assert ws.is_deaf()
+        assert life_of(ws).is_deaf()
         ws.fail(1008, "enough")
         await settle()
         is_held = ws._is_held

@@ -12,6 +12,7 @@ import pytest
 
 import trunkline
 from lines import LIMIT
+from trunkline.net.websocket import life_of
 from trunkline.testing import FaultProxy
 from turns import until
 
@@ -50,7 +51,7 @@ async def test_wait_writable_has_the_same_deadline(line: Callable[..., Any]) -> 
         await send_until_late(ws)
         with pytest.raises(trunkline.SendTimeout):
             await ws.wait_writable()
-        assert ws._writers in (None, type(ws._writers)()), "nobody is left waiting"
+        assert not life_of(ws).queue._waiters, "nobody is left waiting"
 
 
 async def test_many_that_wait_each_learn_it_in_time(line: Callable[..., Any]) -> None:

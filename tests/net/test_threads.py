@@ -92,11 +92,8 @@ ACTS = {
     "send_nowait buffer": lambda ws: ws.send_nowait(bytearray(b"x")),
     "send_many": lambda ws: ws.send_many(["x", "y"]),
     "ping_nowait": lambda ws: ws.ping_nowait(),
-    "send_ping": lambda ws: ws.send_ping(b"x"),
     "start_closing": lambda ws: ws.start_closing(),
     "fail": lambda ws: ws.fail(1011, "x"),
-    "declare_dead": lambda ws: ws.declare_dead(),
-    "linger": lambda ws: ws.linger(),
     "abort": lambda ws: ws.abort(),
     "broadcast": lambda ws: trunkline.broadcast([ws], "x"),
 }

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, check_subprotocols, header_pairs
 from trunkline.protocol.authority import DEFAULT_PORTS, Authority, parse_authority, parse_origin
@@ -53,7 +53,7 @@ class Acceptance:
         head: limits on a request's head.
     """
 
-    process_request: ProcessRequest | None
+    process_request: Callable[[Any, Request], Response | Awaitable[Response | None] | None] | None
     origins: frozenset[str | None] | str | None
     subprotocols: Sequence[str]
     fields: list[tuple[bytes, bytes]]

@@ -26,7 +26,7 @@ from wsproto.connection import ConnectionState
 
 from trunkline.net.faults import note
 from trunkline.net.logs import log_fields
-from trunkline.net.loops import send_at_once, shared_by
+from trunkline.net.loops import send_at_once, state_of
 from trunkline.protocol.oserrors import errno_of
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def steady(bound: asyncio.Server, how: Accepting) -> asyncio.Server | Listening:
     """What to listen with on a server that is bound and does not serve yet: itself, or a Listening in its place."""
     loop = asyncio.get_running_loop()
     is_asyncio = isinstance(bound, asyncio.Server) and isinstance(loop, asyncio.SelectorEventLoop)
-    if is_asyncio or (how.tls is not None and shared_by(loop).adapts):
+    if is_asyncio or (how.tls is not None and state_of(loop).adapts):
         return Listening(bound, how)
     for sock in bound.sockets:  # others accept by themselves, and what they accept has what the listening socket had
         if hasattr(sock, "setsockopt"):  # a simulated network's has not

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trunkline._batch import Encoder
 from trunkline._fanout import fan_out
-from trunkline.net.large import READS_TOO_SLOWLY
-from trunkline.net.loops import shared_by
+from trunkline.net.close import READS_TOO_SLOWLY
+from trunkline.net.loops import state_of
+from trunkline.net.websocket import WebSocket, life_of
 from trunkline.protocol.errors import LocalProtocolError, WrongThread
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-    from trunkline.net.websocket import WebSocket
 
 __all__ = ["Broadcast", "broadcast"]
 
@@ -93,14 +92,14 @@ def broadcast(
     loop = asyncio._get_running_loop()
     if loop is None:
         raise WrongThread("broadcast")
-    flusher = shared_by(loop).flusher
+    loop_state = state_of(loop)
     try:
         frame = Encoder(False).messages([message])
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"text is not Unicode at index {error.start}: {error.reason} (RFC 6455 8.1)") from None
     result = Broadcast()
     bounds = None if slow == "wait" else (limit or 0, patience)
-    result.sent, behind, busy, late = fan_out(list(connections), flusher, frame, message, bounds)
+    result.sent, behind, busy, late = fan_out(list(connections), loop_state, frame, message, bounds)
     if bounds is None:
         result._behind = behind + busy + late
         result.waiting = len(result._behind)
@@ -109,7 +108,7 @@ def broadcast(
         return result
     if late:
         kept = message if isinstance(message, str) else bytes(message)
-        refused = [ws for ws in late if ws._turns is None or not ws._turns.put(kept, bounds, closes=slow == "close")]
+        refused = [ws for ws in late if not life_of(ws).queue.put(kept, bounds, closes=slow == "close")]
         result.sent += len(late) - len(refused)
         behind += refused
     result.dropped = len(busy) + (len(behind) if slow == "drop" else 0)

@@ -16,8 +16,8 @@ from trunkline.protocol.errors import HandshakeError
 from trunkline.protocol.handshake import Handshake
 
 if TYPE_CHECKING:
+    from trunkline.net.lifecycle import Lifecycle
     from trunkline.net.listener import Listener
-    from trunkline.net.websocket import WebSocket
     from trunkline.protocol.head import HeadLimits
 
 __all__ = ["ClientOpening"]
@@ -50,22 +50,22 @@ class ClientOpening:
         self._beginning = b""  # of the answer
         self.opened: asyncio.Future[None] = loop.create_future()
 
-    def begin(self, ws: WebSocket) -> None:
+    def begin(self, life: Lifecycle) -> None:
         """Sends the request."""
-        assert ws.transport is not None
-        ws.transport.write(self._request)
+        assert life.link.transport is not None
+        life.link.transport.write(self._request)
 
-    def receive(self, ws: WebSocket, data: bytes) -> None:
+    def receive(self, life: Lifecycle, data: bytes) -> None:
         """Takes a piece of the response."""
         # In slices: h11 takes as long for a chunk of one byte as for a large one, and a read has room for 40,000.
         for start in range(0, len(data), SLICE):
-            if ws.state is ConnectionState.CONNECTING:
-                self._parse(ws, data[start : start + SLICE])
-            elif ws.state is not ConnectionState.CLOSED:
-                ws._feed(data[start:])  # it opened: these are frames
+            if life.state is ConnectionState.CONNECTING:
+                self._parse(life, data[start : start + SLICE])
+            elif life.state is not ConnectionState.CLOSED:
+                life.link._feed(data[start:])  # it opened: these are frames
                 break
 
-    def _parse(self, ws: WebSocket, data: bytes) -> None:
+    def _parse(self, life: Lifecycle, data: bytes) -> None:
         fault: HandshakeError | None = None
         if len(self._beginning) < MAX_QUOTED:
             self._beginning += data[: MAX_QUOTED - len(self._beginning)]
@@ -75,27 +75,27 @@ class ClientOpening:
             status = 101 if self._handshake.has_switched else None
             fault = HandshakeError(status, detail=self._handshake.fault or str(error))
         for event in self._handshake.events():
-            self._handle(ws, event)
+            self._handle(life, event)
         if fault is not None:
             # The body of a refusal may be malformed; what the refusal says is not.
-            self._fail(ws, self.refusal or fault)
+            self._fail(life, self.refusal or fault)
 
-    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+    def lose(self, life: Lifecycle, error: Exception | None) -> None:
         """The transport ended: what there is of an answer is the answer."""
         silent = ConnectionResetError("the server ended the connection without an answer")
-        self._fail(ws, self.refusal or error or silent)
+        self._fail(life, self.refusal or error or silent)
 
     def is_answering(self) -> bool:
         """A client owes no answer."""
         return False
 
-    def _handle(self, ws: WebSocket, event: Event) -> None:
+    def _handle(self, life: Lifecycle, event: Event) -> None:
         if isinstance(event, AcceptConnection):
             headers = from_fields(event.extra_headers)
             request = Request(self._event.target, from_fields(self._event.extra_headers))
             if self.opened.done():
                 return  # the caller has gone away
-            ws.open(
+            life.open(
                 client=True,
                 request=request,
                 response=Response(101, headers),
@@ -105,27 +105,27 @@ class ClientOpening:
             )
             self.opened.set_result(None)
             if self._handshake.trailing_data:
-                ws._feed(self._handshake.trailing_data)
+                life.link._feed(self._handshake.trailing_data)
         elif isinstance(event, RejectConnection) and event.has_body:  # without: 1xx, the answer follows (RFC 9110 15.2)
             self._refusal = event
-            self._patience = self._loop.call_later(BODY_WAIT, self._run_out, ws)
+            self._patience = self._loop.call_later(BODY_WAIT, self._run_out, life)
         elif isinstance(event, RejectData):
             self._body += event.data
             self._parts += 1
             if event.body_finished or len(self._body) > MAX_BODY or self._parts >= MAX_PARTS:
-                self._refuse(ws)
+                self._refuse(life)
 
-    def _refuse(self, ws: WebSocket) -> None:
+    def _refuse(self, life: Lifecycle) -> None:
         """What there is of a refusal is the refusal."""
         assert self.refusal is not None  # h11 gives no body without a head
-        self._fail(ws, self.refusal)
+        self._fail(life, self.refusal)
 
-    def _run_out(self, ws: WebSocket) -> None:
+    def _run_out(self, life: Lifecycle) -> None:
         """The body of a refusal has taken too long. A fault goes to whoever waits for the answer."""
         try:
-            self._refuse(ws)
+            self._refuse(life)
         except Exception as error:
-            self._fail(ws, error)
+            self._fail(life, error)
 
     @property
     def refusal(self) -> HandshakeError | None:
@@ -138,9 +138,9 @@ class ClientOpening:
         headers = list(from_fields(self._refusal.headers))
         return HandshakeError(self._refusal.status_code, headers, bytes(self._body[:MAX_BODY]))
 
-    def _fail(self, ws: WebSocket, error: Exception) -> None:
+    def _fail(self, life: Lifecycle, error: Exception) -> None:
         if self._patience is not None:
             self._patience.cancel()
         if not self.opened.done():
             self.opened.set_exception(error)
-        ws.abort()
+        life.abort()

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+from trunkline.net.close import INTERNAL_ERROR
 from trunkline.net.logs import log_fields
-from trunkline.net.wire import INTERNAL_ERROR
 from trunkline.protocol.errors import ConnectionClosed
 
 if TYPE_CHECKING:

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from trunkline.protocol.categories import Initiator
-
-if TYPE_CHECKING:
-    from trunkline.net.websocket import WebSocket
+from trunkline.net.close import Close
+from trunkline.net.websocket import WebSocket
 
 __all__ = ["Close", "Listener"]
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """How a connection ended.
-
-    code: the close code (RFC 6455 7.1.5), 1005 for a close frame without one, 1006 for a transport that was lost.
-    reason: the close reason. clean: both sides sent a close frame. initiator: who sent the first; None if the transport
-    was lost.
-    """
-
-    code: int
-    reason: str
-    clean: bool
-    initiator: Initiator | None
 
 
 class Listener:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import Final, NamedTuple
+from typing import Final
 
-from trunkline._writer import Flusher
+from trunkline._writer import LoopState
 from trunkline.net.timers import Timers
 from trunkline.protocol.errors import WrongThread
 
-__all__ = ["Home", "Shared", "send_at_once", "shared_by"]
+__all__ = ["Home", "send_at_once", "state_of"]
 
 
 class Home:
@@ -39,32 +39,19 @@ class Home:
             raise WrongThread(repr(owner))
 
 
-class Shared(NamedTuple):
-    """What the connections of one event loop share.
-
-    wants_buffers: the loop reads faster into a buffer of ours than into `bytes` of its own. adapts: it is at its best
-    with `bytes` for small reads and with a buffer of ours for large ones.
-    """
-
-    flusher: Flusher
-    timers: Timers
-    wants_buffers: bool
-    adapts: bool
-
-
-_shared: Final[dict[asyncio.AbstractEventLoop, Shared]] = {}
+_states: Final[dict[asyncio.AbstractEventLoop, LoopState]] = {}
 _lock: Final = threading.Lock()
 
 
-def shared_by(loop: asyncio.AbstractEventLoop) -> Shared:
-    """What is shared on this loop; what closed loops had is dropped when the next loop asks."""
-    found = _shared.get(loop)
+def state_of(loop: asyncio.AbstractEventLoop) -> LoopState:
+    """Return what the connections of this loop share. What closed loops had is dropped when the next loop asks."""
+    found = _states.get(loop)
     if found is None:
         with _lock:
-            for closed in [other for other in _shared if other.is_closed()]:
-                del _shared[closed]
-            made = Shared(Flusher(loop), Timers(loop), _wants_buffers(loop), _adapts(loop))
-            found = _shared.setdefault(loop, made)
+            for closed in [other for other in _states if other.is_closed()]:
+                del _states[closed]
+            made = LoopState(loop, Timers(loop), wants_buffers=_wants_buffers(loop), adapts=_adapts(loop))
+            found = _states.setdefault(loop, made)
     return found
 
 

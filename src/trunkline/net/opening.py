@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, RejectConnection, RejectData
@@ -26,8 +26,8 @@ from trunkline.protocol.head import quote
 
 if TYPE_CHECKING:
     from trunkline.net.health import Tally
+    from trunkline.net.lifecycle import Lifecycle
     from trunkline.net.listener import Listener
-    from trunkline.net.websocket import WebSocket
 
 __all__ = ["ServerOpening"]
 
@@ -35,93 +35,94 @@ __all__ = ["ServerOpening"]
 class ServerOpening:
     """Reads a request and answers it; `done` is told once, with True if the connection is open."""
 
-    def __init__(self, acceptance: Acceptance, done: Callable[[WebSocket, bool], None], tally: Tally) -> None:
+    def __init__(self, acceptance: Acceptance, done: Callable[[Any, bool], None], tally: Tally) -> None:
         self._acceptance = acceptance
         self._tally = tally
-        self._done: Callable[[WebSocket, bool], None] | None = done
+        self._done: Callable[[Any, bool], None] | None = done
         self._handshake = Handshake(ConnectionType.SERVER, limits=acceptance.head)
         self._deciding: asyncio.Task[None] | None = None
         self._received = 0
         self._is_refused = False
 
-    def begin(self, ws: WebSocket) -> None:
+    def begin(self, life: Lifecycle) -> None:
         """A server waits for the request."""
 
-    def receive(self, ws: WebSocket, data: bytes) -> None:
+    def receive(self, life: Lifecycle, data: bytes) -> None:
         """Takes a piece of the request, or, while `process_request` decides, of what follows it."""
         if self._is_refused:
             return  # read and thrown away, so that the answer is not lost to a reset
         self._received += len(data)
         if self._handshake.plain_request is None:  # behind one comes its body, which nobody wants: it is not parsed
-            self._parse(ws, data)
-        if self._deciding is not None and self._received > self._acceptance.head.max_head and ws.transport is not None:
-            ws.transport.pause_reading()
+            self._parse(life, data)
+        transport = life.link.transport
+        if self._deciding is not None and self._received > self._acceptance.head.max_head and transport is not None:
+            transport.pause_reading()
 
-    def _parse(self, ws: WebSocket, data: bytes) -> None:
+    def _parse(self, life: Lifecycle, data: bytes) -> None:
         try:
             self._handshake.receive_data(data)
             for event in self._handshake.events():
                 if isinstance(event, RequestEvent):
-                    self._consider(ws, event)
+                    self._consider(life, event)
         except RemoteProtocolError as error:
-            self._judge(ws, error)
+            self._judge(life, error)
 
     def is_answering(self) -> bool:
         """Whether `process_request` has yet to decide."""
         return self._deciding is not None
 
-    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+    def lose(self, life: Lifecycle, error: Exception | None) -> None:
         """The client went away."""
         deciding, self._deciding = self._deciding, None
         if deciding is not None:
             deciding.cancel()
-        self._finish(ws, False)
+        self._finish(life, False)
 
-    def _judge(self, ws: WebSocket, error: RemoteProtocolError) -> None:
+    def _judge(self, life: Lifecycle, error: RemoteProtocolError) -> None:
         """Whatever asks for no WebSocket: `process_request` may answer it, if it is HTTP."""
         hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
         why = getattr(error, "detail", "") or str(error)
-        refuse = functools.partial(self._refuse, ws, hint.status_code, why, hint.headers)
+        refuse = functools.partial(self._refuse, life, hint.status_code, why, hint.headers)
         plain = self._handshake.plain_request
         if plain is None:
             refuse()
-        elif ws.request is None:
-            ws.request = Request(plain.target, from_fields(plain.fields), plain.method)
-            self._ask(ws, ws.request, refuse)
+        elif life.request is None:
+            life.request = Request(plain.target, from_fields(plain.fields), plain.method)
+            self._ask(life, life.request, refuse)
 
-    def _consider(self, ws: WebSocket, event: RequestEvent) -> None:
+    def _consider(self, life: Lifecycle, event: RequestEvent) -> None:
         fields = self._handshake.fields
-        ws.request = Request(event.target, from_fields(fields))
+        life.request = Request(event.target, from_fields(fields))
         origin = _value(fields, b"origin")
         if self._acceptance.welcomes(origin, _value(fields, b"host") or b""):
-            self._ask(ws, ws.request, functools.partial(self._accept, ws, event))
+            self._ask(life, life.request, functools.partial(self._accept, life, event))
         else:
-            self._refuse(ws, 403, f"origin {quote(origin or b'')} is not allowed (origins)")
+            self._refuse(life, 403, f"origin {quote(origin or b'')} is not allowed (origins)")
 
-    def _refuse(self, ws: WebSocket, status: int, why: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def _refuse(self, life: Lifecycle, status: int, why: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Answers in fixed words: what was wrong is for our log and not for a stranger."""
         self._tally.refused += 1
-        extra = log_fields("handshake.refused", code=status, remote=ws.remote_address)
-        ws.logger.info("a handshake was refused with %d: %s", status, printable(why), extra=extra)
-        self._reject(ws, refusal(status, fields))
+        extra = log_fields("handshake.refused", code=status, remote=life.remote_address)
+        life.logger.info("a handshake was refused with %d: %s", status, printable(why), extra=extra)
+        self._reject(life, refusal(status, fields))
 
-    def _ask(self, ws: WebSocket, request: Request, go_on: Callable[[], None]) -> None:
+    def _ask(self, life: Lifecycle, request: Request, go_on: Callable[[], None]) -> None:
         """Lets process_request answer; if it has no answer, or is not there, `go_on`."""
         if self._acceptance.process_request is None:
             go_on()
             return
         try:
-            answer = self._acceptance.process_request(ws, request)
+            answer = self._acceptance.process_request(life.link, request)
         except (Exception, asyncio.CancelledError) as error:  # the latter from a future that it looked at
-            self._break(ws, error)
+            self._break(life, error)
             return
         if inspect.isawaitable(answer):
-            self._deciding = asyncio.ensure_future(self._decide(ws, go_on, answer))
-            watch(self._deciding, ws.logger, "answering a request", functools.partial(self._give_up, ws))
+            self._deciding = asyncio.ensure_future(self._decide(life, go_on, answer))
+            watch(self._deciding, life.logger, "answering a request", functools.partial(self._give_up, life))
         else:
-            self._answer(ws, go_on, answer)
+            self._answer(life, go_on, answer)
 
-    async def _decide(self, ws: WebSocket, go_on: Callable[[], None], answer: Awaitable[Response | None]) -> None:
+    async def _decide(self, life: Lifecycle, go_on: Callable[[], None], answer: Awaitable[Response | None]) -> None:
         response: Response | None = None
         fault: BaseException | None = None
         try:
@@ -131,26 +132,26 @@ class ServerOpening:
         if self._deciding is None:
             return  # the client has gone
         self._deciding = None
-        if ws.transport is not None:
-            ws.transport.resume_reading()
+        if life.link.transport is not None:
+            life.link.transport.resume_reading()
         if fault is not None:
-            self._break(ws, fault)
-        elif ws.transport is not None:
-            self._answer(ws, go_on, response)
+            self._break(life, fault)
+        elif life.link.transport is not None:
+            self._answer(life, go_on, response)
 
-    def _give_up(self, ws: WebSocket) -> None:
+    def _give_up(self, life: Lifecycle) -> None:
         """A fault of ours came between the decision and the answer."""
         self._deciding = None
         try:
-            ws.fail(1011, "internal error")
-            self._reject(ws, refusal(500))
+            life.fail(1011, "internal error")
+            self._reject(life, refusal(500))
         finally:
-            if ws.state is ConnectionState.CONNECTING and not self._is_refused:
-                ws.abort()
-            self._finish(ws, ws.state is not ConnectionState.CONNECTING and not self._is_refused)
+            if life.state is ConnectionState.CONNECTING and not self._is_refused:
+                life.abort()
+            self._finish(life, life.state is not ConnectionState.CONNECTING and not self._is_refused)
 
-    def _answer(self, ws: WebSocket, go_on: Callable[[], None], response: Response | None) -> None:
-        if ws.state is not ConnectionState.CONNECTING:
+    def _answer(self, life: Lifecycle, go_on: Callable[[], None], response: Response | None) -> None:
+        if life.state is not ConnectionState.CONNECTING:
             return  # process_request has aborted it
         if response is None:
             go_on()
@@ -160,68 +161,69 @@ class ServerOpening:
                 raise TypeError(f"process_request gave {type(response).__name__}, must give None or a Response")
             answer = make_answer(response)
         except Exception as error:
-            self._break(ws, error)
+            self._break(life, error)
         else:
-            self._reject(ws, answer)
+            self._reject(life, answer)
 
-    def _break(self, ws: WebSocket, error: BaseException) -> None:
-        path = "" if ws.request is None else ws.request.path.partition("?")[0]
-        extra = log_fields("request.failed", path=path, remote=ws.remote_address)
-        ws.logger.error("process_request failed for %s", path, exc_info=error, extra=extra)
-        self._reject(ws, refusal(500))
+    def _break(self, life: Lifecycle, error: BaseException) -> None:
+        path = "" if life.request is None else life.request.path.partition("?")[0]
+        extra = log_fields("request.failed", path=path, remote=life.remote_address)
+        life.logger.error("process_request failed for %s", path, exc_info=error, extra=extra)
+        self._reject(life, refusal(500))
 
-    def _accept(self, ws: WebSocket, event: RequestEvent) -> None:
+    def _accept(self, life: Lifecycle, event: RequestEvent) -> None:
         try:
             listener = self._make_listener()
         except (Exception, asyncio.CancelledError) as error:
-            extra = log_fields("listener.failed", remote=ws.remote_address)
-            ws.logger.error("the listener could not be made", exc_info=error, extra=extra)
-            self._reject(ws, refusal(500))
+            extra = log_fields("listener.failed", remote=life.remote_address)
+            life.logger.error("the listener could not be made", exc_info=error, extra=extra)
+            self._reject(life, refusal(500))
             return
-        if ws.transport is None or ws.state is not ConnectionState.CONNECTING:
+        if life.link.transport is None or life.state is not ConnectionState.CONNECTING:
             return  # whoever made the listener has aborted it
         chosen = next((name for name in self._acceptance.subprotocols if name in event.subprotocols), None)
-        extensions: list[Extension] = [] if ws.deflate is None else [PerMessageDeflate(ws.deflate)]
+        wanted = life.settings.deflate
+        extensions: list[Extension] = [] if wanted is None else [PerMessageDeflate(wanted)]
         answer = AcceptConnection(chosen, extensions, self._acceptance.fields)
         try:
-            ws.transport.write(self._handshake.send(answer))
+            life.link.transport.write(self._handshake.send(answer))
         except Exception as error:
-            self._break(ws, error)
+            self._break(life, error)
             return
-        self._open(ws, chosen, extensions, listener)
+        self._open(life, chosen, extensions, listener)
 
     def _make_listener(self) -> Listener | None:
         make = self._acceptance.make_listener
         return None if make is None else make()
 
     def _open(
-        self, ws: WebSocket, subprotocol: str | None, extensions: list[Extension], listener: Listener | None
+        self, life: Lifecycle, subprotocol: str | None, extensions: list[Extension], listener: Listener | None
     ) -> None:
-        assert ws.request is not None
+        assert life.request is not None
         trailing = self._handshake.trailing_data
         try:
-            ws.open(
+            life.open(
                 client=False,
-                request=ws.request,
+                request=life.request,
                 response=self._acceptance.response,
                 subprotocol=subprotocol,
                 agreement=agreement_of(extensions),
                 listener=listener,
             )
         finally:  # whatever the listener raises, the server knows of it
-            self._finish(ws, ws.state is not ConnectionState.CONNECTING)
+            self._finish(life, life.state is not ConnectionState.CONNECTING)
         if trailing:
-            ws._feed(trailing)
+            life.link._feed(trailing)
 
-    def _reject(self, ws: WebSocket, answer: Answer) -> None:
-        if ws.transport is None or self._is_refused or ws.state is not ConnectionState.CONNECTING:
+    def _reject(self, life: Lifecycle, answer: Answer) -> None:
+        if life.link.transport is None or self._is_refused or life.state is not ConnectionState.CONNECTING:
             return
         self._is_refused = True
-        ws.transport.write(self._render(ws, answer))
-        ws.linger(at_once=ws.request is not None)
-        self._finish(ws, False)
+        life.link.transport.write(self._render(life, answer))
+        life.linger(at_once=life.request is not None)
+        self._finish(life, False)
 
-    def _render(self, ws: WebSocket, answer: Answer) -> bytes:
+    def _render(self, life: Lifecycle, answer: Answer) -> bytes:
         fields, body = answer.fields, answer.body
         if self._handshake.is_head:
             body = b""
@@ -231,14 +233,14 @@ class ServerOpening:
             head = self._handshake.send(RejectConnection(answer.status, fields, has_body=True))
             return head + self._handshake.send(RejectData(body))
         except Exception as error:
-            extra = log_fields("request.failed", code=answer.status, remote=ws.remote_address)
-            ws.logger.error("the answer %d cannot be sent", answer.status, exc_info=error, extra=extra)
+            extra = log_fields("request.failed", code=answer.status, remote=life.remote_address)
+            life.logger.error("the answer %d cannot be sent", answer.status, exc_info=error, extra=extra)
             return INTERNAL
 
-    def _finish(self, ws: WebSocket, opened: bool) -> None:
+    def _finish(self, life: Lifecycle, opened: bool) -> None:
         done, self._done = self._done, None
         if done is not None:
-            done(ws, opened)
+            done(life.link, opened)
 
 
 def _value(fields: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:

@@ -1,26 +1,37 @@
-"""What a connection asks of its opening handshake."""
+"""What a connection's Lifecycle asks of its opening handshake, and of its listener."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from trunkline.net.websocket import WebSocket
+from trunkline.net.close import Close
 
-__all__ = ["Opening"]
+__all__ = ["Listening", "Opening"]
+
+Life = TypeVar("Life", contravariant=True)
 
 
-class Opening(Protocol):
+class Opening(Protocol[Life]):
     """The opening handshake of one side, while it lasts."""
 
-    def begin(self, ws: WebSocket) -> None:
+    def begin(self, life: Life, /) -> None:
         """The transport is there."""
 
-    def receive(self, ws: WebSocket, data: bytes) -> None:
+    def receive(self, life: Life, data: bytes, /) -> None:
         """Bytes were read."""
 
-    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+    def lose(self, life: Life, error: Exception | None, /) -> None:
         """The transport ended before the handshake did."""
 
     def is_answering(self) -> bool:
         """Whether an answer to what has been received is still to come."""
+
+
+class Listening(Protocol):
+    """What is called of a listener when its connection opens and closes."""
+
+    def on_open(self, ws: Any, /) -> object:
+        """The opening handshake is done."""
+
+    def on_close(self, ws: Any, close: Close, /) -> object:
+        """The connection has ended."""

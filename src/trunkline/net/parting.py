@@ -16,119 +16,157 @@ import asyncio
 import contextlib
 import functools
 import ssl
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from wsproto.connection import ConnectionState
 
-from trunkline.net.listener import Close
-from trunkline.protocol.errors import ConnectionClosed, connection_closed
+from trunkline._frames import Decoder
+from trunkline._link import Link
+from trunkline.net.close import ABNORMAL, Close, Ending, MakeError, lost
+from trunkline.net.keepalive import Keepalive
 from trunkline.protocol.states import Happening
 
-if TYPE_CHECKING:
-    from trunkline.net.wire import Wire
-
-__all__ = [
-    "ABNORMAL",
-    "after_opening",
-    "empty_tls",
-    "end_with_peer",
-    "has_to_answer",
-    "linger",
-    "lost",
-]
+__all__ = ["Departing", "after_opening", "empty_tls", "end_with_peer", "has_to_answer", "linger"]
 
 TLS_READ: Final = 64 * 1024  # bytes
 QUIET: Final = 0.1  # seconds without a byte: the peer has stopped sending, and so has seen why
 
-ABNORMAL: Final = Close(1006, "", clean=False, initiator=None)
+
+class Answering(Protocol):
+    """An opening handshake that is under way."""
+
+    def is_answering(self) -> bool:
+        """Whether an answer is still to come."""
 
 
-def lost(cause: Exception | None) -> ConnectionClosed:
-    """What whoever uses a connection gets whose transport has ended."""
-    error = connection_closed(1006, "" if cause is None else str(cause), None)
-    error.__cause__ = cause
-    return error
+class Departing(Protocol):
+    """What of a Lifecycle its last moments need."""
+
+    link: Link
+    ending: Ending
+    state: ConnectionState
+    decoder: Decoder | None
+    keepalive: Keepalive | None
+    is_peer_done: bool
+
+    @property
+    def opening(self) -> Answering | None:
+        """The opening handshake; None when it is done."""
+
+    @property
+    def is_client(self) -> bool:
+        """Whether we are the client."""
+
+    def refusal(self) -> Exception:
+        """The error for whoever uses it."""
+
+    def receive_eof(self) -> bool | None:
+        """The peer will send nothing more."""
+
+    def conclude(self, close: Close, error: MakeError | None = None) -> None:
+        """Keep how it ended."""
+
+    def move(self, happening: Happening) -> None:
+        """Take the next state."""
+
+    def abort(self) -> None:
+        """Drop the transport."""
+
+    def abort_later(self) -> None:
+        """Drop it after close_timeout."""
+
+    def set_timer(self, delay: float, callback: Callable[[], object]) -> None:
+        """Call this later."""
+
+    def shut(self) -> None:
+        """Close the transport."""
+
+    def give_place_back(self) -> None:
+        """Tell whoever counts connections."""
 
 
-def linger(wire: Wire, *, at_once: bool) -> None:
-    """Send what is written, then nothing more. at_once: the peer is not thought to be sending."""
-    wire._abort_later()
-    wire._release_socket()
-    transport = wire.transport
+def linger(life: Departing, *, at_once: bool = False) -> None:
+    """Send what is written, then nothing more; throw away what still comes until the peer closes, or close_timeout.
+
+    at_once: the peer is not thought to be sending, so that a TLS transport need not wait until it is quiet.
+    """
+    life.abort_later()
+    life.link._release_socket()
+    transport = life.link.transport
     if transport is None or transport.is_closing():
         return
-    if wire._is_peer_done:
+    if life.is_peer_done:
         transport.close()
     elif transport.can_write_eof():
         with contextlib.suppress(OSError):  # the peer has reset the line, and `connection_lost` is about to say so
             transport.write_eof()
-    elif wire._abort_timer is not None:
-        wire._take_heard()
-        due = wire._abort_timer.when()
-        wire._set_timer(0 if at_once else QUIET, functools.partial(_look, wire, due))
+    elif (due := life.ending.due) is not None:
+        life.link._take_heard()
+        life.set_timer(0 if at_once else QUIET, functools.partial(_look, life, due))
 
 
-def _look(wire: Wire, due: float) -> None:
+def _look(life: Departing, due: float) -> None:
     """Close the transport if all is written and the peer is quiet."""
-    transport = wire.transport
+    transport = life.link.transport
     if transport is None or transport.is_closing():
         return
     left = max(0.0, due - asyncio.get_running_loop().time())
-    if left and (wire._take_heard() or transport.get_write_buffer_size()):
-        wire._set_timer(min(QUIET, left), functools.partial(_look, wire, due))
+    if left and (life.link._take_heard() or transport.get_write_buffer_size()):
+        life.set_timer(min(QUIET, left), functools.partial(_look, life, due))
         return
-    wire._set_timer(left, wire.abort)
+    life.set_timer(left, life.abort)
     transport.close()
-    wire._give_place_back()  # all that is left is the peer's close_notify, for which nobody need wait
+    life.give_place_back()  # all that is left is the peer's close_notify, for which nobody need wait
 
 
-def has_to_answer(wire: Wire) -> bool:
+def has_to_answer(life: Departing) -> bool:
     """Whether a peer that has ended its side is owed an answer, and can get it. If so, nothing more is received."""
-    transport = wire.transport
+    transport = life.link.transport
     if transport is None or not transport.can_write_eof():
         return False
-    if wire._opening is not None:
-        return wire._opening.is_answering()
-    if wire.state is not ConnectionState.OPEN or wire.is_client or not wire._is_answering:
+    if life.opening is not None:
+        return life.opening.is_answering()
+    if life.state is not ConnectionState.OPEN or life.is_client or not life.link._is_answering:
         return False
-    if wire._closed_waiter is not None and not wire._has_messages:
+    if life.ending.is_awaited and not life.link._has_messages:
         return False  # whoever has taken the last message waits for the end
-    _stop_receiving(wire)
+    _stop_receiving(life)
     return True
 
 
-def _stop_receiving(wire: Wire) -> None:
+def _stop_receiving(life: Departing) -> None:
     """What has come is all there will be."""
-    wire._catch_up()
-    if wire.state is not ConnectionState.OPEN:
+    life.link._catch_up()
+    if life.state is not ConnectionState.OPEN:
         return  # there was a close frame
-    wire._make_error = functools.partial(lost, None)
-    if wire._keepalive is not None:
-        wire._keepalive.stop(wire._refusal)  # no pong can come
-    wire._end()
-    wire._abort_later()
+    life.ending.make_error = functools.partial(lost, None)
+    if life.keepalive is not None:
+        life.keepalive.stop(life.refusal)  # no pong can come
+    life.link._end()
+    life.abort_later()
 
 
-def after_opening(wire: Wire) -> None:
+def after_opening(life: Departing) -> None:
     """The peer had ended its side before the opening handshake was done, and what it sent behind it has been read."""
-    if wire.transport is not None and not wire.transport.is_closing() and not wire.eof_received():
-        wire.transport.close()
+    if life.link.transport is not None and not life.link.transport.is_closing() and not life.receive_eof():
+        life.link.transport.close()
 
 
-def empty_tls(wire: Wire) -> None:
+def empty_tls(life: Departing) -> None:
     """Receive what came over TLS while reading was paused: uvloop drops it if the line ends meanwhile."""
-    tls = None if wire.transport is None else wire.transport.get_extra_info("ssl_object")
+    tls = None if life.link.transport is None else life.link.transport.get_extra_info("ssl_object")
     if tls is None:
         return
     with contextlib.suppress(ssl.SSLError):  # nothing more is there, or its end is
-        while wire._decoder_view is not None and wire.close_info is None and (data := tls.read(TLS_READ)):
-            wire._feed(data)
-            wire._catch_up()
+        while life.decoder is not None and life.ending.close is None and (data := tls.read(TLS_READ)):
+            life.link._feed(data)
+            life.link._catch_up()
 
 
-def end_with_peer(wire: Wire) -> None:
+def end_with_peer(life: Departing) -> None:
     """All that a peer had sent before it ended its side is answered: so do we."""
-    wire._flush()
-    wire._conclude(ABNORMAL, functools.partial(lost, None))
-    wire._move(Happening.LOST)
-    wire._shut()
+    life.link._flush()
+    life.conclude(ABNORMAL, functools.partial(lost, None))
+    life.move(Happening.LOST)
+    life.shut()

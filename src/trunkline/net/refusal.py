@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from trunkline.net.websocket import WebSocket
+    from trunkline.net.lifecycle import Lifecycle
 
 __all__ = ["Refusal"]
 
@@ -16,16 +16,16 @@ FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-A
 class Refusal:
     """The opening of such a connection: 503, and nothing is read."""
 
-    def begin(self, ws: WebSocket) -> None:
+    def begin(self, life: Lifecycle) -> None:
         """Send the answer."""
-        assert ws.transport is not None
-        ws.transport.write(FULL)
-        ws.linger()
+        assert life.link.transport is not None
+        life.link.transport.write(FULL)
+        life.linger()
 
-    def receive(self, ws: WebSocket, data: bytes) -> None:
+    def receive(self, life: Lifecycle, data: bytes) -> None:
         """Throw the request away."""
 
-    def lose(self, ws: WebSocket, error: Exception | None) -> None:
+    def lose(self, life: Lifecycle, error: Exception | None) -> None:
         """The client went away."""
 
     def is_answering(self) -> bool:

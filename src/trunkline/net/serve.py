@@ -24,8 +24,8 @@ from trunkline.net.refusal import Refusal
 from trunkline.net.register import Connections
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.unix import UnixPath, check_unix
-from trunkline.net.websocket import WebSocket, websocket_class
-from trunkline.net.wire import check_close
+from trunkline.net.websocket import WebSocket, life_of, websocket_class
+from trunkline.protocol.connection import check_close
 
 if TYPE_CHECKING:
     import socket
@@ -215,13 +215,13 @@ class Server:
         if len(self._leaving) >= MAX_REFUSED:
             self._drop(self._leaving.oldest())
         self._leaving.add(ws)
-        ws.on_gone(self._gone)
+        life_of(ws).on_gone = self._gone
 
     def _gone(self, ws: WebSocket) -> None:
         if ws.transport is None:
             self._leaving.remove(ws)
         else:  # closed, and its peer has yet to notice
-            ws.on_gone(self._gone)
+            life_of(ws).on_gone = self._gone
 
     def _fail_tls(self, ws: WebSocket, late: bool) -> None:
         """A connection ended within TLS, where its protocol is told nothing. late: for want of time."""
@@ -241,7 +241,7 @@ class Server:
                 self._see_off(ws)
             return
         self.connections.add(ws)
-        ws.on_gone(self._forget)
+        life_of(ws).on_gone = self._forget
         ws.watch_latency(self._tally.latencies.record)
         self._tally.opened += 1
         if self._closing is not None:

@@ -3,67 +3,112 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from wsproto.connection import ConnectionState
 
-from trunkline._link import iterated_natively
-from trunkline.net.fragments import is_parts, send_fragments
-from trunkline.net.http import Response
-from trunkline.net.large import Turns, send_large
-from trunkline.net.loops import shared_by
+from trunkline._link import Link, iterated_natively
+from trunkline.net.close import Close
+from trunkline.net.http import Request, Response
+from trunkline.net.lifecycle import Lifecycle
+from trunkline.net.loops import state_of
+from trunkline.net.openings import Opening
+from trunkline.net.settings import Settings
 from trunkline.net.stats import Stats
-from trunkline.net.wire import Wire
+from trunkline.net.twin import Twin
+from trunkline.protocol.deflate import Agreement
 from trunkline.protocol.errors import LocalProtocolError
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
-    from trunkline.net.fragments import Parts
-
-__all__ = ["WebSocket", "websocket_class"]
+__all__ = ["WebSocket", "life_of", "websocket_class"]
 
 _making: Final = threading.RLock()  # for a moment: any thread may be the first to ask for `data`
 
-_SENT: Final = (
-    "messages_sent",
-    "messages_discarded",
-    "messages_dropped",
-    "bytes_sent",
-    "frames_sent",
-    "pings_sent",
-    "pongs_sent",
-    "writes",
-    "throttles",
-    "holds",
-)
 
-
-class WebSocket(Wire):
+class WebSocket(Link, asyncio.BaseProtocol):
     """A WebSocket connection, made by `trunkline.connect` and `trunkline.serve`.
 
-    It belongs to its event loop. In another thread `send`, `recv` and what else is awaited may be called, and awaited
-    by `asyncio.run_coroutine_threadsafe`; properties and `stats` may be read; all other methods raise WrongThread, a
-    RuntimeError, and do nothing. Besides the methods here it has those of the compiled core,
-    `recv`, iteration, `batches`, `send`, `send_nowait` and `send_many`, and those of its life: `state`, `wait_closed`,
-    `wait_writable`, `abort` and `fail`.
+    It belongs to its event loop. From another thread you may call `send`, `recv` and whatever else is awaited, and
+    await it by `asyncio.run_coroutine_threadsafe`; you may read properties and `stats`. All other methods raise
+    WrongThread, a RuntimeError, and do nothing.
 
-    request, response: those of the opening handshake. subprotocol: the chosen one; None for none.
-    agreement: what was agreed on compression; None for none. close_info: how it ended, a Close; None while it is open.
+    `recv`, iteration, `batches`, `send`, `send_nowait` and `send_many` are the compiled `Link`'s. The methods that the
+    event loop calls, `connection_made` and so on, are no business of applications.
     """
 
-    __slots__ = ()
+    __slots__ = ("_data",)
+
+    _life: Lifecycle  # what the link has been given, and calls
+
+    def __init__(self, settings: Settings, opening: Opening[Lifecycle], *, plain: bool) -> None:
+        """Set up a connection whose transport is still to come.
+
+        Args:
+            settings: its limits and times.
+            opening: the side of the opening handshake that is ours.
+            plain: the transport will be TCP or a unix socket without TLS, and may be written to directly.
+        """
+        loop_state = state_of(asyncio.get_running_loop())
+        self._data: SimpleNamespace | None = None  # made when the program first asks for it
+        self._join(loop_state, Lifecycle(self, settings, opening, plain=plain))
+        self._adapt(Twin if loop_state.adapts else None)
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self._state.name.lower()} {self.remote_address}>"
+        return f"<WebSocket {self.state.name.lower()} {self.remote_address}>"
 
     # What it is
 
     @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands: wsproto's ConnectionState."""
+        return self._life.state
+
+    @property
+    def is_client(self) -> bool:
+        """Whether we are the client of this connection."""
+        return self._life.is_client
+
+    @property
+    def request(self) -> Request | None:
+        """The request of the opening handshake; None before a server has received it, or a client is open."""
+        return self._life.request
+
+    @property
+    def response(self) -> Response | None:
+        """The response of the opening handshake; None before the connection is open."""
+        return self._life.response
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The chosen subprotocol; None for none."""
+        return self._life.subprotocol
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What was agreed on compression (RFC 7692); None for none."""
+        return self._life.agreement
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's socket address, also when the connection has ended; None before the transport is there."""
+        return self.get_extra_info("peername")
+
+    @property
+    def local_address(self) -> Any:
+        """Our socket address, also when the connection has ended; None before the transport is there."""
+        return self.get_extra_info("sockname")
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where this connection logs."""
+        return self._life.logger
+
+    @property
     def data(self) -> SimpleNamespace:
-        """A place for what the program knows of this connection: `ws.data.user = ...`, in `process_request`, say.
+        """A place for what your program knows of this connection: `ws.data.user = ...`, in `process_request`, say.
 
         trunkline never looks at it. It lasts as long as the connection's object.
         """
@@ -73,29 +118,15 @@ class WebSocket(Wire):
                     self._data = SimpleNamespace()
         return self._data
 
-    @property
-    def close_code(self) -> int | None:
-        """The close code (RFC 6455 7.1.5); None while the connection is open."""
-        return self.close_info.code if self.close_info else None
+    def respond(self, status: int, text: str) -> Response:
+        """Return a plain-text answer, for `process_request` to return."""
+        return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text.encode())
 
-    @property
-    def close_reason(self) -> str | None:
-        """The close reason; None while the connection is open."""
-        return self.close_info.reason if self.close_info else None
-
-    @property
-    def latency(self) -> float | None:
-        """Seconds of the last round trip of a ping; None before the first."""
-        return self._keepalive.latency if self._keepalive else None
-
-    def moved(self) -> tuple[int, int]:
-        """Bytes received and bytes sent since it opened, as `stats` has them, without making a snapshot."""
-        decoder = self._decoder_view
-        return (0, 0) if decoder is None else (decoder.bytes_received, self.bytes_sent)
+    # How it is doing
 
     def stats(self) -> Stats:
-        """A snapshot of the counters."""
-        decoder = self._decoder_view
+        """Return a snapshot of the counters."""
+        decoder = self._life.decoder
         if decoder is None:
             return Stats()
         return Stats(
@@ -107,78 +138,149 @@ class WebSocket(Wire):
             errors=decoder.errors,
             deflated_bytes_received=decoder.inflater.deflated_bytes if decoder.inflater else 0,
             inflated_bytes_received=decoder.inflater.inflated_bytes if decoder.inflater else 0,
-            deflated_bytes_sent=self.deflated_bytes,
-            inflated_bytes_sent=self.inflated_bytes,
-            **{name: getattr(self, name) for name in _SENT},
+            **self._counters(),
         )
 
-    def respond(self, status: int, text: str) -> Response:
-        """A plain-text answer for `process_request` to return."""
-        return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text.encode())
+    def moved(self) -> tuple[int, int]:
+        """Return bytes received and bytes sent since it opened, as `stats` has them, without making a snapshot."""
+        return self._moved()
 
-    # Receiving and sending: recv, batches, send, send_nowait, send_many are the Link's
+    @property
+    def latency(self) -> float | None:
+        """Seconds of the last round trip of a ping; None before the first."""
+        keepalive = self._life.keepalive
+        return None if keepalive is None else keepalive.latency
 
-    async def _send_slowly(self, message: str | Buffer | Parts, compress: bool | None = None) -> None:
-        sending = self._send_in_turn(message, compress)
-        # The parts of a message may come as slowly as they like: only the waits for room between them are timed.
-        await (sending if is_parts(message) else self._in_time(sending))
+    def watch_latency(self, record: Callable[[float], object]) -> None:
+        """Call `record` with the seconds of every round trip of a ping, in place of whatever was called before."""
+        self._life.on_latency = record
 
-    async def _send_in_turn(self, message: str | Buffer | Parts, compress: bool | None) -> None:
-        if self._deflater is None:
-            await self._send_later(message, None)
-            return
-        if self._turns is None:
-            self._turns = Turns(self)
-        async with self._turns:
-            if is_parts(message) or not await send_large(self, message, compress):  # type: ignore[arg-type]
-                await self._send_later(message, compress)
+    # Sending: send, send_nowait and send_many are the Link's
 
-    async def _send_later(self, message: str | Buffer | Parts, compress: bool | None) -> None:
-        await self.wait_writable()
-        while self._is_unfinished and self._state is ConnectionState.OPEN:
-            await self._wait_wakened()
-            await self.wait_writable()
-        if not is_parts(message):
-            self.send_nowait(message, compress=compress)  # type: ignore[arg-type]
-            return
-        self._set_unfinished(True)
-        try:
-            await send_fragments(self, message, compress)  # type: ignore[arg-type]  # is_parts says so
-        finally:
-            self._set_unfinished(False)
-            self._on_writable()
+    @property
+    def is_writable(self) -> bool:
+        """Whether `wait_writable` would return at once."""
+        return self._life.state is ConnectionState.OPEN and not self._writing_paused and not self._is_overdue
+
+    @property
+    def is_writing_paused(self) -> bool:
+        """Whether more than the high-water mark (64 KiB) waits to be sent: `send` would wait."""
+        return self._writing_paused
+
+    async def wait_writable(self) -> None:
+        """Wait until there is room to send.
+
+        If more bytes than the high-water mark wait to be sent, wait until fewer do than the low-water mark. If 64 KiB
+        have been sent since the loop last ran, let it run.
+
+        Raises:
+            ConnectionClosed: the connection is not open, or closes meanwhile.
+            SendTimeout: it took longer than `send_timeout` seconds.
+            WrongThread: another loop awaits it.
+        """
+        self._check_thread()
+        await self._life.wait_writable()
 
     async def ping(self, payload: bytes | None = None) -> float:
-        """Sends a ping and waits for its pong; gives the round trip in seconds.
+        """Send a ping, wait for its pong, and return the round trip in seconds. A cancelled ping has been sent.
 
-        payload: up to 125 bytes, by default 8 unpredictable ones. Raises ConnectionClosed if the connection is not open
-        or closes before the pong; LocalProtocolError for a longer payload; ValueError for one that is under way
-        already. A cancelled ping has been sent.
+        Args:
+            payload: up to 125 bytes; by default 8 unpredictable ones.
+
+        Raises:
+            ConnectionClosed: the connection is not open, or closes before the pong.
+            LocalProtocolError: the payload is longer (RFC 6455 5.5).
+            ValueError: a ping with this payload is under way.
         """
         return await self.ping_nowait(payload)
 
     def ping_nowait(self, payload: bytes | None = None) -> asyncio.Future[float]:
-        """Sends a ping; the future gets the round trip in seconds, or the ConnectionClosed. Raises as `ping`."""
+        """Send a ping; the future gets the round trip in seconds, or the ConnectionClosed. Raises as `ping`."""
         self._check_thread()
-        if self._state is not ConnectionState.OPEN or self._keepalive is None:
-            raise self._refusal()
+        keepalive = self._life.keepalive
+        if self._life.state is not ConnectionState.OPEN or keepalive is None:
+            raise self._life.refusal()
         if payload is not None and not isinstance(payload, bytes):
             raise TypeError(f"a ping payload is bytes, not {type(payload).__name__}")
         if payload is not None and len(payload) > 125:
             raise LocalProtocolError(f"ping payload has {len(payload)} bytes, limit 125 (payload, RFC 6455 5.5)")
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._keepalive.ping(payload, waiter)
+        keepalive.ping(payload, waiter)
         return waiter
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Closes the connection and waits until the transport is gone, `close_timeout` seconds at most.
+    # Closing
 
-        Messages received and not yet taken can still be taken; those that come from now on are discarded and counted.
-        Closing a connection that is closing or closed changes nothing. Raises LocalProtocolError for a code that may
-        not be sent (RFC 6455 7.4) or a reason over 123 bytes. If it is cancelled, the closing goes on.
+    @property
+    def close_info(self) -> Close | None:
+        """How the connection ended; None while it is open."""
+        return self._life.ending.close
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code (RFC 6455 7.1.5); None while the connection is open."""
+        close = self._life.ending.close
+        return None if close is None else close.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The close reason; None while the connection is open."""
+        close = self._life.ending.close
+        return None if close is None else close.reason
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection and wait until the transport is gone, for `close_timeout` seconds at most.
+
+        You can still take messages that were received before; those that come from now on are discarded and counted.
+        Closing a connection that is closing or closed changes nothing. If this is cancelled, the closing goes on.
+
+        Raises:
+            LocalProtocolError: the code may not be sent (RFC 6455 7.4), or the reason is over 123 bytes.
         """
         self.start_closing(code, reason)
         await self.wait_closed()
+
+    def start_closing(self, code: int = 1000, reason: str = "") -> None:
+        """Do as `close` does, without waiting: for callbacks."""
+        self._check_thread()
+        self._life.start_closing(code, reason)
+
+    async def wait_closed(self) -> None:
+        """Wait until the transport is gone."""
+        self._check_thread()
+        await self._life.wait_closed()
+
+    def abort(self) -> None:
+        """Drop the transport at once: no closing handshake, and what waits to be sent is lost."""
+        self._check_thread()
+        self._life.abort()
+
+    def fail(self, code: int, reason: str, *, told: str | None = None) -> None:
+        """Fail the connection (RFC 6455 7.1.7): send a close frame, deliver nothing more, and let the peer close.
+
+        What the peer still sends is thrown away unread: to close a socket with unread data would reset it, and the
+        close frame with it.
+
+        Args:
+            code: the close code.
+            reason: the reason that whoever uses the connection sees.
+            told: the reason in the close frame, if it is another.
+        """
+        self._check_thread()
+        self._life.fail(code, reason, told=told)
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there: the opening handshake begins."""
+        self._life.begin(transport)  # type: ignore[arg-type]  # a connection's is one for both ways
+
+    def eof_received(self) -> bool | None:
+        """The peer will send nothing more. Return true if it is owed an answer; else the transport closes itself."""
+        return self._life.receive_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        self._life.lose(exc)
 
 
 @iterated_natively
@@ -194,35 +296,16 @@ class StreamedWebSocket(WebSocket, asyncio.Protocol):
 
     __slots__ = ()
 
-    def _make_twin(self) -> Twin:
-        return Twin(self)
-
-
-class Twin:
-    """Stands in for a StreamedWebSocket while large payloads come in: a BufferedProtocol with the other's callbacks."""
-
-    __slots__ = (
-        "buffer_updated",
-        "connection_lost",
-        "eof_received",
-        "get_buffer",
-        "pause_writing",
-        "resume_writing",
-    )
-
-    def __init__(self, ws: StreamedWebSocket) -> None:
-        self.get_buffer = ws.get_buffer
-        self.buffer_updated = ws.buffer_updated
-        self.eof_received = ws.eof_received
-        self.connection_lost = ws.connection_lost
-        self.pause_writing = ws.pause_writing
-        self.resume_writing = ws.resume_writing
-
 
 for _kind in (BufferedWebSocket, StreamedWebSocket):
     _kind.__name__ = _kind.__qualname__ = WebSocket.__name__  # which of them it is matters to no program
 
 
 def websocket_class(loop: asyncio.AbstractEventLoop) -> type[WebSocket]:
-    """The class whose reads suit the loop."""
-    return BufferedWebSocket if shared_by(loop).wants_buffers else StreamedWebSocket
+    """Return the class whose reads suit the loop."""
+    return BufferedWebSocket if state_of(loop).wants_buffers else StreamedWebSocket
+
+
+def life_of(ws: WebSocket) -> Lifecycle:
+    """Return what decides over a connection: for the other parts of this package."""
+    return ws._life

@@ -28,7 +28,7 @@ from trunkline.protocol.errors import RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trunkline._writer import Flusher
+    from trunkline._writer import LoopState
 
 __all__ = ["Agreement", "Deflate", "PerMessageDeflate", "agreement_of"]
 
@@ -106,18 +106,18 @@ class Agreement:
         bits, keeps = (self.server_bits, self.server_keeps) if self.client else (self.client_bits, self.client_keeps)
         return InflateStream(functools.partial(backend.decompressor, bits), backend.error, keeps)
 
-    def deflater(self, flusher: Flusher | None = None) -> Deflater:
-        """For the messages that go. flusher: of a loop, whose connections share what they can."""
+    def deflater(self, loop_state: LoopState | None = None) -> Deflater:
+        """For the messages that go. loop_state: of a loop, whose connections share what they can."""
         settings = self.settings
         bits, keeps = (self.client_bits, self.client_keeps) if self.client else (self.server_bits, self.server_keeps)
         key = (settings, bits)
-        if not keeps and flusher is not None and key in flusher.deflaters:
-            shared: Deflater = flusher.deflaters[key]
+        if not keeps and loop_state is not None and key in loop_state.deflaters:
+            shared: Deflater = loop_state.deflaters[key]
             return shared
         make = functools.partial(settings.find_backend().compressor, settings.level, bits, settings.mem_level)
         made = Deflater(make, keeps, threshold=settings.threshold, large=settings.off_thread)
-        if not keeps and flusher is not None:
-            flusher.deflaters[key] = made
+        if not keeps and loop_state is not None:
+            loop_state.deflaters[key] = made
         return made
 
 

@@ -145,8 +145,8 @@ class ConnectionClosed(TrunklineError):
         self._verdict = judge_close(code, initiator)
 
     def of(self, connection: object) -> Self:
-        """Note which connection ended; it is not kept alive."""
-        self._ended = weakref.ref(connection)
+        """Note which connection ended, given itself or as a weak reference. It is not kept alive."""
+        self._ended = connection if isinstance(connection, weakref.ref) else weakref.ref(connection)
         return self
 
     def is_end_of(self, connection: object) -> bool:

@@ -24,7 +24,7 @@ from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.outgoing.unconfirmed import Unconfirmed
 from trunkline.manager.policies import BatchPolicy
 from trunkline.manager.service import Service
-from trunkline.net.large import READS_TOO_SLOWLY
+from trunkline.net.close import READS_TOO_SLOWLY
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectionClosed, SendTimeout
 

@@ -51,7 +51,7 @@ cdef enum:
 
 
 @cython.final
-cdef class Shelf:
+cdef class BodyCache:
     """The latest large messages of one loop."""
 
     def __cinit__(self):
@@ -103,16 +103,16 @@ cdef class Room:
         PyBuffer_FillInfo(view, self, self._start, self._size, 0, flags)
 
 
-cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, Shelf shelf) except -1:
+cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, BodyCache cache) except -1:
     """Grows the body of a message, NULL at first, to `need` bytes or more: to the `left` more that its frame announces
     if that is little, else in step with what has arrived. Where more frames are to follow it doubles, up to `most`
-    bytes, so that many small ones do not each have it copied; after the last frame `most` is 0. `shelf` may be None.
+    bytes, so that many small ones do not each have it copied; after the last frame `most` is 0. `cache` may be None.
     """
     cdef Py_ssize_t size = BODY_SIZE(body[0]) if body[0] != NULL else 0
     cdef Py_ssize_t doubled = 2 * size if size <= PY_SSIZE_T_MAX // 2 else PY_SSIZE_T_MAX
     size = max(need, min(need + left, max(doubled, BODY_START)), min(doubled, most))
-    if body[0] == NULL and shelf is not None and size >= SHELVED:
-        body[0] = shelf.take(size)
+    if body[0] == NULL and cache is not None and size >= SHELVED:
+        body[0] = cache.take(size)
     if body[0] == NULL:
         body[0] = PyBytes_New(NULL, size)
     elif BODY_SIZE(body[0]) < size:

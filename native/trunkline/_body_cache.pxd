@@ -8,7 +8,7 @@ cdef enum:
     SHELVED = 32 * 1024  # bytes: so large a message is kept
 
 
-cdef class Shelf:
+cdef class BodyCache:
     """Large bytes objects that may be received into again."""
 
     cdef list _kept          # bytes objects; the application may still hold some of them
@@ -27,5 +27,5 @@ cdef class Room:
     cdef Py_ssize_t _size  # bytes that may be written
 
 
-# NULL at first, owned by the caller; to need bytes or more, left: announced, most: to double up to; shelf may be None
-cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, Shelf shelf) except -1
+# NULL at first, owned by the caller; to need bytes or more, left: announced, most: to double up to; cache may be None
+cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, BodyCache cache) except -1

@@ -1,0 +1,106 @@
+"""How a connection ends: the record of it, what its peer is told, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trunkline.net.faults import Breakable, guarded
+from trunkline.protocol.categories import Initiator
+from trunkline.protocol.errors import ConnectionClosed, connection_closed
+
+__all__ = ["ABNORMAL", "FIXED_REASONS", "INTERNAL_ERROR", "READS_TOO_SLOWLY", "Close", "Ending", "MakeError", "lost"]
+
+MakeError = Callable[[], ConnectionClosed]  # a new error for each who gets one: a traceback belongs to one raise
+
+# RFC 6455 7.1.7: the peer is told which rule it broke, in words that hold nothing of what it sent or of our limits.
+FIXED_REASONS: Final = {
+    1002: "protocol error",
+    1007: "invalid data",
+    1008: "too many fragments",
+    1009: "message too big",
+}
+INTERNAL_ERROR: Final = "internal error"  # what a peer is told when the application fails
+READS_TOO_SLOWLY: Final = (1013, "reads too slowly")
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How a connection ended.
+
+    Attributes:
+        code: the close code (RFC 6455 7.1.5); 1005 for a close frame without one, 1006 for a transport that was lost.
+        reason: the close reason.
+        clean: both sides sent a close frame.
+        initiator: who sent the first; None if the transport was lost.
+    """
+
+    code: int
+    reason: str
+    clean: bool
+    initiator: Initiator | None
+
+
+ABNORMAL: Final = Close(1006, "", clean=False, initiator=None)
+
+
+def lost(cause: Exception | None) -> ConnectionClosed:
+    """Return the error for a connection whose transport has ended."""
+    error = connection_closed(1006, "" if cause is None else str(cause), None)
+    error.__cause__ = cause
+    return error
+
+
+class Ending:
+    """The end of one connection: how it came, the timer that enforces it, and who waits for it."""
+
+    __slots__ = ("_timer", "_waiter", "close", "due", "make_error", "whose")
+
+    def __init__(self) -> None:
+        self.close: Close | None = None  # None while the connection is open
+        self.make_error: MakeError | None = None  # for whoever uses the connection from here on
+        self.whose: weakref.ref[Any] | None = None  # the connection, once nothing else of ours refers to it
+        self.due: float | None = None  # when the timer fires, in the loop's time; None if it is not set
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def record(self, close: Close, make_error: MakeError | None) -> bool:
+        """Keep how the connection ended. Only the first time counts; return whether this was it."""
+        if self.close is not None:
+            return False
+        self.close = close
+        self.make_error = make_error or functools.partial(connection_closed, close.code, close.reason, close.initiator)
+        return True
+
+    def set_timer(self, owner: Breakable, delay: float, callback: Callable[[], object]) -> None:
+        """Call this in so many seconds, in place of what the timer was to call."""
+        self.cancel_timer()
+        loop = asyncio.get_running_loop()
+        self.due = loop.time() + delay
+        self._timer = loop.call_later(delay, guarded, owner, "a timer", callback)
+
+    def cancel_timer(self) -> None:
+        """Have the timer call nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self.due = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody has begun to wait for the end."""
+        return self._waiter is not None
+
+    async def wait(self) -> None:
+        """Wait for `finish`."""
+        if self._waiter is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._waiter)
+
+    def finish(self) -> None:
+        """The transport is gone: wake whoever waits."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
