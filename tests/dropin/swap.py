@@ -1,4 +1,4 @@
-"""Puts trunkline.protocol in wsproto's place: whoever imports wsproto after `swap()` gets trunkline's.
+"""Puts trunkline.protocol.wsproto in wsproto's place: whoever imports wsproto after `swap()` gets trunkline's.
 
 trunkline itself has imported the real one by then, and keeps it.
 """
@@ -12,6 +12,6 @@ MODULES = ["connection", "events", "extensions", "frame_protocol", "handshake", 
 def swap() -> None:
     """Changes this process for good."""
     importlib.import_module("trunkline")
-    ours = {name: importlib.import_module(f"trunkline.protocol.{name}") for name in MODULES}
-    sys.modules["wsproto"] = importlib.import_module("trunkline.protocol")
+    ours = {name: importlib.import_module(f"trunkline.protocol.wsproto.{name}") for name in MODULES}
+    sys.modules["wsproto"] = importlib.import_module("trunkline.protocol.wsproto")
     sys.modules.update({f"wsproto.{name}": module for name, module in ours.items()})

@@ -23,7 +23,7 @@ from trunkline._control import Control
 from trunkline._frames import Decoder
 from trunkline._inflate import Inflater, InflateStream
 from trunkline.protocol import deflate
-from trunkline.protocol.frame_protocol import FrameProtocol
+from trunkline.protocol.wsproto.frame_protocol import FrameProtocol
 
 OPEN = ConnectionState.OPEN
 ROLES = {True: ConnectionType.CLIENT, False: ConnectionType.SERVER}

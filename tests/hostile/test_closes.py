@@ -11,7 +11,7 @@ from rawframes import build
 from rawpeer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from trunkline import Close, ConnectionClosed, LocalProtocolError, RemoteProtocolError, protocol
 from trunkline._frames import Decoder
-from trunkline.protocol.connection import check_close
+from trunkline.protocol.close import check_close
 
 # RFC 6455 7.4 and the IANA registry, up to 1014.
 ALLOWED = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}

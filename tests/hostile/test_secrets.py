@@ -20,7 +20,7 @@ from trunkline import protocol
 from trunkline.net.plan import Plan
 from trunkline.net.proxy import find_proxy
 from trunkline.net.uri import parse_uri
-from trunkline.protocol.handshake import H11Handshake
+from trunkline.protocol.wsproto.handshake import H11Handshake
 
 SECRET = "hunter2"
 FORMS = [SECRET, base64.b64encode(f"user:{SECRET}".encode()).decode(), base64.b64encode(SECRET.encode()).decode()]

@@ -11,7 +11,8 @@ import trunkline
 from rawhttp import answer, request
 from trunkline.protocol import CLIENT, SERVER
 from trunkline.protocol.errors import RemoteProtocolError
-from trunkline.protocol.handshake import H11Handshake, Handshake
+from trunkline.protocol.handshake import Handshake
+from trunkline.protocol.wsproto.handshake import H11Handshake
 
 SAMPLES = [
     request(),

@@ -56,6 +56,11 @@ def test_all_names_can_be_imported_at_once_and_are_listed() -> None:
     assert set(trunkline.__all__) | {"manager", "net", "protocol"} <= set(dir(trunkline))
 
 
+def test_no_live_connection_loads_the_drop_in_for_wsproto() -> None:
+    program = "from trunkline import *; import trunkline.net.serve, trunkline.net.connect, trunkline.cli.commands"
+    assert [name for name in loaded_after(program) if name.startswith("trunkline.protocol.wsproto")] == []
+
+
 def test_parts_are_there_without_an_import_of_their_own() -> None:
     loaded_after("import trunkline; trunkline.protocol.WSConnection; trunkline.net; trunkline.manager.Service")
 

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsproto.frame_protocol import CloseReason
 
-from trunkline.protocol.connection import MAX_REASON, close_payload
+from trunkline._frame_writer import MAX_REASON
+from trunkline.protocol.close import close_payload
 
 CODE = (1000).to_bytes(2, "big")
 

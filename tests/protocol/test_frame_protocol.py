@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed
 
 from rawframes import build
-from trunkline.protocol.frame_protocol import FrameProtocol
+from trunkline.protocol.wsproto.frame_protocol import FrameProtocol
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 

@@ -24,7 +24,7 @@ from rawframes import build
 from trunkline import protocol
 from trunkline.protocol import CLIENT, SERVER, ConnectionState
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
-from trunkline.protocol.handshake import MAX_FIELDS, MAX_HEAD, MAX_LINE
+from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE
 
 # The example of RFC 6455 1.3.
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="

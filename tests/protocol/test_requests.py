@@ -11,8 +11,9 @@ from rawhttp import request
 from trunkline.protocol import CLIENT, SERVER
 from trunkline.protocol.authority import parse_authority, parse_origin
 from trunkline.protocol.errors import RemoteProtocolError
-from trunkline.protocol.handshake import H11Handshake, Handshake
+from trunkline.protocol.handshake import Handshake
 from trunkline.protocol.head import MAX_HEAD, HeadLimits
+from trunkline.protocol.wsproto.handshake import H11Handshake
 
 STEPS = [None, 1, 3]
 

@@ -40,7 +40,7 @@ from trunkline.net.openings import Listening, Opening
 from trunkline.net.send_queue import SendQueue
 from trunkline.net.settings import Settings
 from trunkline.protocol.categories import Initiator
-from trunkline.protocol.connection import check_close, close_payload
+from trunkline.protocol.close import check_close, close_payload
 from trunkline.protocol.deflate import Agreement
 from trunkline.protocol.errors import MessageTooBig, RemoteProtocolError, connection_closed
 from trunkline.protocol.states import Happening, after

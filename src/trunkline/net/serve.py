@@ -25,7 +25,7 @@ from trunkline.net.register import Connections
 from trunkline.net.settings import Limits, Settings, make_settings
 from trunkline.net.unix import UnixPath, check_unix
 from trunkline.net.websocket import WebSocket, life_of, websocket_class
-from trunkline.protocol.connection import check_close
+from trunkline.protocol.close import check_close
 
 if TYPE_CHECKING:
     import socket

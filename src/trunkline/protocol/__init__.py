@@ -1,30 +1,41 @@
-"""wsproto's surface on the compiled codec: sans-IO, no socket, no clock, no event loop.
+"""The protocol without I/O: no socket, no clock, no event loop.
 
-Replace `from wsproto import WSConnection` by `from trunkline.protocol import WSConnection`, and so with every module of
-wsproto; the events, exceptions, close codes and states are wsproto's own classes. `PerMessageDeflate` is trunkline's,
-with a bound on what it inflates; wsproto's stands in `trunkline.protocol.extensions`.
+What stands here the client and the server live on: errors and what they mean, the opening handshake, compression, the
+states of a connection, close codes. `trunkline.protocol.wsproto` is a drop-in for wsproto on the same core, whose names
+are here as well: `from trunkline.protocol import WSConnection`. It is loaded when one of them is asked for.
 """
 
-from trunkline.protocol.connection import CLIENT, SERVER, Connection, ConnectionState, ConnectionType
-from trunkline.protocol.deflate import PerMessageDeflate
-from trunkline.protocol.events import (
-    AcceptConnection,
-    BytesMessage,
-    CloseConnection,
-    Event,
-    Message,
-    Ping,
-    Pong,
-    RejectConnection,
-    RejectData,
-    Request,
-    TextMessage,
-)
-from trunkline.protocol.extensions import Extension
-from trunkline.protocol.frame_protocol import CloseReason, Opcode
-from trunkline.protocol.handshake import H11Handshake
-from trunkline.protocol.utilities import LocalProtocolError, ProtocolError, RemoteProtocolError
-from trunkline.protocol.wsconnection import WSConnection
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from trunkline.protocol.wsproto import (
+        CLIENT,
+        SERVER,
+        AcceptConnection,
+        BytesMessage,
+        CloseConnection,
+        CloseReason,
+        Connection,
+        ConnectionState,
+        ConnectionType,
+        Event,
+        Extension,
+        H11Handshake,
+        LocalProtocolError,
+        Message,
+        Opcode,
+        PerMessageDeflate,
+        Ping,
+        Pong,
+        ProtocolError,
+        RejectConnection,
+        RejectData,
+        RemoteProtocolError,
+        Request,
+        TextMessage,
+        WSConnection,
+    )
 
 __all__ = [
     "CLIENT",
@@ -53,3 +64,14 @@ __all__ = [
     "TextMessage",
     "WSConnection",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module("trunkline.protocol.wsproto"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,60 +1,7 @@
-"""wsproto's connection on the compiled codec, for a connection whose opening handshake is done.
+"""Deprecated: this is `trunkline.protocol.wsproto.connection`."""
 
-Theory of operation. Bytes go in with `receive_data`, events come out of `events()`, and `send` gives the bytes that an
-event is on the wire. The event classes and the states are wsproto's own. As there, a message comes in as many events as
-it came in pieces, parsing waits until `events()` is iterated, and a fault is a `CloseConnection` event that carries the
-close code to send.
-"""
+import warnings
 
-from __future__ import annotations
+from trunkline.protocol.wsproto.connection import *  # noqa: F403
 
-from wsproto.connection import CLIENT, SERVER, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
-
-from trunkline._connection import BaseConnection
-from trunkline._control import may_be_sent
-from trunkline._frame_writer import MAX_REASON, close_payload
-from trunkline.protocol.errors import LocalProtocolError
-
-__all__ = [
-    "CLIENT",
-    "SERVER",
-    "BytesMessage",
-    "CloseConnection",
-    "Connection",
-    "ConnectionState",
-    "ConnectionType",
-    "Event",
-    "Message",
-    "Ping",
-    "Pong",
-    "TextMessage",
-    "check_close",
-    "close_payload",
-]
-
-
-def check_close(code: int, reason: str) -> None:
-    """Raises LocalProtocolError if a close frame may not have this code (RFC 6455 7.4) or this reason."""
-    if not may_be_sent(code):
-        raise LocalProtocolError(f"close code {code} may not be sent (code, RFC 6455 7.4)")
-    try:
-        size = len(reason.encode())
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"close reason is not Unicode at index {error.start} (reason, RFC 6455 8.1)") from None
-    if size > MAX_REASON:
-        raise LocalProtocolError(f"close reason has {size} bytes, limit {MAX_REASON} (reason, RFC 6455 5.5)")
-
-
-class Connection(BaseConnection):
-    """One end of a connection whose opening handshake is done.
-
-    `Connection(connection_type, extensions=None, trailing_data=b"", *, max_size=None)`. `extensions`: wsproto's; those
-    that are enabled see every frame. `trailing_data`: what was received after the handshake. `max_size`: bytes a
-    message may have over its pieces and after inflation; one more is a fault with close code 1009. None, the default,
-    is wsproto's way: a piece is given as it comes, nothing is kept, and who assembles a message counts it.
-
-    `send(event)`, `receive_data(data)`, `events()` and `state` are wsproto's.
-    """
-
-    _error = LocalProtocolError
+warnings.warn(f"{__name__} is now trunkline.protocol.wsproto.connection", DeprecationWarning, stacklevel=2)

@@ -1,29 +1,7 @@
-"""wsproto's events, by identity."""
+"""Deprecated: this is `trunkline.protocol.wsproto.events`."""
 
-from wsproto.events import (
-    AcceptConnection,
-    BytesMessage,
-    CloseConnection,
-    Event,
-    Message,
-    Ping,
-    Pong,
-    RejectConnection,
-    RejectData,
-    Request,
-    TextMessage,
-)
+import warnings
 
-__all__ = [
-    "AcceptConnection",
-    "BytesMessage",
-    "CloseConnection",
-    "Event",
-    "Message",
-    "Ping",
-    "Pong",
-    "RejectConnection",
-    "RejectData",
-    "Request",
-    "TextMessage",
-]
+from trunkline.protocol.wsproto.events import *  # noqa: F403
+
+warnings.warn(f"{__name__} is now trunkline.protocol.wsproto.events", DeprecationWarning, stacklevel=2)

@@ -1,5 +1,7 @@
-"""wsproto's extensions, by identity. `Connection` calls their hooks in wsproto's order."""
+"""Deprecated: this is `trunkline.protocol.wsproto.extensions`."""
 
-from wsproto.extensions import SUPPORTED_EXTENSIONS, Extension, PerMessageDeflate
+import warnings
 
-__all__ = ["SUPPORTED_EXTENSIONS", "Extension", "PerMessageDeflate"]
+from trunkline.protocol.wsproto.extensions import *  # noqa: F403
+
+warnings.warn(f"{__name__} is now trunkline.protocol.wsproto.extensions", DeprecationWarning, stacklevel=2)

@@ -7,40 +7,25 @@ and one class of error, with the answer to send, for whatever a peer can send.
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import h11
 import wsproto.handshake
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, Event, Request
 from wsproto.extensions import Extension
-from wsproto.handshake import (
-    WEBSOCKET_UPGRADE,
-    WEBSOCKET_VERSION,
-    client_extensions_handshake,
-    server_extensions_handshake,
-)
 from wsproto.utilities import RemoteProtocolError as WsprotoRemoteProtocolError
 from wsproto.utilities import generate_accept_token
 
 from trunkline.protocol.answers import check_answer, join_fields, without_quotes
 from trunkline.protocol.asked import Asked, PlainRequest, judge_request
-from trunkline.protocol.connection import Connection
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
-from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE, HeadLimits, HeadReader, pieces, refused
+from trunkline.protocol.head import HeadLimits, HeadReader, pieces, refused
 
-__all__ = [
-    "MAX_FIELDS",
-    "MAX_HEAD",
-    "MAX_LINE",
-    "WEBSOCKET_UPGRADE",
-    "WEBSOCKET_VERSION",
-    "H11Handshake",
-    "Handshake",
-    "client_extensions_handshake",
-    "server_extensions_handshake",
-]
+__all__ = ["Handshake"]
 
 _PLAIN_ANSWER: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
@@ -59,13 +44,10 @@ class Handshake(wsproto.handshake.H11Handshake):
 
     Args:
         connection_type: whose end it is.
-        max_size: that of the `connection` it leads to.
         limits: on the head of the request, or of the answer.
     """
 
-    def __init__(
-        self, connection_type: ConnectionType, *, max_size: int | None = None, limits: HeadLimits | None = None
-    ) -> None:
+    def __init__(self, connection_type: ConnectionType, *, limits: HeadLimits | None = None) -> None:
         super().__init__(connection_type)
         limits = limits or HeadLimits()
         # Set here, where its constructor would take it, since wsproto has made it already.
@@ -76,8 +58,6 @@ class Handshake(wsproto.handshake.H11Handshake):
         # says where that is absolute (RFC 9112 3.2.2).
         self.fields: Sequence[tuple[bytes, bytes]] = ()
         self.has_request = False  # a server's: whether a request has been read, be it a good one or not
-        self._max_size = max_size
-        self._established: Connection | None = None
         # A server's: a request that asks for no WebSocket, such as a health check. It is refused all the same, by
         # RemoteProtocolError, but a program may want to answer it.
         self.plain_request: PlainRequest | None = None
@@ -94,14 +74,6 @@ class Handshake(wsproto.handshake.H11Handshake):
     def has_switched(self) -> bool:
         """A client's: whether the server has answered 101, be it a valid one or not."""
         return self._heads.has_switched
-
-    @property
-    def connection(self) -> Connection | None:  # type: ignore[override]  # ours has wsproto's surface
-        """The connection that the handshake has led to; None before it is done."""
-        if self._established is None and self.state is ConnectionState.OPEN:
-            kind = ConnectionType.CLIENT if self.client else ConnectionType.SERVER
-            self._established = Connection(kind, self._agreed, self.trailing_data, max_size=self._max_size)
-        return self._established
 
     @property
     def has_events(self) -> bool:
@@ -221,20 +193,6 @@ class _Head(NamedTuple):
     headers: _Fields
 
 
-class H11Handshake(Handshake):
-    """The same for those who come from wsproto: a server's gives the host as a person reads it. It may have 255 bytes,
-    so that to decode it takes microseconds.
-    """
-
-    def _read_host(self, asked: Asked) -> str:
-        try:
-            host = asked.host.encode("ascii").decode("idna")
-            host.encode("idna")
-        except Exception as error:  # whatever Python's codec raises, it was a peer's bytes that made it
-            raise refused(f"the host cannot be read: {type(error).__name__} (RFC 5891)") from error
-        return host
-
-
 def _check_version(event: h11.InformationalResponse) -> None:
     if event.http_version < b"1.1":
         raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.1)")
@@ -247,3 +205,21 @@ def _check_single(fields: _Fields, names: frozenset[bytes]) -> None:
             if name in seen:
                 raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
             seen.add(name)
+
+
+_MOVED: Final = {
+    "H11Handshake",
+    "WEBSOCKET_UPGRADE",
+    "WEBSOCKET_VERSION",
+    "client_extensions_handshake",
+    "server_extensions_handshake",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Find what wsproto's module of this name has: the drop-in's is `trunkline.protocol.wsproto.handshake`."""
+    if name not in _MOVED:  # Python asks for names of its own, too
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    drop_in = importlib.import_module("trunkline.protocol.wsproto.handshake")
+    warnings.warn(f"{__name__}.{name} is now in {drop_in.__name__}", DeprecationWarning, stacklevel=2)
+    return getattr(drop_in, name)

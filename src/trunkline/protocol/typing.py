@@ -1,5 +1,7 @@
-"""wsproto's types, by identity."""
+"""Deprecated: this is `trunkline.protocol.wsproto.typing`."""
 
-from wsproto.typing import Headers
+import warnings
 
-__all__ = ["Headers"]
+from trunkline.protocol.wsproto.typing import *  # noqa: F403
+
+warnings.warn(f"{__name__} is now trunkline.protocol.wsproto.typing", DeprecationWarning, stacklevel=2)

@@ -1,23 +1,7 @@
-"""wsproto's utilities, by identity. What trunkline raises is of a subclass: see `trunkline.protocol.errors`."""
+"""Deprecated: this is `trunkline.protocol.wsproto.utilities`."""
 
-from wsproto.utilities import (
-    ACCEPT_GUID,
-    LocalProtocolError,
-    ProtocolError,
-    RemoteProtocolError,
-    generate_accept_token,
-    generate_nonce,
-    normed_header_dict,
-    split_comma_header,
-)
+import warnings
 
-__all__ = [
-    "ACCEPT_GUID",
-    "LocalProtocolError",
-    "ProtocolError",
-    "RemoteProtocolError",
-    "generate_accept_token",
-    "generate_nonce",
-    "normed_header_dict",
-    "split_comma_header",
-]
+from trunkline.protocol.wsproto.utilities import *  # noqa: F403
+
+warnings.warn(f"{__name__} is now trunkline.protocol.wsproto.utilities", DeprecationWarning, stacklevel=2)

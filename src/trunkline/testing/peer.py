@@ -12,7 +12,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
 from trunkline._frames import OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PONG, OPCODE_TEXT
-from trunkline.protocol.connection import Connection
+from trunkline.protocol.wsproto.connection import Connection
 from trunkline.testing.proxy import reset
 
 __all__ = ["PeerGone", "ScriptedPeer"]

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import Event
 
-from trunkline.protocol.connection import Connection
-from trunkline.protocol.handshake import H11Handshake
+from trunkline.protocol.wsproto.connection import Connection
+from trunkline.protocol.wsproto.handshake import H11Handshake
 
 __all__ = ["WSConnection"]
 
