@@ -18,7 +18,8 @@ from wsproto.events import BytesMessage
 import trunkline
 import trunkline.protocol
 from trunkline._batch import Encoder
-from trunkline._frames import Decoder, use_mask_variant
+from trunkline._frames import Decoder
+from trunkline._kernels import use_mask_variant
 
 SIZES = {64: 100, 4096: 100, 65536: 10}  # bytes a message: messages a piece of work
 KERNELS = ["sse2", "neon", "scalar"]  # of those that a CPU has, the first is counted

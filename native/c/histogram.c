@@ -23,10 +23,10 @@ static unsigned top_bit(uint64_t value) {
 unsigned tl_bucket(uint64_t nanoseconds) {
     if (nanoseconds < CUTS)
         return (unsigned)nanoseconds;
-    unsigned shift = top_bit(nanoseconds) - BITS; /* what is shifted out is less than a bucket's width */
+    unsigned shift = top_bit(nanoseconds) - BITS; /* the bits shifted out are finer than a bucket */
     if (shift > LARGEST_SHIFT)
         return TL_BUCKETS - 1;
-    return shift * CUTS + (unsigned)(nanoseconds >> shift); /* the shifted value has its top bit: 64 to 127 */
+    return shift * CUTS + (unsigned)(nanoseconds >> shift); /* the shifted value keeps its top bit: 64 to 127 */
 }
 
 uint64_t tl_bucket_floor(unsigned bucket) {
@@ -44,7 +44,7 @@ double tl_value_at(const uint64_t counts[TL_BUCKETS], uint64_t rank) {
         if (seen > rank)
             break;
     }
-    /* A bucket of width 1 holds one value. */
+    /* The middle between the first and the last value of the bucket; in a bucket of width 1 they are the same. */
     return ((double)tl_bucket_floor(bucket) + (double)(tl_bucket_floor(bucket + 1) - 1)) / 2;
 }
 

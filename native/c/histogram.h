@@ -5,21 +5,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Values are nanoseconds. Up to 64 each has a bucket of its own; from there on every power of two is cut into 64 buckets of one
- * width, so that a bucket is at most 1/64 of its values wide and its middle at most 1/128 away from any of them (the layout of
- * HdrHistogram, Gil Tene). What is longer than 2^37 ns (137 s) is counted in the last bucket. */
+/* Values are nanoseconds. Each value below 64 has its own bucket. Above, every power of two is cut into 64 buckets of equal width:
+ * a bucket is at most 1/64 as wide as its values are large, and its middle at most 1/128 away from any of them. That is the
+ * layout of HdrHistogram (Gil Tene). The last bucket holds everything above 2^37 ns (137 s). */
 enum { TL_BUCKETS = 32 * 64 };
 
-/* Which bucket a value belongs to. */
+/* Return the bucket of a value. */
 unsigned tl_bucket(uint64_t nanoseconds);
 
-/* The smallest value of a bucket; of TL_BUCKETS, the first value that is too long for any. */
+/* Return the smallest value of a bucket; for TL_BUCKETS, the first value that is too large for the last one. */
 uint64_t tl_bucket_floor(unsigned bucket);
 
-/* The value at rank `rank` (0 is the smallest) of the `total` > rank values that are counted: the middle of its bucket. */
+/* Return the value at a rank (0 is the smallest), which is less than the number of values: the middle of its bucket. */
 double tl_value_at(const uint64_t counts[TL_BUCKETS], uint64_t rank);
 
-/* How many of the values that are counted are at most `nanoseconds`, to the width of a bucket: a bucket counts when all of it does. */
+/* Count the values up to `nanoseconds`. A bucket counts only if all of it is in that range. */
 uint64_t tl_count_below(const uint64_t counts[TL_BUCKETS], uint64_t nanoseconds);
 
 #endif

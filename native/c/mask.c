@@ -1,5 +1,4 @@
 #include "mask.h"
-
 #include "atomic.h"
 
 #include <string.h>
@@ -8,7 +7,7 @@
 #define TL_X86 1
 #include <immintrin.h>
 #define TL_FOR(isa) __attribute__((target(isa)))
-#elif defined(_M_X64) && !defined(_M_ARM64EC) /* MSVC compiles every intrinsic as it is */
+#elif defined(_M_X64) && !defined(_M_ARM64EC) /* MSVC takes intrinsics without a target */
 #define TL_X86 1
 #include <immintrin.h>
 #include <intrin.h>
@@ -18,10 +17,10 @@
 #include <arm_neon.h>
 #endif
 
-/* Every variant gets the key already turned to the phase, repeated over eight bytes in memory order. */
+/* A variant takes the key rotated to the phase and repeated over eight bytes, in memory order. */
 typedef void (*variant_fn)(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key);
 
-/* The twin that every other variant is tested against, and the tail of each. */
+/* The reference that the others are tested against. They call it for the bytes that do not fill a register. */
 static void mask_scalar(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) {
     size_t i = 0;
     for (; n - i >= 8; i += 8) {
@@ -30,7 +29,7 @@ static void mask_scalar(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key
         word ^= key;
         memcpy(dst + i, &word, 8);
     }
-    if (i < n) { /* i is a multiple of 8, so the key stands at its beginning */
+    if (i < n) { /* i is a multiple of 8: the key starts over */
         uint8_t bytes[8];
         memcpy(bytes, &key, 8);
         for (size_t k = 0; i < n; i++, k++)
@@ -63,10 +62,9 @@ TL_FOR("avx2") static void mask_avx2(uint8_t *dst, const uint8_t *src, size_t n,
     mask_scalar(dst + i, src + i, n - i, key);
 }
 #endif
-
 #ifdef TL_NEON
 static void mask_neon(uint8_t *dst, const uint8_t *src, size_t n, uint64_t key) {
-    const uint8x8_t half = vld1_u8((const uint8_t *)&key); /* byte by byte: big-endian, a word's lanes are in another order */
+    const uint8x8_t half = vld1_u8((const uint8_t *)&key); /* byte by byte: a big-endian CPU orders the lanes of a word the other way */
     const uint8x16_t wide = vcombine_u8(half, half);
     size_t i = 0;
     for (; n - i >= 16; i += 16)
@@ -89,12 +87,11 @@ static const struct {
     {"scalar", mask_scalar},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
-
-/* One word for the whole choice: threads may mask while it is made. */
+/* The whole choice is one word, so that threads may mask while it is made. */
 static variant_fn chosen = mask_scalar;
 
 #if defined(TL_X86) && defined(_MSC_VER) && !defined(__clang__)
-/* Intel SDM volume 1, 14.7: the CPU has AVX2, and the system keeps the wide registers across a switch. */
+/* Intel SDM volume 1, 14.7: the CPU must have AVX2, and the system must save the wide registers. */
 static int has_avx2(void) {
     int at[4];
     __cpuid(at, 0);
@@ -106,7 +103,7 @@ static int has_avx2(void) {
     __cpuidex(at, 7, 0);
     return at[1] >> 5 & 1;
 }
-static int has_sse2(void) { return 1; /* each x86-64 has it */ }
+static int has_sse2(void) { return 1; /* every x86-64 has it */ }
 #elif defined(TL_X86)
 static int has_avx2(void) { return __builtin_cpu_init(), __builtin_cpu_supports("avx2") != 0; }
 static int has_sse2(void) { return __builtin_cpu_init(), __builtin_cpu_supports("sse2") != 0; }

@@ -1,4 +1,4 @@
-/* thread: which thread runs. Knows the CPU, not Python. */
+/* thread: which thread is running. Knows the CPU, not Python. */
 #ifndef TL_THREAD_H
 #define TL_THREAD_H
 
@@ -12,8 +12,8 @@
 #include <pthread.h>
 #endif
 
-/* A number that no other thread has while this one lives, and never 0. On x86-64 and AArch64 it is the thread pointer, which one
- * instruction reads. */
+/* Return a number that is never 0 and that no other thread has while this one lives. On x86-64 and AArch64 it is the thread
+ * pointer, which takes one instruction to read. */
 static inline uintptr_t tl_thread(void)
 {
 #if defined(_WIN32)

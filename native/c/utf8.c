@@ -24,9 +24,9 @@ size_t tl_ascii_span(const uint8_t *bytes, size_t n) {
     return i;
 }
 
-/* What must follow a first byte that is not ASCII (RFC 3629, 4, "UTF8-octets"); 0 if it cannot be a first byte. */
+/* Return what must follow a first byte that is not ASCII; 0 if no character starts with it (RFC 3629, 4, "UTF8-octets"). */
 static tl_utf8 after(uint8_t first) {
-    if (first < 0xC2) /* a continuation byte, or an overlong form of ASCII */
+    if (first < 0xC2) /* a continuation byte, or the start of an overlong form of ASCII */
         return 0;
     if (first <= 0xDF)
         return WANT(1, 0x80, 0xBF);

@@ -1,4 +1,4 @@
-# What a type of ours needs to be awaited without raising StopIteration for its value.
+# Type slots that Cython has no name for. With am_send, `await` gets its value without raising StopIteration.
 
 from cpython.object cimport PyObject
 
@@ -11,7 +11,7 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
-    /* Cython has no name for this slot. Nothing caches it, and the types are final. */
+    /* Set am_send. Nothing caches the slot, and the types are final. */
     CYTHON_UNUSED static int tl_set_send(PyObject *type, sendfunc send) {
         PyTypeObject *slots = (PyTypeObject *)type;
         if (slots->tp_as_async == NULL) {
@@ -22,7 +22,7 @@ cdef extern from *:
         return 0;
     }
 
-    /* A subclass written in Python finds __anext__ by its name, at each step of an iteration, though it has none of its own. */
+    /* Give a subclass written in Python its base's am_anext. Its own would look __anext__ up by name, at each step. */
     CYTHON_UNUSED static void tl_inherit_anext(PyObject *type, PyObject *base) {
         PyTypeObject *slots = (PyTypeObject *)type;
         if (slots->tp_as_async != NULL)

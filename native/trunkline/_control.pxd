@@ -1,4 +1,4 @@
-# What a decoder gives that is no message: control frames and faults.
+# Control frames and faults: what a parser yields beside messages.
 
 from libc.stdint cimport uint8_t
 
@@ -8,22 +8,27 @@ from trunkline._kernels cimport tl_header
 cdef class Control:
     """A control frame as it was received."""
 
-    cdef readonly int opcode      # CLOSE, PING or PONG
-    cdef readonly bytes payload   # as it came, unmasked
-    cdef readonly int code        # close: the close code, 1005 if there was none; otherwise 0
-    cdef readonly str reason      # close: the close reason; otherwise ""
+    cdef readonly int opcode      # TL_CLOSE, TL_PING or TL_PONG
+    cdef readonly bytes payload   # unmasked; at most TL_CONTROL_MAX bytes
+    cdef readonly int code        # of a close frame: the close code, TL_NO_STATUS if it has none; else 0
+    cdef readonly str reason      # of a close frame: the close reason; else ""
 
 
 cdef class Fault:
-    """Why a decoder failed the connection."""
+    """Why a parser failed the connection."""
 
-    cdef readonly int code   # the close code to send: 1002, 1007, 1008 or 1009
-    cdef readonly str text   # what was seen, the limit, its parameter, the section
+    cdef readonly int code   # the close code to send
+    cdef readonly str text   # what was seen, the limit, its parameter, the section of the RFC
 
 
-cdef Control new_control(int opcode, const uint8_t *payload, Py_ssize_t n)
-cdef Fault read_close(Control control)                      # its code and reason; None if they may be sent
+# Make
+cdef Control new_control(int opcode, const uint8_t *payload, Py_ssize_t n)  # copies the payload
 cdef Fault new_fault(int code, str text)
-cdef bint is_close_code(int code) noexcept                  # whether a peer may send it
-cdef str refusal(int why, tl_header *frame, bint client)    # the words for a refused header
-cdef str not_utf8(Py_ssize_t bad, Py_ssize_t n)             # the words for a text of n bytes so far
+
+# Judge
+cdef Fault read_close(Control control)                      # sets code and reason; None if they may be sent
+cdef bint is_close_code(int code) noexcept                  # whether it may be sent
+
+# Say
+cdef str refusal(int why, tl_header *frame, bint client)    # of a header
+cdef str not_utf8(Py_ssize_t bad, Py_ssize_t n)             # of a text of n bytes so far

@@ -1,36 +1,25 @@
-"""What a decoder gives that is no message: control frames (RFC 6455 5.5), and faults with the words for them.
+"""Control frames (RFC 6455 5.5), and faults: what is wrong with what a peer sent, in words.
 
-Nothing here knows where the decoder stands: the payload of a control frame, the header or the place in a text says it
-all.
+Theory of operation. Everything here works on values alone: the payload of a control frame, a refused header, a place in
+a text. None of it knows the decoder or changes its state, so that both parsers, `_frames` and `_frame_protocol`, judge
+by the same rules and in the same words.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
+from trunkline._cpython cimport PyUnicode_DecodeUTF8
 from trunkline._kernels cimport (
-    TL_CLOSE,
-    TL_CODE_SIZE,
-    TL_CONTROL_MAX,
-    TL_FRAGMENTED_CONTROL,
-    TL_HUGE_LENGTH,
-    TL_INVALID_DATA,
-    TL_LONG_CONTROL,
-    TL_NO_STATUS,
-    TL_PING,
-    TL_PONG,
-    TL_PROTOCOL_ERROR,
-    TL_RESERVED_BITS,
-    TL_RESERVED_OPCODE,
-    TL_RSV_SHIFT,
+    TL_CLOSE, TL_CODE_SIZE, TL_CONTROL_MAX, TL_FRAGMENTED_CONTROL, TL_HUGE_LENGTH, TL_INVALID_DATA, TL_LONG_CONTROL,
+    TL_NO_STATUS, TL_PING, TL_PONG, TL_PROTOCOL_ERROR, TL_RESERVED_BITS, TL_RESERVED_OPCODE, TL_RSV_SHIFT,
     TL_WRONG_MASK,
 )
-
-cdef extern from "Python.h":
-    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
 
 
 @cython.final
 cdef class Control:
+    """A control frame as it was received."""
+
     def __repr__(self):
         name = {TL_CLOSE: "close", TL_PING: "ping", TL_PONG: "pong"}[self.opcode]
         return f"<{name} {self.code} {self.reason!r}>" if self.opcode == TL_CLOSE else f"<{name} {self.payload!r}>"
@@ -38,12 +27,14 @@ cdef class Control:
 
 @cython.final
 cdef class Fault:
+    """Why the connection fails: the close code to send, and the reason in words."""
+
     def __repr__(self):
         return f"<fault {self.code} {self.text!r}>"
 
 
 cdef Control new_control(int opcode, const uint8_t *payload, Py_ssize_t n):
-    """A control frame with a copy of these n bytes; `read_close` reads what is in them if it is a close frame."""
+    """Make a control frame of n bytes of payload, which are copied. `read_close` parses that of a close frame."""
     cdef Control control = Control.__new__(Control)
     control.opcode = opcode
     control.payload = PyBytes_FromStringAndSize(<const char *>payload, n)
@@ -52,7 +43,7 @@ cdef Control new_control(int opcode, const uint8_t *payload, Py_ssize_t n):
 
 
 cdef Fault read_close(Control control):
-    """Sets code and reason of a close frame; the fault if a peer may not send them (5.5.1, 7.4)."""
+    """Set code and reason of a close frame; return the fault if a peer may not send them (5.5.1, 7.4), else None."""
     cdef const uint8_t *payload = <const uint8_t *>PyBytes_AS_STRING(control.payload)
     cdef Py_ssize_t n = PyBytes_GET_SIZE(control.payload)
     if n == 1:
@@ -70,6 +61,7 @@ cdef Fault read_close(Control control):
 
 
 cdef Fault new_fault(int code, str text):
+    """Make a fault."""
     cdef Fault fault = Fault.__new__(Fault)
     fault.code = code
     fault.text = text
@@ -77,17 +69,17 @@ cdef Fault new_fault(int code, str text):
 
 
 cdef bint is_close_code(int code) noexcept:
-    """Whether a peer may send this close code (RFC 6455 7.4, and the IANA registry up to 1014)."""
+    """Return whether a close frame may carry this code (RFC 6455 7.4, and the IANA registry up to 1014)."""
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def may_be_sent(code):
-    """Return whether a close frame may carry this close code (RFC 6455 7.4)."""
+    """Return whether a close frame may carry this close code; any int will do (RFC 6455 7.4)."""
     return 0 <= code <= 0xFFFF and is_close_code(code)
 
 
 cdef str refusal(int why, tl_header *frame, bint client):
-    """The words for a header that tl_header_read refused."""
+    """Return the words for a header that `read_header` refused."""
     if why == TL_RESERVED_BITS:
         return f"reserved bits {frame.rsv >> TL_RSV_SHIFT:03b} set, no extension was granted them (RFC 6455 5.2)"
     if why == TL_RESERVED_OPCODE:
@@ -104,7 +96,7 @@ cdef str refusal(int why, tl_header *frame, bint client):
 
 
 cdef str not_utf8(Py_ssize_t bad, Py_ssize_t n):
-    """The words for a text whose byte `bad` cannot stand where it does; bad == n: that ends there, inside a character."""
+    """Return the words for a text whose byte `bad` is wrong; if bad is n, its length, it ends inside a character."""
     if bad < n:
         return f"text is not UTF-8 at byte {bad} (RFC 6455 8.1)"
     return f"text ends inside a character, after {n} bytes (RFC 6455 8.1)"

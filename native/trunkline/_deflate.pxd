@@ -1,4 +1,4 @@
-# Compressing messages (RFC 7692 7.2.1).
+# From messages to compressed payload (RFC 7692 7.2.1).
 
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -6,22 +6,26 @@ from trunkline._batch cimport Batch, MaskingKeys
 
 
 cdef class Deflater:
-    """Messages of one direction into payloads."""
+    """Compress the messages of one direction."""
 
     # Settings
-    cdef object _make                   # makes a compressor
-    cdef readonly bint keeps            # a message may refer to those before it (context takeover)
-    cdef readonly Py_ssize_t threshold  # bytes of a message from which it is compressed, unless its sender says
-    cdef readonly Py_ssize_t large      # bytes from which a thread should do it; -1: never
+    cdef object _make                   # returns a new compressor
+    cdef readonly bint keeps            # context takeover: a message may refer to earlier ones
+    cdef readonly Py_ssize_t threshold  # bytes from which a message is compressed, unless its sender decides
+    cdef readonly Py_ssize_t large      # bytes from which a thread should compress it; -1: never
 
+    # State
     cdef object _stream                 # the compressor, or None: made when it is needed
-    cdef bint _away                     # it is with a thread: what is sent meanwhile goes as it is
-    cdef bint _busy                     # it compresses: so does what is sent by what it calls, a finalizer perhaps
+    cdef bint _away                     # a thread has the compressor: messages go uncompressed meanwhile
+    cdef bint _busy                     # it is compressing: what something that it calls sends goes uncompressed
 
-    cdef object wanted(self, object message, object compress)  # bytes, or None: send the message as it is
-    cdef bytes payload(self, bytes data)                       # None: no smaller than the data
+    # Choose
+    cdef object wanted(self, object message, object compress)  # the bytes to compress; None: send it as it is
+
+    # Compress
+    cdef bytes payload(self, bytes data)                       # None: it would be no smaller
+    cdef uint64_t put_all(self, Batch batch, list messages, object compress, MaskingKeys keys,
+                          uint64_t *deflated, uint64_t *inflated) except? 0  # frames; adds the bytes after and before
     cdef bytes _squeezed(self, bytes data)
     cdef bytes _flushed(self, bytes data)
     cdef int _enter(self) except -1
-    cdef uint64_t put_all(self, Batch batch, list messages, object compress, MaskingKeys keys,
-                          uint64_t *deflated, uint64_t *inflated) except? 0  # frames

@@ -18,29 +18,15 @@ from libc.string cimport memcpy
 
 from trunkline._batch cimport MaskingKeys
 from trunkline._control cimport is_close_code, refusal
+from trunkline._cpython cimport PY_SSIZE_T_MAX, PyUnicode_DATA, PyUnicode_DecodeUTF8Stateful, PyUnicode_New
 from trunkline._frame_writer cimport FrameWriter
 from trunkline._frames cimport CLOSED, DEAD, FAILED, READ_HEADER, READ_PAYLOAD
 from trunkline._kernels cimport (
-    TL_CLOSE,
-    TL_CODE_SIZE,
-    TL_CONTINUATION,
-    TL_RSV,
-    TL_RSV_SHIFT,
-    TL_TEXT,
-    apply_mask,
-    ascii_span,
-    feed_utf8,
-    read_header,
-    tl_utf8,
+    TL_CLOSE, TL_CODE_SIZE, TL_CONTINUATION, TL_RSV, TL_RSV_SHIFT, TL_TEXT, apply_mask, ascii_span, feed_utf8,
+    read_header, tl_utf8,
 )
 
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed, RsvBits
-
-cdef extern from "Python.h":
-    object PyUnicode_New(Py_ssize_t n, Py_UCS4 maximum)
-    void *PyUnicode_DATA(object text) noexcept
-    object PyUnicode_DecodeUTF8Stateful(const char *data, Py_ssize_t n, const char *errors, Py_ssize_t *used)
-    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
     # What a slice for an extension may grow to stands in proportion to the room: deflate makes 1032 bytes of one.

@@ -14,32 +14,14 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from trunkline._batch cimport MaskingKeys
+from trunkline._cpython cimport PY_SSIZE_T_MAX, PyUnicode_AsUTF8AndSize
 from trunkline._kernels cimport (
-    TL_ABNORMAL,
-    TL_BINARY,
-    TL_CLOSE,
-    TL_CONTINUATION,
-    TL_CONTROL_MAX,
-    TL_FIN,
-    TL_HEADER_MAX,
-    TL_NO_STATUS,
-    TL_NORMAL,
-    TL_OPCODE,
-    TL_PING,
-    TL_PONG,
-    TL_REASON_MAX,
-    TL_RSV_SHIFT,
-    TL_TEXT,
-    TL_TLS_FAILED,
-    apply_mask,
+    TL_ABNORMAL, TL_BINARY, TL_CLOSE, TL_CONTINUATION, TL_CONTROL_MAX, TL_FIN, TL_HEADER_MAX, TL_NO_STATUS,
+    TL_NORMAL, TL_OPCODE, TL_PING, TL_PONG, TL_REASON_MAX, TL_RSV_SHIFT, TL_TEXT, TL_TLS_FAILED, apply_mask,
     write_header,
 )
 
 from wsproto.frame_protocol import Opcode, RsvBits
-
-cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
-    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef dict OPCODES = {int(opcode): opcode for opcode in Opcode}
 cdef object NO_BITS = RsvBits(False, False, False)

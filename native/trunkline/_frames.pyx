@@ -1,11 +1,11 @@
-"""The frame codec of RFC 6455, sections 5 to 8: strict, incremental, in batches.
+"""The decoder of RFC 6455 frames (sections 5 to 8): strict, incremental, many messages at a time.
 
-Theory of operation. A `Decoder` is fed chunks as they are read and gives, in the order of the wire, every message
-(`str` or `bytes`) and every control frame (`Control`) that the chunk completes. A frame that lies whole in a chunk
-becomes a message with one copy, which unmasks it on the way; what a chunk leaves unfinished is kept by the decoder: at
-most a header (14 bytes), a control payload (125 bytes) or the body of one message, which grows as its bytes arrive and
-never past `max_size`. Text is checked as it comes, so that a bad byte fails the connection in the chunk that brings it.
-A decoder that has failed is dead, and `fault` says why; what was complete before the fault is still given.
+Theory of operation. Feed a `Decoder` chunks as they are read. It returns, in the order of the wire, every message
+(`str` or `bytes`) and every control frame (`Control`) that a chunk completes. A frame that lies whole in a chunk
+becomes a message in one copy, which also unmasks it. What is incomplete at the end of a chunk stays in the decoder: at
+most a header (14 bytes), a control payload (125 bytes) and the body of one message, which grows as its bytes arrive, up
+to `max_size`. Text is checked as it arrives, so that the chunk with the bad byte fails the connection. A decoder that
+has failed is dead, and `fault` says why; it still returns what was complete before the fault.
 """
 
 cimport cython
@@ -15,61 +15,36 @@ from cpython.ref cimport Py_XDECREF
 from libc.string cimport memcpy
 
 from trunkline._atomic cimport tl_count
-from trunkline._control cimport new_control, new_fault, not_utf8, read_close, refusal
-from trunkline._kernels cimport (
-    TL_BINARY,
-    TL_CLOSE,
-    TL_CONTINUATION,
-    TL_FIN,
-    TL_INVALID_DATA,
-    TL_KEY_SIZE,
-    TL_LENGTH,
-    TL_MASKED,
-    TL_OPCODE,
-    TL_PING,
-    TL_POLICY_VIOLATION,
-    TL_PONG,
-    TL_PROTOCOL_ERROR,
-    TL_RSV1,
-    TL_SHORT_MAX,
-    TL_TEXT,
-    TL_TOO_BIG,
-    apply_mask,
-    ascii_span,
-    feed_utf8,
-    read_header,
-)
 from trunkline._body_cache cimport SHELVED, Room, grow_body
-
-from trunkline._kernels import mask, mask_variant, use_mask_variant  # noqa: F401
-
-cdef extern from "Python.h":
-    int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
-    char *BODY "PyBytes_AS_STRING"(PyObject *string) noexcept
-    Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
-    object PyUnicode_New(Py_ssize_t n, Py_UCS4 maximum)
-    void *PyUnicode_DATA(object text) noexcept
-    bint PyUnicode_IS_ASCII(object text) noexcept
-    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
-    Py_ssize_t PY_SSIZE_T_MAX
+from trunkline._control cimport new_control, new_fault, not_utf8, read_close, refusal
+from trunkline._cpython cimport (
+    BODY, BODY_SIZE, PY_SSIZE_T_MAX, PyUnicode_DATA, PyUnicode_DecodeUTF8, PyUnicode_IS_ASCII, PyUnicode_New,
+    resize_body,
+)
+from trunkline._kernels cimport (
+    TL_BINARY, TL_CLOSE, TL_CONTINUATION, TL_FIN, TL_INVALID_DATA, TL_KEY_SIZE, TL_LENGTH, TL_MASKED, TL_OPCODE,
+    TL_PING, TL_POLICY_VIOLATION, TL_PONG, TL_PROTOCOL_ERROR, TL_RSV1, TL_SHORT_MAX, TL_TEXT, TL_TOO_BIG,
+    apply_mask, ascii_span, feed_utf8, read_header,
+)
 
 OPCODE_CONTINUATION, OPCODE_TEXT, OPCODE_BINARY = TL_CONTINUATION, TL_TEXT, TL_BINARY
 OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG = TL_CLOSE, TL_PING, TL_PONG
 FIN, RSV1 = TL_FIN, TL_RSV1
 
 cdef enum:
-    CONTROL_WEIGHT = 8  # messages that a control frame counts as, on the way to _stop: it costs as much to handle
-    MAX_WIDE = 512 * 1024  # bytes of text beyond ASCII that are enough for a turn, where the loop would read again in it
+    CONTROL_WEIGHT = 8     # a control frame counts as this many messages towards _stop: it costs as much to handle
+    MAX_WIDE = 512 * 1024  # bytes of text beyond ASCII that a turn decodes before the next read waits
 
 
 @cython.final
 cdef class Decoder:
-    """Turns the chunks of one direction into messages.
+    """Turn the chunks of one direction into messages.
 
-    `client`: our role; a client expects unmasked frames, a server masked ones (5.1). `max_size`: bytes a message may
-    have, None for no limit; one byte more is a fault with code 1009 as soon as a header announces it. `max_fragments`:
-    frames a message may have, None for no limit.
-    `inflater`: takes compressed messages (RFC 7692), which are a fault without it; its own max_size bounds them.
+    Args:
+        client: our role. A client expects unmasked frames, a server masked ones (5.1).
+        max_size: bytes that a message may have; None for no limit. A header that announces more is a fault, code 1009.
+        max_fragments: frames that a message may have; None for no limit.
+        inflater: assembles compressed messages (RFC 7692), within its own max_size. None: they are a fault.
     """
 
     def __cinit__(self, bint client, *, max_size=2**20, max_fragments=1024, Inflater inflater=None):
@@ -89,14 +64,16 @@ cdef class Decoder:
 
     @property
     def closed(self):
-        """A close frame was received: whatever follows it is ignored (5.5.1)."""
+        """Whether a close frame was received. Whatever follows it is ignored (5.5.1)."""
         return self._step == CLOSED
 
     def feed(self, data):
-        """Takes a chunk (bytes-like); gives a list of what it completes: str, bytes and Control, in order.
+        """Parse a chunk (bytes-like); return a list of what it completes: str, bytes and Control, in order.
 
-        After a fault, and after a close frame, it gives nothing more. Never raises for what a peer sent: look at
-        `fault`. RuntimeError if it is called by what it calls itself: a decompressor, a finalizer.
+        After a fault or a close frame the list is empty. What a peer sent never raises: look at `fault`.
+
+        Raises:
+            RuntimeError: if something that the decoder calls, such as a decompressor, calls the decoder.
         """
         cdef list out = []
         cdef Py_buffer view
@@ -111,60 +88,64 @@ cdef class Decoder:
         return out
 
     cdef void begin_turn(self) noexcept:
-        """A turn of the loop begins: so much may be done in it, beside the frames up to _stop."""
+        """Start a turn of the event loop, with a new allowance."""
         self._last_wide = self.wide_bytes + MAX_WIDE
         if self.inflater is not None:
             self.inflater.begin_turn()
 
     cdef bint is_spent(self) noexcept:
-        """Whether that is enough for this turn."""
+        """Return whether the allowance of this turn is used up."""
         return self.wide_bytes >= self._last_wide or (self.inflater is not None and self.inflater.is_spent())
 
     cdef int _enter(self) except -1:
+        """Mark it busy; raise RuntimeError if it is."""
         if self._busy:
-            raise RuntimeError("a decoder cannot be used by what it calls itself")
+            raise RuntimeError("a decoder cannot be used by something that it calls")
         self._busy, self._lent = True, False
         return 0
 
     cdef Py_ssize_t parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        """Parse a chunk, or keep it if an earlier one has to wait. It dies if it raises."""
         cdef Py_ssize_t controls = 0
         self._enter()
         tl_count(&self.bytes_received, <uint64_t>n)
         try:
             if self._rest is not None:
-                self._keep(data, n)
+                self._keep_rest(data, n)
             else:
-                controls = self._parse(data, n, out)
+                controls = self._parse_frames(data, n, out)
                 if self._parsed < n and self._step <= STALLED:
-                    self._keep(data + self._parsed, n - self._parsed)
+                    self._keep_rest(data + self._parsed, n - self._parsed)
         except BaseException:
             self._die()  # out of memory, in the middle of anything
             raise
         self._busy = False
         return controls
 
-    cdef int _keep(self, const uint8_t *data, Py_ssize_t n) except -1:
-        """Keeps what is not to be parsed yet."""
+    cdef int _keep_rest(self, const uint8_t *data, Py_ssize_t n) except -1:
+        """Keep bytes that must not be parsed yet."""
         cdef bytes more = PyBytes_FromStringAndSize(<const char *>data, n)
         self._rest = more if self._rest is None else self._rest[self._rest_at:] + more
         self._rest_at = 0
         return 0
 
     cdef bint is_behind(self) noexcept:
-        return not self.inflater.for_thread if self._step == STALLED else self._rest is not None and self._step < STALLED
+        """Return whether bytes wait for the next turn, and not for a thread."""
+        if self._step == STALLED:
+            return not self.inflater.for_thread
+        return self._rest is not None and self._step < STALLED
 
     cdef object sole(self, const uint8_t *data, Py_ssize_t n):
-        """The message, if these n bytes are one short message and nothing else; None if not, or if it has a fault:
-        they are for `parse` then.
+        """Return the message if these n bytes are one short message and nothing else. Otherwise, or if it has a fault,
+        return None: parse them then.
         """
-        cdef object message
-        cdef Py_ssize_t used = 2 if self.client else 6
+        cdef Py_ssize_t used = 2 if self.client else 2 + TL_KEY_SIZE
         if n < used or n - used != data[1] & TL_LENGTH or self._step != READ_HEADER or self._rest is not None:
             return None
-        if self._short(data, n) == 0:
+        if self._read_short_header(data, n) == 0:
             return None
         self._step = DEAD  # if there is no memory for it
-        message = self._whole(data + used, n - used)
+        cdef object message = self._read_whole(data + used, n - used)
         if message is not None:
             self._step = READ_HEADER
             tl_count(&self.bytes_received, <uint64_t>n)
@@ -172,25 +153,25 @@ cdef class Decoder:
         return message
 
     cdef int _die(self) except -1:
-        self._step = DEAD
-        self._busy = False
-        self._rest = None
+        """Give up after an exception: the state may be anything."""
+        self._step, self._busy, self._rest = DEAD, False, None
         self._drop_body()
         return 0
 
-    cdef Py_ssize_t _parse(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+    cdef Py_ssize_t _parse_frames(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        """Parse frames until the bytes end, or until the rest has to wait; set _parsed."""
         cdef Py_ssize_t i = 0, controls = 0, head, length
         cdef object message
         while i < n and self._step <= READ_PAYLOAD and self.frames_received < self._stop:
             if self._step == READ_HEADER:
-                head = self._short(data + i, n - i)
-                i += head or self._header(data + i, n - i)
+                head = self._read_short_header(data + i, n - i)
+                i += head or self._read_header(data + i, n - i)
                 if head == 0 and self._step != READ_PAYLOAD:
                     break
                 if head or (self._left <= <uint64_t>(n - i) and self._frame.opcode != TL_CONTINUATION
                         and self._frame.fin and self._frame.opcode < TL_CLOSE):
                     length = <Py_ssize_t>self._frame.length
-                    message = self._whole(data + i, length)
+                    message = self._read_whole(data + i, length)
                     if message is None:
                         i += length
                         break
@@ -201,23 +182,24 @@ cdef class Decoder:
                     i += length
                     continue
             length = n - i if self._left > <uint64_t>(n - i) else <Py_ssize_t>self._left
-            self._payload(data + i, length, out)
+            self._read_payload(data + i, length, out)
             i += length
             if self._left == 0 and self._step == READ_PAYLOAD:
                 if self._frame.opcode >= TL_CLOSE:
                     controls += 1
                     self._stop -= CONTROL_WEIGHT - 1
-                self._finish(out)
+                self._end_frame(out)
         self._parsed = i
         return controls
 
-    cdef Py_ssize_t _short(self, const uint8_t *data, Py_ssize_t n) noexcept:
-        """Bytes of the header, if a whole message begins here as most do: short, in one frame, not compressed; it is
-        then the frame under way. 0 for any other, which `_header` judges.
+    cdef Py_ssize_t _read_short_header(self, const uint8_t *data, Py_ssize_t n) noexcept:
+        """Read the header of the usual message: short, in one frame, not compressed, all here. Return its size, or 0
+        for any other frame, which `_read_header` must judge.
         """
-        cdef Py_ssize_t used = 2 if self.client else 6
+        cdef Py_ssize_t used = 2 if self.client else 2 + TL_KEY_SIZE
         cdef uint8_t length
-        if n < used or self._head_used or self._opcode or (data[0] != TL_FIN | TL_TEXT and data[0] != TL_FIN | TL_BINARY):
+        if n < used or self._head_used or self._opcode or (
+                data[0] != TL_FIN | TL_TEXT and data[0] != TL_FIN | TL_BINARY):
             return 0
         length = data[1] if self.client else data[1] ^ TL_MASKED
         if length > TL_SHORT_MAX or n - used < length or 0 <= self.max_size < length:
@@ -230,8 +212,8 @@ cdef class Decoder:
         tl_count(&self.frames_received, 1)
         return used
 
-    cdef Py_ssize_t _header(self, const uint8_t *data, Py_ssize_t n) except -1:
-        """Reads a header, or keeps its beginning; gives the bytes consumed and moves to READ_PAYLOAD or DEAD."""
+    cdef Py_ssize_t _read_header(self, const uint8_t *data, Py_ssize_t n) except -1:
+        """Read a header, or keep the start of one. Return the bytes taken."""
         cdef unsigned kept = self._head_used
         cdef size_t take
         cdef int used
@@ -246,19 +228,18 @@ cdef class Decoder:
             self._fail(TL_PROTOCOL_ERROR, refusal(used, &self._frame, self.client))
             return n
         if used == 0:
-            # Fewer than 14 bytes do not always make a header; 14 always do, so that this never fills up.
+            # 14 bytes always make a header, so that _head never fills up.
             if not kept:
                 memcpy(self._head, data, take)
             self._head_used = kept + <unsigned>take
             return <Py_ssize_t>take
         self._head_used = 0
-        self._begin()
+        self._begin_frame()
         return <Py_ssize_t>used - <Py_ssize_t>kept
 
-    cdef int _begin(self) except -1:
-        """The header is whole: judges the frame against the message under way."""
+    cdef int _begin_frame(self) except -1:
+        """Judge a complete header against the message under way."""
         cdef tl_header *frame = &self._frame
-        cdef uint64_t room
         tl_count(&self.frames_received, 1)
         self._left = frame.length
         self._phase = 0
@@ -287,20 +268,20 @@ cdef class Decoder:
         if self._fragments > self.max_fragments:
             return self._fail(TL_POLICY_VIOLATION, f"message in {self._fragments} fragments, "
                                     f"max_fragments {self.max_fragments} (RFC 6455 10.4)")
-        room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
-        if frame.length > room and not self._deflated:  # of which inflated bytes count
+        cdef uint64_t room = <uint64_t>((self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX - 1024) - self._filled)
+        if frame.length > room and not self._deflated:  # of a compressed one, inflated bytes count
             return self._fail(TL_TOO_BIG, f"message of {self._filled + frame.length} bytes or more, max_size "
                                     f"{self.max_size if self.max_size >= 0 else 'None'} (RFC 6455 7.4.1)")
-        return self._fit() if frame.fin else 0
+        return self._trim_body() if frame.fin else 0
 
-    cdef object _whole(self, const uint8_t *data, Py_ssize_t n):
-        """A message that lies whole in the chunk; None after a fault, or if it is compressed and has stalled."""
+    cdef object _read_whole(self, const uint8_t *data, Py_ssize_t n):
+        """Return a message that lies whole in the chunk; None if it failed, or stalled."""
         cdef bytes out
         if self._deflated:
             self._left = 0
-            return self._look(self.inflater.whole(data, n, self._frame.key if self._frame.masked else NULL))
+            return self._check_inflater(self.inflater.whole(data, n, self._frame.key if self._frame.masked else NULL))
         if self._frame.opcode == TL_TEXT:
-            return self._text(data, n)
+            return self._read_text(data, n)
         if n >= SHELVED and self._body_cache is not None:
             out = self._body_cache.new(n)
             self._body_cache.keep(out)
@@ -310,12 +291,12 @@ cdef class Decoder:
             out = PyBytes_FromStringAndSize(NULL, n)
         if not self._frame.masked:
             memcpy(PyBytes_AS_STRING(out), data, n)
-        elif n:  # the empty bytes object is shared
+        elif n:  # the empty bytes object is shared: never write to it
             apply_mask(<uint8_t *>PyBytes_AS_STRING(out), data, n, self._frame.key, 0)
         return out
 
-    cdef object _look(self, object message):
-        """The message that the inflater gave; None: has it failed, or stalled?"""
+    cdef object _check_inflater(self, object message):
+        """Follow the inflater if it failed or stalled; return the message that it gave."""
         if self.inflater.code and self._step != DEAD:
             self._fail(self.inflater.code, self.inflater.text)
         elif self.inflater.stalled:
@@ -325,21 +306,21 @@ cdef class Decoder:
         return message
 
     cdef Py_ssize_t resume(self, list out) except -1:
-        """Goes on with what has been read and not parsed: after `inflater.work()`, or with a new _stop."""
+        """Parse what had to wait: call it after `inflater.work()`, or with a new _stop."""
         cdef bytes rest = self._rest
-        cdef Py_ssize_t at = self._rest_at, controls = 0
+        cdef Py_ssize_t at = self._rest_at, n = 0 if rest is None else PyBytes_GET_SIZE(rest), controls = 0
         self._enter()
         try:
             if self._step == STALLED:
                 self._step = READ_PAYLOAD
                 self.inflater.resume()
-                self._look(None)
+                self._check_inflater(None)
                 if self._left == 0 and self._step == READ_PAYLOAD:
-                    self._finish(out)
+                    self._end_frame(out)
             if rest is not None and self._step <= READ_PAYLOAD:
                 self._rest = None
-                controls = self._parse(<const uint8_t *>PyBytes_AS_STRING(rest) + at, PyBytes_GET_SIZE(rest) - at, out)
-                if at + self._parsed < PyBytes_GET_SIZE(rest) and self._step <= STALLED:
+                controls = self._parse_frames(<const uint8_t *>PyBytes_AS_STRING(rest) + at, n - at, out)
+                if at + self._parsed < n and self._step <= STALLED:
                     self._rest, self._rest_at = rest, at + self._parsed
         except BaseException:
             self._die()
@@ -347,9 +328,9 @@ cdef class Decoder:
         self._busy = False
         return controls
 
-    cdef object _text(self, const uint8_t *data, Py_ssize_t n):
-        cdef object ascii
-        cdef object text
+    cdef object _read_text(self, const uint8_t *data, Py_ssize_t n):
+        """Return the text of a payload that lies whole in the chunk; None if it is not UTF-8."""
+        cdef object ascii, text
         cdef uint8_t *plain
         cdef tl_utf8 state = 0
         if n == 0:
@@ -357,7 +338,7 @@ cdef class Decoder:
         if not self._frame.masked:
             plain = <uint8_t *>data  # only read below
         else:
-            # Most text is ASCII: unmask it straight into the str. It is seen by nobody unless it is.
+            # Most text is ASCII: unmask it straight into a str, which is thrown away if it is not.
             ascii = PyUnicode_New(n, 127)
             plain = <uint8_t *>PyUnicode_DATA(ascii)
             apply_mask(plain, data, n, self._frame.key, 0)
@@ -365,19 +346,20 @@ cdef class Decoder:
                 return ascii
         text = None
         try:
-            text = self._decoded(<const char *>plain, n)
+            text = self._decode(<const char *>plain, n)
         except UnicodeDecodeError:
             self._fail(TL_INVALID_DATA, not_utf8(<Py_ssize_t>feed_utf8(&state, plain, n), n))
         return text
 
-    cdef object _decoded(self, const char *data, Py_ssize_t n):
+    cdef object _decode(self, const char *data, Py_ssize_t n):
+        """Decode UTF-8, and count it if it is beyond ASCII; raise UnicodeDecodeError."""
         cdef object text = PyUnicode_DecodeUTF8(data, n, NULL)
         if not PyUnicode_IS_ASCII(text):
             tl_count(&self.wide_bytes, <uint64_t>n)
         return text
 
-    cdef int _payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
-        """Takes the next n bytes of the frame's payload, n <= _left."""
+    cdef int _read_payload(self, const uint8_t *data, Py_ssize_t n, list out) except -1:
+        """Take the next n bytes of the payload, at most _left."""
         cdef uint8_t *room
         cdef size_t good
         if n == 0:
@@ -388,10 +370,10 @@ cdef class Decoder:
             self._control_used += <unsigned>n
         elif self._deflated:
             self._phase = self.inflater.give(data, n, self._frame.key if self._frame.masked else NULL, self._phase)
-            self._look(None)
+            self._check_inflater(None)
             return 0
         else:
-            self._make_room(n)
+            self._grow_body(n)
             room = <uint8_t *>BODY(self._body) + self._filled
             self._filled += n
         if self._frame.masked:
@@ -405,14 +387,14 @@ cdef class Decoder:
         return 0
 
     cdef Py_ssize_t room(self) noexcept:
-        """Bytes of the message under way that may be received straight into its body; 0 if there is no such body."""
+        """Return how many bytes of the payload may be received straight into the body; 0 if none may."""
         if self._step != READ_PAYLOAD or self._frame.opcode >= TL_CLOSE or self._body == NULL:
             return 0
         cdef Py_ssize_t free = BODY_SIZE(self._body) - self._filled
         return free if <uint64_t>free < self._left else <Py_ssize_t>self._left
 
     cdef Room lend(self):
-        """The room, to be written to before anything else is done with the decoder."""
+        """Lend the free part of the body. Write to it before you use the decoder again."""
         cdef Room lent = Room.__new__(Room)
         lent._body = <object>self._body
         lent._start = <uint8_t *>BODY(self._body) + self._filled
@@ -421,43 +403,41 @@ cdef class Decoder:
         return lent
 
     cdef int advance(self, Py_ssize_t n, list out) except -1:
-        """Takes the n bytes that were written to the room."""
-        if not self._lent or n > self.room():  # where something else was parsed since, n bytes of the body are not set
+        """Take n bytes that were written to what was lent."""
+        if not self._lent or n > self.room():  # the bytes are not there if something else was parsed since
             raise ValueError(f"{n} bytes were received into a room of {self.room() if self._lent else 0}")
         self._enter()
         tl_count(&self.bytes_received, <uint64_t>n)
         try:
-            self._payload(<uint8_t *>BODY(self._body) + self._filled, n, out)
+            self._read_payload(<uint8_t *>BODY(self._body) + self._filled, n, out)
             if self._left == 0 and self._step == READ_PAYLOAD:
-                self._finish(out)
+                self._end_frame(out)
         except BaseException:
             self._die()
             raise
         self._busy = False
         return 0
 
-    cdef int _make_room(self, Py_ssize_t extra) except -1:
-        """Grows the body for extra bytes of the frame."""
-        cdef Py_ssize_t need = self._filled + extra  # <= max_size, checked in _begin
-        cdef Py_ssize_t most = 0
+    cdef int _grow_body(self, Py_ssize_t extra) except -1:
+        """Make room in the body for extra bytes of the frame."""
+        cdef Py_ssize_t need = self._filled + extra, most = 0  # need <= max_size: checked in _begin_frame
         if self._body != NULL and need <= BODY_SIZE(self._body):
             return 0
         if not self._frame.fin:
             most = self.max_size if self.max_size >= 0 else PY_SSIZE_T_MAX // 2
         return grow_body(&self._body, need, <Py_ssize_t>self._left, most, self._body_cache)
 
-    cdef int _fit(self) except -1:
-        """The last frame of a message begins: gives back what the body has over, before any of it is lent."""
-        cdef Py_ssize_t size
+    cdef int _trim_body(self) except -1:
+        """Give back what the body has too much, as the last frame of a message begins: none of it is lent yet."""
         if self._body == NULL or self._opcode == TL_TEXT:
             return 0
-        size = self._filled + <Py_ssize_t>self._left
+        cdef Py_ssize_t size = self._filled + <Py_ssize_t>self._left
         if BODY_SIZE(self._body) > size:
-            _PyBytes_Resize(&self._body, size)
+            resize_body(&self._body, size)
         return 0
 
-    cdef int _finish(self, list out) except -1:
-        """The frame's payload is all here."""
+    cdef int _end_frame(self, list out) except -1:
+        """End the frame, and the message if it was the last frame."""
         self._step = READ_HEADER
         if self._frame.opcode >= TL_CLOSE:
             self._end_control(out)
@@ -466,9 +446,10 @@ cdef class Decoder:
         return 0
 
     cdef int _end_message(self, list out) except -1:
+        """Give the message to `out`, unless it is cut off inside a character or its inflater fails."""
         cdef object message
         if self._deflated:
-            message = self._look(self.inflater.end())
+            message = self._check_inflater(self.inflater.end())
             if message is None:
                 return 0
         elif self._opcode == TL_TEXT and self._utf8:
@@ -476,9 +457,9 @@ cdef class Decoder:
         elif self._body == NULL:
             message = "" if self._opcode == TL_TEXT else b""
         elif self._opcode == TL_TEXT:
-            message = self._decoded(BODY(self._body), self._filled)
+            message = self._decode(BODY(self._body), self._filled)
         else:
-            message = <object>self._body  # full: see _fit and _make_room
+            message = <object>self._body  # full: see _trim_body and _grow_body
             if self._body_cache is not None and self._filled >= SHELVED:
                 self._body_cache.keep(message)
         self._drop_body()
@@ -488,6 +469,7 @@ cdef class Decoder:
         return 0
 
     cdef int _end_control(self, list out) except -1:
+        """Give the control frame to `out`, unless it is a close frame that may not be sent."""
         cdef Control control = new_control(self._frame.opcode, self._control, self._control_used)
         cdef Fault fault
         tl_count(&self.pings_received, control.opcode == TL_PING)
@@ -502,12 +484,14 @@ cdef class Decoder:
         return 0
 
     cdef int _drop_body(self) except -1:
+        """Release the body."""
         cdef PyObject *body = self._body
         self._body = NULL
         Py_XDECREF(body)
         return 0
 
     cdef int _fail(self, int code, str text) except -1:
+        """Fail the connection with a close code (7.1.7)."""
         self.fault = new_fault(code, text)
         self._step = DEAD
         tl_count(&self.errors, 1)

@@ -1,18 +1,17 @@
-"""Inflating: the payload of compressed messages, as it comes, never more at a time or in all than may be (RFC 7692).
+"""Inflating: from the payload of compressed messages to the messages (RFC 7692 7.2.2), within bounds.
 
-Theory of operation. An `InflateStream` is given payload and asked for what it becomes, at most so many bytes a time: a
-few bytes can become a thousand times as many, and whoever takes them may stop. An `Inflater` takes from one until a
-message is whole, checks text as it comes, and stops at `max_size`, with 1009. It works on the thread that gives it
-payload until it has inflated `off_thread` bytes of a message; then it has stalled: it keeps what is given until `work`,
-which a thread may call, has caught up, and `resume` was called.
+Theory of operation. A few bytes of payload can become a thousand times as many. So an `InflateStream` takes payload and
+returns what it becomes one bounded piece at a time; the caller may stop at any piece. An `Inflater` takes pieces until
+a message is whole, checks text as it comes, and stops at `max_size` with code 1009. Once it has inflated `off_thread`
+bytes of a message it stalls: it keeps further payload until a thread has called `work`, and the decoder `resume`.
 
-Whoever shares its thread with others says when a turn begins. What may be done in one is bounded in three units, since
-a peer chooses which of them costs the most: bytes that are made (a thousand for each that came), bytes that are given
-(a block of ten bits may make none), and calls (a message of one byte takes three). Past any of them it stalls as well,
-and `resume` in the next turn goes on.
+A decoder that shares its thread calls `begin_turn`. What an inflater does in one turn is bounded in three units, since
+a peer chooses which of them costs most: bytes made (a thousand for each byte that came), bytes given (a block of ten
+bits may make none) and calls (a message of one byte takes three). Past any of them it stalls as well, until `resume` in
+the next turn.
 
-The decompressor is an object with zlib's methods (`trunkline.protocol.backends`). Between messages that refer to
-nothing before them (no context takeover) there is none.
+The decompressor is an object with zlib's methods (`trunkline.protocol.backends`). Without context takeover there is
+none between two messages.
 """
 
 cimport cython
@@ -22,67 +21,71 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from trunkline._atomic cimport tl_count
+from trunkline._cpython cimport BODY, BODY_SIZE, PY_SSIZE_T_MAX, PyUnicode_DecodeUTF8, new_body, resize_body
 from trunkline._kernels cimport TL_INVALID_DATA, TL_TEXT, TL_TOO_BIG, apply_mask, feed_utf8
 
 from trunkline._deflate import TAIL
 
-cdef extern from "Python.h":
-    int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
-    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t n) except NULL
-    char *BODY "PyBytes_AS_STRING"(PyObject *string) noexcept
-    Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
-    object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t n, const char *errors)
-    Py_ssize_t PY_SSIZE_T_MAX
-
 cdef enum:
-    INFLATED_PIECE = 32 * 1024  # bytes that are inflated in one call; zlib's module joins none of its blocks up to this
-    LAST_PIECE = 8 * 1024  # the same where fewer than LAST bytes may follow: what the body may have, it has by then
+    SLICE = 4 * 1024            # bytes of payload for one call: zlib's module copies what it does not use of them
+    INFLATED_PIECE = 32 * 1024  # bytes that one call may make: zlib's module returns so many without joining blocks
+    LAST_PIECE = 8 * 1024       # the same, when max_size leaves less than LAST: the body is at its full size by then
     LAST = 128 * 1024
-    SLICE = 4 * 1024    # bytes of payload that are inflated in one call: what is left of them, zlib's module copies
-    FIRST_BODY = 4096   # bytes of a new body
-    MAX_ENDS = 1024     # final blocks in a message: each costs a decompressor
-    BARREN = 8          # bytes that a byte of payload counts as, on the way to off_thread, if it makes none
+    FIRST_BODY = 4096           # bytes of a new body
+    MAX_ENDS = 1024             # final blocks in a message: each costs a decompressor
+    BARREN = 8                  # a byte of payload that makes nothing counts as this many towards off_thread
 
-cdef enum:  # of one connection in one turn of its loop; each may be exceeded by one call
+cdef enum:  # what one connection does in a turn of the event loop; one call may go past it
     MAX_INFLATED = 256 * 1024  # bytes made
-    MAX_DEFLATED = 8 * 1024    # bytes of payload given: isal takes 0.3 us for each of a peer that means harm
+    MAX_DEFLATED = 8 * 1024    # bytes of payload given: a hostile peer can make isal spend 0.3 us on each
     MAX_CALLS = 1024           # calls of decompressors
 
-END = b"\x03\x00"           # an empty final block: a stream that can end after it has nothing half done
+END = b"\x03\x00"  # an empty final block: only a stream that is between two blocks ends with it
 
 cdef bytes _END = END
 
 
 class CorruptData(ValueError):
-    """Payload that is no DEFLATE, or ends in the middle of it (RFC 7692 7.2.2)."""
+    """The payload is not DEFLATE data, or ends in the middle of a block (RFC 7692 7.2.2)."""
 
 
 @cython.final
 cdef class InflateStream:
-    """Inflates the payloads of the messages of one direction.
+    """Inflate the payloads of one direction, a bounded piece at a time.
 
-    make: gives a decompressor. errors: an exception, or a tuple of them. keeps: messages may refer to those before
-    them.
+    Args:
+        make: returns a new decompressor.
+        errors: what the decompressor raises for corrupt data, an exception or a tuple of them.
+        keeps: whether a message may refer to earlier ones (context takeover).
     """
 
     def __cinit__(self, make, errors, bint keeps):
         self._make = make
         self._errors = errors
         self._keeps = keeps
-        # Where no context is kept, a final block shows at no cost whether the message ends where a message can.
+        # Without context, a final block shows at no cost whether the message ends between two blocks.
         self._tail = TAIL if keeps else TAIL + END
 
     def inflate(self, bytes payload, Py_ssize_t most):
-        """What the next part of a message's payload becomes; one byte more than `most` means: more than that."""
+        """Inflate the next part of a message's payload. A result of `most` + 1 bytes means that there is more.
+
+        Raises:
+            CorruptData: if it is not DEFLATE data.
+        """
         cdef list pieces = []
         self.give(payload)
         return self._collect(pieces, most)
 
     def end(self):
-        """The message has ended, and all that it becomes was given. Raises CorruptData if it cannot end here."""
+        """End the message; all of it must be inflated.
+
+        Raises:
+            CorruptData: if a message cannot end here.
+        """
         self.finish()
 
     def _collect(self, list pieces, Py_ssize_t most):
+        """Join pieces until the input is used up, or until there are `most` + 1 bytes."""
         cdef Py_ssize_t room = most + 1
         cdef bytes piece
         while room > 0:
@@ -95,12 +98,13 @@ cdef class InflateStream:
         return b"".join(pieces)
 
     cdef int give(self, bytes data) except -1:
+        """Set the next payload; all that was given before must be taken."""
         self._input = data
         return 0
 
     cdef bytes take(self, Py_ssize_t most):
-        """What one call of the decompressor gives, at most `most` bytes; b"" if that was nothing, but more may come;
-        None when all that was given is inflated.
+        """Call the decompressor once; return what it made, at most `most` bytes. b"" means: ask again. None means: all
+        the input is used up. Raise CorruptData if it is not DEFLATE data.
         """
         cdef object stream = self._stream
         cdef object given = self._input, left
@@ -116,9 +120,9 @@ cdef class InflateStream:
         except self._errors as error:
             raise CorruptData(str(error)) from None
         if len(out) > most:
-            raise RuntimeError(f"the decompressor gave {len(out)} bytes, {most} were asked")
+            raise RuntimeError(f"the decompressor returned {len(out)} bytes, {most} were asked for")
         if stream.eof:
-            # 7.2.3.4: a sender may end a block for good; then a new stream begins.
+            # 7.2.3.4: a sender may set BFINAL; a new stream follows.
             self._ends += 1
             if self._ends > MAX_ENDS:
                 raise CorruptData(f"{self._ends} final blocks in one message, limit {MAX_ENDS}")
@@ -129,14 +133,14 @@ cdef class InflateStream:
             if len(out) < most and not left:
                 self._input = None
             elif not out and len(left) >= len(given):
-                raise RuntimeError("the decompressor neither takes nor gives")
+                raise RuntimeError("the decompressor made no progress: it used no input and returned no output")
             else:
-                self._input = left  # b"" too: isal has taken all, and has more to give
+                self._input = left  # b"" too: isal has used up its input, and has more output
         return out if out or self._input is not None else None
 
     cdef int finish(self) except -1:
-        """All that was given is taken, and the message has ended: raises CorruptData if that was in the middle of a
-        block. Such a block can take the tail for content, so the tail is given by itself, and nothing may come of it.
+        """End the message; raise CorruptData if it ends in the middle of a block. Such a block could take the tail for
+        content: so the tail is inflated by itself, and nothing may come of it.
         """
         cdef bint clean
         cdef bytes piece = b""
@@ -152,13 +156,14 @@ cdef class InflateStream:
         return 0
 
     cdef bint _ends_cleanly(self) except -1:
+        """Return whether the stream is between two blocks, as far as its decompressor can tell."""
         if self._stream is None:
             return True
         if not self._keeps:
-            return False  # END was not taken for one
+            return False  # END did not end it
         copy = getattr(self._stream, "copy", None)
         if copy is None:
-            return True  # isal cannot say
+            return True  # isal cannot tell
         probe = copy()
         tl_count(&self.calls, 2)
         clean = False
@@ -171,9 +176,12 @@ cdef class InflateStream:
 
 @cython.final
 cdef class Inflater:
-    """Assembles the compressed messages of one direction; what `stream` is to `InflateStream`.
+    """Assemble the compressed messages of one direction.
 
-    max_size: bytes of a message, None for no limit. off_thread: see above; None to inflate everything at once.
+    Args:
+        stream: inflates their payloads.
+        max_size: bytes that a message may have; None for no limit.
+        off_thread: bytes of a message to inflate on this thread, before it stalls; None for no limit.
     """
 
     def __cinit__(self, InflateStream stream not None, *, max_size, off_thread=None):
@@ -187,23 +195,23 @@ cdef class Inflater:
 
     @property
     def calls(self):
-        """Calls of decompressors so far; making one, or copying one, counts as well."""
+        """Return how often decompressors were called so far, made or copied."""
         return self._stream.calls
 
     cdef void begin_turn(self) noexcept:
-        """A turn of the loop begins: so much may be done in it."""
+        """Start a turn of the event loop, with a new allowance."""
         self._bounded = True
         self._last_call = self._stream.calls + MAX_CALLS
         self._last_given = self.given_bytes + MAX_DEFLATED
         self._last_made = self.made_bytes + MAX_INFLATED
 
     cdef bint is_spent(self) noexcept:
-        """Whether that is enough for this turn."""
+        """Return whether the allowance of this turn is used up."""
         return self._bounded and (self._stream.calls >= self._last_call or self.given_bytes >= self._last_given
                                   or self.made_bytes >= self._last_made)
 
     cdef int begin(self, int opcode) except -1:
-        """A message begins."""
+        """Begin a message."""
         self._opcode = opcode
         self._filled = 0
         self._utf8 = 0
@@ -211,16 +219,16 @@ cdef class Inflater:
         return 0
 
     cdef unsigned give(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key, unsigned phase) except? 9:
-        """Takes n more bytes of the message's payload, masked if there is a key; gives the key's phase behind them.
+        """Take n more bytes of the payload, masked if there is a key. Return the phase of the key behind them.
 
-        Nothing is raised for what a peer sent: see `code`.
+        What a peer sent never raises: look at `code`.
         """
         cdef Py_ssize_t i = 0, take
         cdef bytes piece
         tl_count(&self.deflated_bytes, <uint64_t>n)
         while i < n and not self.code:
             take = min(n - i, SLICE)
-            # Made without its bytes, so that it is ours alone: the objects of single bytes are shared.
+            # Python shares the objects of single bytes: one that is made without its bytes is ours alone.
             piece = PyBytes_FromStringAndSize(NULL, take)
             if key != NULL:
                 phase = apply_mask(<uint8_t *>PyBytes_AS_STRING(piece), data + i, take, key, phase)
@@ -234,7 +242,7 @@ cdef class Inflater:
         return phase
 
     cdef int _put(self, bytes piece) except -1:
-        """Inflates a slice of the payload."""
+        """Inflate a slice of the payload."""
         cdef Py_ssize_t before = self._on_loop, barren
         tl_count(&self.given_bytes, <uint64_t>PyBytes_GET_SIZE(piece))
         self._stream.give(piece)
@@ -245,7 +253,7 @@ cdef class Inflater:
         return 0
 
     cdef object whole(self, const uint8_t *data, Py_ssize_t n, const uint8_t *key):
-        """A message whose payload is all here; None after a fault, or if it has stalled."""
+        """Return a message whose payload is all here; None if it failed, or stalled."""
         cdef bytes payload, piece
         if n == 0 or n > SLICE:
             self.give(data, n, key, 0)
@@ -269,7 +277,7 @@ cdef class Inflater:
         return None if self.stalled or self.code else self.end()
 
     cdef object _only(self, bytes piece):
-        """The message that came in one piece, as most do; None after a fault."""
+        """Return a message that became one piece, as most do; None if it failed."""
         cdef object message = None
         if self._opcode != TL_TEXT:
             message = piece
@@ -285,7 +293,7 @@ cdef class Inflater:
         return message
 
     cdef object end(self):
-        """The message; None after a fault."""
+        """Return the message; None if it failed."""
         if self.code or not self._finish():
             return None
         if self._opcode == TL_TEXT and self._utf8:
@@ -294,9 +302,13 @@ cdef class Inflater:
         return self._message()
 
     def work(self):
-        """Inflates what has been given since it stalled, wherever this is called: it touches nothing else."""
+        """Inflate what was given since it stalled. Any thread may call this; nothing else of the connection is touched.
+
+        Raises:
+            RuntimeError: if it has not stalled, or if another thread is at it.
+        """
         if self._away or not self.for_thread:
-            raise RuntimeError("work() is for one thread at a time, and while there is some for it")
+            raise RuntimeError("work() is only for a stalled inflater, and for one thread at a time")
         self._away = True
         try:
             self._drain()
@@ -306,11 +318,9 @@ cdef class Inflater:
             self._away = False
 
     cdef int resume(self) except -1:
-        """What `work` did is done, or a new turn has begun: goes on, as far as may be, with what was given meanwhile;
-        from there on pieces are inflated as they are given.
-        """
+        """Inflate on this thread again, after `work` or in a new turn. Raise RuntimeError while `work` runs."""
         if self._away:
-            raise RuntimeError("a thread inflates: what it works on cannot be gone on with")
+            raise RuntimeError("a thread is still inflating")
         self.stalled = False
         if self.for_thread:
             self.for_thread = False
@@ -321,7 +331,7 @@ cdef class Inflater:
         return 0
 
     cdef bytes _take(self):
-        """The next piece of the message, with at most one byte more than it may have; None if there is none now."""
+        """Return the next piece, at most one byte past max_size; None if there is no more input, or it failed."""
         cdef Py_ssize_t most = INFLATED_PIECE
         cdef Py_ssize_t left
         if self.max_size >= 0:
@@ -340,7 +350,7 @@ cdef class Inflater:
         return piece
 
     cdef int _drain(self) except -1:
-        """Inflates what was given, until it is all inflated, fails or stalls."""
+        """Inflate the input until it is used up, or until this fails or stalls."""
         cdef bytes piece
         while not self.code and self._stream._input is not None:
             if not self._away:
@@ -356,14 +366,15 @@ cdef class Inflater:
         return 0
 
     cdef int _store(self, bytes piece) except -1:
+        """Add a piece to the body; fail if the message is too long, or not UTF-8."""
         cdef Py_ssize_t n = PyBytes_GET_SIZE(piece)
         cdef uint8_t *room
         cdef size_t good
         if n == 0:
             return 0
         if self.max_size >= 0 and n > self.max_size - self._filled:
-            return self._fail(TL_TOO_BIG, f"compressed message of {self._filled + n} bytes or more, max_size {self.max_size} "
-                                    "(RFC 6455 7.4.1)")
+            return self._fail(TL_TOO_BIG, f"compressed message of {self._filled + n} bytes or more, "
+                                          f"max_size {self.max_size} (RFC 6455 7.4.1)")
         self._grow(n)
         room = <uint8_t *>BODY(self._body) + self._filled
         memcpy(room, PyBytes_AS_STRING(piece), n)
@@ -371,14 +382,14 @@ cdef class Inflater:
         if self._opcode == TL_TEXT:
             good = feed_utf8(&self._utf8, room, n)
             if good < <size_t>n:
-                return self._fail(TL_INVALID_DATA, f"text is not UTF-8 at byte {self._filled + <Py_ssize_t>good} (RFC 6455 8.1)")
+                good += <size_t>self._filled
+                return self._fail(TL_INVALID_DATA, f"text is not UTF-8 at byte {good} (RFC 6455 8.1)")
         self._filled += n
         return 0
 
     cdef int _grow(self, Py_ssize_t extra) except -1:
-        """Makes room for extra more bytes: the double, but the last step goes from half of what may come to all of it.
-
-        So a reallocation that copies never holds more than max_size.
+        """Make room for extra more bytes. The body doubles; its last step goes to all of max_size, from half of it at
+        most: so no larger body is ever copied.
         """
         cdef Py_ssize_t size = BODY_SIZE(self._body) if self._body != NULL else 0
         cdef Py_ssize_t need, wanted
@@ -391,12 +402,13 @@ cdef class Inflater:
         if 0 <= self.max_size < 2 * wanted:
             wanted = self.max_size
         if self._body == NULL:
-            self._body = PyBytes_New(NULL, wanted)
+            self._body = new_body(NULL, wanted)
         else:
-            _PyBytes_Resize(&self._body, wanted)  # on failure it frees the body and sets it to NULL
+            resize_body(&self._body, wanted)  # on failure it frees the body and sets it to NULL
         return 0
 
     cdef object _message(self):
+        """Return the message that the body is."""
         cdef object message
         if self._body == NULL:
             message = "" if self._opcode == TL_TEXT else b""
@@ -404,7 +416,7 @@ cdef class Inflater:
             message = PyUnicode_DecodeUTF8(BODY(self._body), self._filled, NULL)
         else:
             if BODY_SIZE(self._body) != self._filled:
-                _PyBytes_Resize(&self._body, self._filled)
+                resize_body(&self._body, self._filled)
             message = <object>self._body
         self._drop()
         tl_count(&self.messages, 1)
@@ -412,7 +424,7 @@ cdef class Inflater:
         return message
 
     cdef bint _finish(self) except -1:
-        """Whether the message could end here."""
+        """End the payload; return whether a message can end here."""
         try:
             self._stream.finish()
         except CorruptData as error:
@@ -420,12 +432,14 @@ cdef class Inflater:
         return not self.code
 
     cdef int _drop(self) except -1:
+        """Release the body."""
         cdef PyObject *body = self._body
         self._body = NULL
         Py_XDECREF(body)
         return 0
 
     cdef int _fail(self, int code, str text) except -1:
+        """Fail with a close code, and let go of all input."""
         self.code = code
         self.text = text
         self._stream._stream = None

@@ -1,5 +1,5 @@
-# The C kernels of native/c, and the numbers of the wire. Each kernel is linked into this module alone, which hands it on
-# to the others: so there is one of each, and whoever chooses a variant chooses it for all.
+# The C kernels of native/c, and the numbers of the wire. The kernels are linked into this module alone; the others call
+# them through it. What each takes and returns stands in its header.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

@@ -1,8 +1,8 @@
-"""The C kernels, for all modules that need them: frame headers, masking, UTF-8.
+"""The C kernels, for every module that needs them: frame headers, masking, UTF-8.
 
-Theory of operation. A kernel that is linked into two modules is there twice, each with a state of its own: the variant
-that masks is chosen in one and not in the other. So this module alone has them, and hands each on as a `cdef` function,
-which others call through a pointer that Cython fetches when they are imported. None of them can fail.
+Theory of operation. A kernel that is linked into two modules exists twice: choosing a masking variant in one would
+leave the other as it is. So the kernels are linked into this module alone. It hands each on as a `cdef` function, which
+other modules call through a pointer that Cython fetches when they are imported. None of them can fail.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize

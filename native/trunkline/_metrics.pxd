@@ -1,4 +1,4 @@
-# What is measured while messages flow: plain C fields, no allocation when something is recorded.
+# Measuring while messages flow: recording touches plain C fields alone, and allocates nothing.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -14,75 +14,77 @@ cdef extern from "histogram.h" nogil:
 
 
 cdef enum:
-    SLOTS = 10  # of a window
+    SLOTS = 10  # in a window
 
 
 cdef class Histogram:
-    """How often which duration was seen."""
+    """Count durations in buckets."""
 
-    cdef uint64_t *_counts          # owned, TL_BUCKETS of them, or NULL before the first record; freed in __dealloc__
+    cdef uint64_t *_counts          # owned: TL_BUCKETS counts, or NULL before the first record; freed in __dealloc__
     cdef readonly tl_counter count    # durations recorded
     cdef double _sum                # seconds
-    cdef double _shortest           # seconds; of the first record on
-    cdef double _longest
+    cdef double _shortest           # seconds; meaningless before the first record
+    cdef double _longest            # seconds
 
-    # Verbs
+    # Record
     cpdef int record(self, double seconds) except -1
     cdef int _add(self, double seconds) noexcept
     cdef int _make(self) except -1
 
 
 cdef class Average:
-    """An exponentially weighted moving average."""
+    """An exponentially weighted moving average, and the jitter about it."""
 
     cdef readonly double weight     # of a new value
     cdef double _value
     cdef double _jitter             # EWMA of |value - previous value|, with the same weight
-    cdef double _last
-    cdef readonly tl_counter count
+    cdef double _last               # the latest value
+    cdef readonly tl_counter count  # values recorded
 
-    # Verbs
+    # Record
     cpdef int record(self, double value) except -1
 
 
 cdef class Window:
-    """What was counted in the last seconds."""
+    """A count over the last seconds."""
 
-    cdef readonly double seconds    # how long it is
-    cdef double _born               # when the first thing could be counted
-    cdef int64_t _slot              # number of the present slot since the clock's zero
-    cdef uint64_t _slots[SLOTS]     # counts, by slot number modulo SLOTS; the present one is not complete
+    cdef readonly double seconds    # its length
+    cdef double _born               # seconds: when it was made
+    cdef int64_t _slot              # number of the current slot since the clock's zero
+    cdef uint64_t _slots[SLOTS]     # counts, by slot number modulo SLOTS; the current one is incomplete
 
-    # Verbs
-    cdef int _move(self, double now) noexcept
+    # Record
     cdef int add(self, double now, uint64_t n) noexcept
+    cdef int _move(self, double now) noexcept
+
+    # Read
     cdef uint64_t sum_at(self, double now) noexcept
-    cdef double rate_at(self, double now) noexcept
+    cdef double rate_at(self, double now) noexcept  # a second
 
 
 cdef class Rates:
-    """Windows of 1, 10 and 60 seconds over one counter."""
+    """A counter, and its rates over 1, 10 and 60 seconds."""
 
-    cdef Window _short
-    cdef Window _middle
-    cdef Window _long
-    cdef readonly tl_counter total
+    cdef Window _short              # 1 s
+    cdef Window _middle             # 10 s
+    cdef Window _long               # 60 s
+    cdef readonly tl_counter total  # since it was made
 
-    # Verbs
+    # Record
     cpdef int add(self, double now, uint64_t n) except -1
 
 
 cdef class Suspicion:
-    """How surprising it is that nothing has come."""
+    """How surprising it is that a regular sign of life has not come again."""
 
-    cdef double _weight
-    cdef double _least              # seconds: standard deviations are taken for no less
-    cdef double _mean               # seconds between two signs of life
-    cdef double _variance
-    cdef double _beat               # when the last of those that come again and again came
-    cdef double _last               # when the last of any kind came
-    cdef readonly tl_counter count
+    cdef double _weight             # share of a new interval in the averages
+    cdef double _least              # seconds: a standard deviation counts as no less
+    cdef double _mean               # seconds between two regular signs of life
+    cdef double _variance           # of those, in seconds squared
+    cdef double _beat               # seconds: when the last regular one came
+    cdef double _last               # seconds: when the last of any kind came
+    cdef readonly tl_counter count  # regular signs of life
 
-    # Verbs
+    # Record
     cpdef int record(self, double now) except -1
     cpdef int touch(self, double now) except -1

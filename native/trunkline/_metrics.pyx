@@ -1,16 +1,15 @@
-"""What is measured while messages flow: histograms, moving averages, rates and suspicion.
+"""Measuring while messages flow: histograms, moving averages, rates and suspicion.
 
-Theory of operation. Recording is a few additions in plain C fields: no object is made and no clock is read; whoever
-records says what the time is. A `Histogram` allocates its counts once, at its first record. Reading is for people and
-scrapers, seconds apart, and may take its time.
+Theory of operation. To record is to add to a few plain C fields: no object is made, and no clock is read, as the caller
+passes the time. Only a `Histogram` allocates, once, at its first record. Reading may take longer: it is for people and
+scrapers, seconds apart.
 
-Whoever reads may do so in another thread, and not all reading leaves things as they are: a window that is read moves on.
-So each object is locked while it is recorded in or read. Where the interpreter has a lock this is that one, and costs
-nothing.
+Another thread may read, and some reads change the object: a window that is read moves on. So every method locks its
+object. With the GIL, that is the lock, and costs nothing.
 
-Sources: the histogram's layout is HdrHistogram's; the jitter is RFC 3550's (6.4.1, weight 1/16); the suspicion is the
-phi of Hayashibara et al., "The phi accrual failure detector" (2004), with the logistic approximation of the normal
-distribution that Akka uses.
+Sources: the layout of the histogram is HdrHistogram's; the jitter is RFC 3550's (6.4.1, weight 1/16); the suspicion is
+the phi of Hayashibara et al., "The phi accrual failure detector" (2004), with Akka's logistic approximation of the
+normal distribution.
 """
 
 cimport cython
@@ -22,33 +21,34 @@ from libc.string cimport memset
 from trunkline._atomic cimport tl_count, tl_forget
 
 cdef enum:
-    LONGEST = 1000  # seconds: what is longer is recorded as this; the last bucket begins at 137
+    LONGEST = 1000  # seconds: longer durations are recorded as this; the last bucket begins at 137
 
-cdef double FAR = 4e18  # slots: their numbers and what lies between two of them are whole numbers of 64 bits
+cdef double FAR = 4e18  # slots: their numbers, and the difference of two, must fit into 64 bits
 
 
 cdef int64_t slot_of(double now, double seconds) noexcept:
-    """The number of the slot that a time belongs to; 0 for what is no time, or too far away to be one."""
+    """Return the number of the slot of a time; 0 if the time is not a number, or out of range."""
     cdef double slot = floor(now / seconds * SLOTS)
     return <int64_t>slot if -FAR < slot < FAR else 0
 
 
 cdef int place_of(int64_t slot) noexcept:
-    """Where the slot is kept: times may be negative, places may not."""
+    """Return the index at which a slot is kept. Slots may be negative, indexes may not."""
     return <int>((slot % SLOTS + SLOTS) % SLOTS)
 
 
 @cython.final
 cdef class Histogram:
-    """Durations, to 2 significant digits: any quantile is within 1 % of a duration that was recorded at its rank.
+    """Count durations, to 2 significant digits: a quantile is within 1 % of the duration that was recorded at its rank.
 
-    Durations are seconds, from 1 ns to 137 s; longer ones are counted as longer, negative ones as 0.
+    Durations are seconds, from 1 ns to 137 s. Longer ones fall into the last bucket, negative ones count as 0.
     """
 
     def __dealloc__(self):
         PyMem_Free(self._counts)
 
     cdef int _make(self) except -1:
+        """Allocate the counts if there are none; raise MemoryError."""
         if self._counts == NULL:
             self._counts = <uint64_t *>PyMem_Calloc(TL_BUCKETS, sizeof(uint64_t))
             if self._counts == NULL:
@@ -57,7 +57,11 @@ cdef class Histogram:
 
     @cython.critical_section
     cpdef int record(self, double seconds) except -1:
-        """Counts a duration. Raises ValueError for one that is not finite. The first record allocates 16 KiB."""
+        """Count a duration in seconds. The first one allocates 16 KiB.
+
+        Raises:
+            ValueError: if it is not finite.
+        """
         if not isfinite(seconds):
             raise ValueError(f"a duration is {seconds!r}, must be a finite number of seconds")
         if self._counts == NULL:
@@ -66,6 +70,7 @@ cdef class Histogram:
         return 0
 
     cdef int _add(self, double seconds) noexcept:
+        """Count a finite duration; the counts must be there."""
         seconds = min(max(seconds, 0.0), <double>LONGEST)
         self._counts[tl_bucket(<uint64_t>(seconds * 1e9 + 0.5))] += 1
         if self.count == 0 or seconds < self._shortest:
@@ -79,31 +84,33 @@ cdef class Histogram:
     @property
     @cython.critical_section
     def sum(self):
-        """Seconds of all durations together."""
+        """The sum of all durations, in seconds."""
         return self._sum
 
     @property
     @cython.critical_section
     def minimum(self):
-        """Seconds of the shortest; None if nothing was recorded."""
+        """The shortest duration, in seconds; None if there is none."""
         return self._shortest if self.count else None
 
     @property
     @cython.critical_section
     def maximum(self):
-        """Seconds of the longest; None if nothing was recorded."""
+        """The longest duration, in seconds; None if there is none."""
         return self._longest if self.count else None
 
     @property
     @cython.critical_section
     def mean(self):
-        """Seconds; None if nothing was recorded."""
+        """The mean duration, in seconds; None if there is none."""
         return self._sum / <double>self.count if self.count else None
 
     @cython.critical_section
     def quantile(self, double q):
-        """Seconds that a share q (0 to 1) of the durations did not exceed, by nearest rank; None if nothing was
-        recorded. ValueError for q outside of 0 to 1.
+        """Return the duration that a share q of all did not exceed, by nearest rank; None if there is none.
+
+        Raises:
+            ValueError: unless q is between 0 and 1.
         """
         cdef uint64_t rank
         if not 0 <= q <= 1:
@@ -115,7 +122,7 @@ cdef class Histogram:
 
     @cython.critical_section
     def count_within(self, double seconds):
-        """How many durations were at most so many seconds; one of a bucket's width (1/64) less may be missing."""
+        """Count the durations up to so many seconds. Those within 1/64 below that may be missing."""
         if self.count == 0 or not seconds >= 0:
             return 0
         if seconds >= self._longest:
@@ -124,16 +131,14 @@ cdef class Histogram:
 
     @cython.critical_section
     def buckets(self):
-        """A list of (lower bound in seconds, count) of all buckets that have a count, from the shortest."""
+        """Return (lower bound in seconds, count) of every bucket with a count, shortest first."""
         cdef unsigned i
         if self._counts == NULL:
             return []
         return [(tl_bucket_floor(i) / 1e9, self._counts[i]) for i in range(TL_BUCKETS) if self._counts[i]]
 
     def merge(self, Histogram other not None):
-        """Adds all that another has recorded: the same as if it had been recorded here, but for the last digits of
-        `sum`.
-        """
+        """Add all that another has recorded, as if it had been recorded here, but for the last digits of `sum`."""
         cdef unsigned i
         with cython.critical_section(self, other):
             if other.count == 0:
@@ -148,14 +153,14 @@ cdef class Histogram:
             tl_count(&self.count, other.count)
 
     def copy(self):
-        """Another one with the same counts."""
+        """Return a histogram with the same counts."""
         cdef Histogram made = Histogram.__new__(Histogram)
         made.merge(self)
         return made
 
     @cython.critical_section
     def clear(self):
-        """Forgets everything."""
+        """Forget everything."""
         if self._counts != NULL:
             memset(self._counts, 0, TL_BUCKETS * sizeof(uint64_t))
         tl_forget(&self.count)
@@ -169,9 +174,10 @@ cdef class Histogram:
 
 @cython.final
 cdef class Average:
-    """An exponentially weighted moving average and the jitter about it.
+    """An exponentially weighted moving average, and the jitter about it. It starts with the first value.
 
-    weight: the share of a new value, more than 0 and at most 1. The first value is taken whole.
+    Args:
+        weight: the share of a new value, more than 0 and at most 1.
     """
 
     def __cinit__(self, double weight=0.0625):
@@ -181,7 +187,11 @@ cdef class Average:
 
     @cython.critical_section
     cpdef int record(self, double value) except -1:
-        """Takes a value. Raises ValueError for one that is not finite."""
+        """Take a value.
+
+        Raises:
+            ValueError: if it is not finite.
+        """
         cdef double distance
         if not isfinite(value):
             raise ValueError(f"a value is {value!r}, must be finite")
@@ -216,10 +226,11 @@ cdef class Average:
 
 @cython.final
 cdef class Window:
-    """How much was counted in the last `seconds`, to a tenth of them: the part of a slot that is running is counted,
-    and with it the nine before.
+    """A count over the last seconds, to a tenth of them: it has ten slots, the current one and the nine before it.
 
-    seconds: its length. now: the clock's reading (seconds, monotonic) when it is made.
+    Args:
+        seconds: its length.
+        now: seconds, of a monotonic clock, as in all methods.
     """
 
     def __cinit__(self, double seconds, double now):
@@ -230,27 +241,29 @@ cdef class Window:
         self._slot = slot_of(now, seconds)
 
     cdef int _move(self, double now) noexcept:
-        """Goes to the slot of now and empties those that were left out."""
+        """Make the slot of `now` the current one, and empty those in between."""
         cdef int64_t slot = slot_of(now, self.seconds)
         if slot - self._slot >= SLOTS:
             memset(self._slots, 0, sizeof(self._slots))
             self._slot = slot
-        while self._slot < slot:  # a clock that goes backwards stays in its slot
+        while self._slot < slot:  # if the clock goes backwards, the slot stays
             self._slot += 1
             self._slots[place_of(self._slot)] = 0
         return 0
 
     cdef int add(self, double now, uint64_t n) noexcept:
+        """Count n."""
         self._move(now)
         self._slots[place_of(self._slot)] += n
         return 0
 
     @cython.critical_section
     def total(self, double now):
-        """What was counted in the window that ends now."""
+        """Return the count in the window that ends now."""
         return self.sum_at(now)
 
     cdef uint64_t sum_at(self, double now) noexcept:
+        """Return the sum of the slots."""
         cdef uint64_t total = 0
         cdef int i
         self._move(now)
@@ -260,10 +273,11 @@ cdef class Window:
 
     @cython.critical_section
     def rate(self, double now):
-        """The same a second; over its life while it is younger than the window is long (but over a tenth at least)."""
+        """Return the count a second; a young window goes by its age, but by a tenth of its length at least."""
         return self.rate_at(now)
 
     cdef double rate_at(self, double now) noexcept:
+        """Return the sum of the slots a second. See `rate`."""
         cdef double slot = self.seconds / SLOTS
         cdef double total = <double>self.sum_at(now)
         cdef double covered = (SLOTS - 1) * slot + max(now - <double>self._slot * slot, 0.0)
@@ -272,9 +286,10 @@ cdef class Window:
 
 @cython.final
 cdef class Rates:
-    """A counter with its rates over 1, 10 and 60 seconds.
+    """A counter, and its rates over 1, 10 and 60 seconds.
 
-    now: the clock's reading (seconds, monotonic) when it is made.
+    Args:
+        now: seconds, of a monotonic clock, as in all methods.
     """
 
     def __cinit__(self, double now):
@@ -284,7 +299,7 @@ cdef class Rates:
 
     @cython.critical_section
     cpdef int add(self, double now, uint64_t n) except -1:
-        """Counts n at the time now."""
+        """Count n."""
         self._short.add(now, n)
         self._middle.add(now, n)
         self._long.add(now, n)
@@ -293,22 +308,25 @@ cdef class Rates:
 
     @cython.critical_section
     def per_second(self, double now):
-        """The rates a second over the last 1, 10 and 60 s, as a tuple."""
+        """Return the counts a second over the last 1, 10 and 60 s."""
         return self._short.rate_at(now), self._middle.rate_at(now), self._long.rate_at(now)
 
     @cython.critical_section
     def totals(self, double now):
-        """What was counted in the last 1, 10 and 60 s, as a tuple."""
+        """Return the counts in the last 1, 10 and 60 s."""
         return self._short.sum_at(now), self._middle.sum_at(now), self._long.sum_at(now)
 
 
 @cython.final
 cdef class Suspicion:
-    """Phi: how surprising it is that a sign of life which comes again and again has not come again.
+    """Phi: how surprising it is that a regular sign of life has not come again.
 
-    Phi 1 means that one line in 10 would be alive all the same, phi 3 one in 1,000. weight: the share of a new interval
-    in the averages. least: seconds; the standard deviation is taken for no less, so that a very regular line is not
-    suspected for a moment's delay.
+    At phi 1, one connection in 10 would be alive all the same; at phi 3, one in 1,000.
+
+    Args:
+        weight: the share of a new interval in the averages, more than 0 and at most 1.
+        least: seconds. The standard deviation counts as no less, so that a short delay of a very regular peer does not
+            arouse suspicion.
     """
 
     def __cinit__(self, double weight=0.0625, double least=0.1):
@@ -321,7 +339,7 @@ cdef class Suspicion:
 
     @cython.critical_section
     cpdef int record(self, double now) except -1:
-        """A sign of life came at the time now (seconds, monotonic)."""
+        """Record a regular sign of life at the time `now`, seconds of a monotonic clock."""
         cdef double interval, distance
         if self.count:
             interval = max(now - self._beat, 0.0)
@@ -338,20 +356,20 @@ cdef class Suspicion:
 
     @cython.critical_section
     cpdef int touch(self, double now) except -1:
-        """A sign of life came at the time now that is not one of those that come again and again."""
+        """Record a sign of life that is not one of the regular ones."""
         if self.count and now > self._last:
             self._last = now
         return 0
 
     @cython.critical_section
     def phi(self, double now):
-        """The suspicion at the time now; 0.0 before two signs of life."""
+        """Return phi at the time `now`; 0.0 before the second regular sign of life."""
         cdef double deviation, y, e, elapsed = now - self._last
         if self.count < 2:
             return 0.0
         deviation = max(sqrt(self._variance), self._least)
         y = (elapsed - self._mean) / deviation
-        # Beyond this e is nothing beside 1, and would soon be too small for a double.
+        # Here e is negligible beside 1, and would soon underflow.
         if y > 20:
             return min((1.5976 * y + 0.070566 * y * y * y) / 2.302585092994046, 1e6)
         e = exp(-y * (1.5976 + 0.070566 * y * y))
@@ -359,6 +377,6 @@ cdef class Suspicion:
 
     @cython.critical_section
     def forget(self):
-        """The line is a new one: its first sign of life is still to come."""
+        """Start over, for a new connection."""
         tl_forget(&self.count)
         self._mean = self._variance = self._beat = self._last = 0

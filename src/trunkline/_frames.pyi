@@ -4,9 +4,6 @@ from typing_extensions import Buffer
 
 from trunkline._control import Control, Fault
 from trunkline._inflate import Inflater
-from trunkline._kernels import mask as mask
-from trunkline._kernels import mask_variant as mask_variant
-from trunkline._kernels import use_mask_variant as use_mask_variant
 
 OPCODE_CONTINUATION: Final[int]
 OPCODE_TEXT: Final[int]

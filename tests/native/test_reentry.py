@@ -158,7 +158,7 @@ class TestDecompressors:
     @pytest.mark.parametrize("size", [10, 100_000])
     def test_it_cannot_feed_its_decoder(self, data: bytes, size: int) -> None:
         decoder = self.decoder(lambda decoder, _: decoder.feed(data))
-        with pytest.raises(RuntimeError, match="by what it calls itself"):
+        with pytest.raises(RuntimeError, match="by something that it calls"):
             decoder.feed(build(BINARY, deflate(bytes(size)), rsv=4))
         assert decoder.feed(build(BINARY, b"more")) == []
 
@@ -192,7 +192,7 @@ class TestCompressors:
 
             def compress(self, data: bytes) -> bytes:
                 chosen.append(deflater.choose(b"inner" * 1000))
-                with pytest.raises(RuntimeError, match="by what it calls itself"):
+                with pytest.raises(RuntimeError, match="by something that it calls"):
                     deflater.compress(b"inner" * 1000)
                 return self._real.compress(data)
 

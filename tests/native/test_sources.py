@@ -16,6 +16,7 @@ CYTHON = sorted([*NATIVE.glob("trunkline/*.pyx"), *NATIVE.glob("trunkline/*.pxd"
 C = sorted(NATIVE.glob("c/*.[ch]"))
 
 LITERAL = re.compile(r"""^(?:cdef \w+ |)([A-Z][A-Z0-9_]+)\s*=\s*(?:b?["']|[0-9])""")
+C_KINDS = {"int", "bint", "unsigned", "double", "size_t", "Py_ssize_t", "uint64_t", "int64_t", "void", "PySendResult"}
 C_ENUM = re.compile(r"\benum \{([^}]*)\}")
 
 
@@ -156,3 +157,48 @@ def test_no_handler_returns() -> None:
 def test_a_handler_that_returns_is_found() -> None:
     text = "def f():\n    try:\n        return 1\n    except E:\n        if x:\n            return None\n    return 2\n"
     assert returning_handlers(text) == ["4: return None"]
+
+
+def signatures(text: str) -> Iterator[tuple[str, str, str]]:
+    """The C functions of a Cython source: what each returns, its name, and what stands behind its parameters."""
+    for match in re.finditer(r"^ *(?:cdef|cpdef) (?!class|extern|enum)([\w* ]*?)(\w+)\(", text, re.MULTILINE):
+        at, depth = match.end(), 1
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            at += 1
+        yield match[1].strip(), match[2], re.split(r"[:#\n]", text[at:], maxsplit=1)[0]
+
+
+def silent_functions(text: str) -> list[str]:
+    """The functions that return a number or a pointer, and do not say how they fail."""
+    return [
+        name
+        for kind, name, behind in signatures(text)
+        if (kind.endswith("*") or kind.split()[-1] in C_KINDS) and not re.search(r"\b(?:no)?except\b", behind)
+    ]
+
+
+def long_functions(text: str) -> list[str]:
+    """The functions of a Cython source that have more than 40 lines."""
+    lines = text.splitlines()
+    starts = [at for at, line in enumerate(lines) if re.match(r" *(?:cdef|cpdef|def) [^=]*\(", line)]
+    sizes = {lines[at].strip(): len("\n".join(block(lines, at)).rstrip().splitlines()) + 1 for at in starts}
+    return [f"{size} lines: {name}" for name, size in sizes.items() if size > 40]
+
+
+def test_each_c_function_says_how_it_fails() -> None:
+    assert [f"{path.name}: {name}" for path in CYTHON for name in silent_functions(path.read_text())] == []
+
+
+def test_each_module_opens_with_its_theory_of_operation() -> None:
+    opening = re.compile(r'""".+?\n\nTheory of operation\. .+?"""\n', re.DOTALL)
+    assert [path.name for path in CYTHON if path.suffix == ".pyx" and not opening.match(path.read_text())] == []
+
+
+def test_functions_that_do_not_say_how_they_fail_and_long_ones_are_found() -> None:
+    text = (
+        "cdef int a(\n    self) except -1:\n    f()\n\ncdef const char *b(int x)  # except\ncdef C c(int x):\n"
+        + "    g()\n" * 40
+    )
+    assert silent_functions(text) == ["b"]
+    assert long_functions(text) == ["41 lines: cdef C c(int x):"]

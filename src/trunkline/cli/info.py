@@ -13,7 +13,7 @@ import sys
 from typing import Any, Final
 
 import trunkline
-from trunkline._frames import mask_variant
+from trunkline._kernels import mask_variant
 from trunkline.cli.options import Commands, add_command, add_json
 
 __all__ = ["add", "gather", "show_info"]
