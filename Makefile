@@ -36,6 +36,12 @@ ifeq ($(PYTHON),python3)
 TSAN_PYTHON := build/tsan/python/bin/python3
 endif
 
+# The Autobahn suite, unless WSTEST names another copy of its program.
+ifndef WSTEST
+SUITE := build/autobahn/wstest
+endif
+export WSTEST ?= $(CURDIR)/build/autobahn/wstest
+
 # What is handed on: make test ARGS="tests/net -x", make demo ARGS="--seconds 10".
 ARGS ?=
 
@@ -74,7 +80,7 @@ instructions: $(DONE)/core build/bench/marks.so build/bench/allocator.so  ## cou
 recording: $(DONE)/core build/bench/mallocs.so  ## time what recording a metric costs, and count what it allocates; fail at 50 ns or a block
 	@$(BIN)/python -m benchmarks.recording $(ARGS)
 
-conformance: $(DONE)/core $(DONE)/test  ## run the Autobahn suite in both roles; WSTEST=... names its program
+conformance: $(DONE)/core $(DONE)/test $(SUITE)  ## run the Autobahn suite in both roles, 10 min
 	@$(BIN)/python scripts/conformance $(ARGS)
 
 wsproto: $(DONE)/core $(DONE)/test  ## run wsproto's own test suite against trunkline.protocol
@@ -96,7 +102,7 @@ replay: $(DONE)/core $(DONE)/test $(BUILD)/fuzz/decoder  ## feed the decoders, c
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.guided build/fuzz/seeds
 	@PYTHONPATH=tests $(BUILD)/fuzz/decoder -runs=0 -max_len=500 -verbosity=0 -detect_leaks=0 -print_funcs=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/seeds
 
-sanitize: $(BUILD)/sanitize/done $(DONE)/test  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
+sanitize: $(BUILD)/sanitize/done $(DONE)/test $(if $(ARGS),,$(SUITE))  ## run tests, and Autobahn 1 to 10, with ASan and UBSan in the core; ARGS="..." are pytest's instead
 	@VENV=$(VENV) CORE=$(BUILD)/sanitize scripts/sanitize $(if $(ARGS),python -m pytest -p no:cacheprovider $(ARGS),scripts/sanitized-tests)
 
 valgrind: $(DONE)/core $(DONE)/test  ## run tests of the codec, and an echo, under valgrind's memcheck: 8 min
@@ -206,6 +212,9 @@ $(BUILD)/fuzz/done: $(DONE)/core tests/fuzz/native/counted.txt
 	@scripts/system "$(PYTHON)" fuzz
 	@echo '==> compiling the core with counters and sanitizers (a minute)'
 	$(call compiled,fuzz,$(SANITIZERS) -fsanitize=fuzzer-no-link -fsanitize-coverage-allowlist=$(CURDIR)/tests/fuzz/native/counted.txt)
+
+build/autobahn/wstest: $(DONE)/venv $(wildcard scripts/autobahn/*)
+	@scripts/autobahn/install $(BIN)/python $(@D)
 
 build/native/guards: tests/native/guards.c $(KERNELS) $(wildcard native/c/*.h)
 	@mkdir -p build/native
