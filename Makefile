@@ -14,9 +14,9 @@ ifeq ($(PYTHON),python3)
 VENV := .venv
 BUILD := build
 else
-VERSION := $(shell "$(PYTHON)" -c 'import sys, sysconfig; print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
-VENV := .venv-$(VERSION)
-BUILD := build/$(VERSION)
+PYTHON_VERSION := $(shell "$(PYTHON)" -c 'import sys, sysconfig; print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))' 2>/dev/null)
+VENV := .venv-$(PYTHON_VERSION)
+BUILD := build/$(PYTHON_VERSION)
 endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
@@ -150,6 +150,10 @@ workflows: $(DONE)/workflows  ## check the workflows for GitHub: actionlint, ziz
 .PHONY: sbom
 sbom: $(DONE)/core $(DONE)/sbom  ## write what trunkline is made of and needs into dist/, as a CycloneDX bill of materials
 	@$(BIN)/python scripts/sbom
+
+.PHONY: changelog
+changelog:  ## move the news fragments in changes/ into CHANGELOG.md as VERSION, released on DAY (default: today)
+	@"$(PYTHON)" scripts/news.py collect "$(VERSION)" $(DAY)
 
 .PHONY: release-check release-files release-notes
 release-check:  ## fail unless TAG, the version and the changelog agree

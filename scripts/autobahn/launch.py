@@ -2,8 +2,8 @@
 
     launch.py SITE ARGUMENTS...
 
-The suite imports twisted.internet.ssl, which needs pyOpenSSL, and a test module of Autobahn's, which needs unittest2. It uses
-neither for ws:// URLs, so stand-ins take their places.
+The suite imports twisted.internet.ssl, which needs pyOpenSSL, and a test module of Autobahn's, which needs unittest2.
+It uses neither for ws:// URLs, so stand-ins take their places.
 """
 
 import site

@@ -12,7 +12,15 @@ import trunkline
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-OTHERS = ("benchmarks/README.md", "examples/README.md", "tests/hostile/README.md", "SECURITY.md", "CHANGELOG.md")
+OTHERS = (
+    "benchmarks/README.md",
+    "changes/README.md",
+    "examples/README.md",
+    "tests/hostile/README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+)
 PAGES = [README, *sorted(ROOT.glob("docs/*.md")), *(ROOT / name for name in OTHERS)]
 VARIES = re.compile(r"\d[\d.]* (?:ms|s)\b")  # times: drawn at random, or taken from a clock
 
@@ -114,7 +122,11 @@ def test_headings_that_are_linked_exist(page: Path) -> None:
 def test_the_files_that_are_named_exist(page: Path) -> None:
     codes = re.findall(r"`([^`\n]+)`", page.read_text())
     words = [word for code in codes for word in re.split(r"[\s=\"]+|::\S*", code)]
-    named = [word for word in words if re.match(r"(?:tests|src|native|scripts|benchmarks|docs|examples|\.ci)/", word)]
+    named = [
+        word
+        for word in words
+        if re.match(r"(?:tests|src|native|scripts|benchmarks|changes|docs|examples|\.ci|\.github)/", word)
+    ]
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

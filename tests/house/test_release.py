@@ -35,7 +35,7 @@ def write_wheel(path: Path, member: str = "trunkline/_frames.so", content: bytes
 def project(tmp_path: Path) -> Path:
     """A copy of what `scripts/release` looks at, ready for the release of 1.2.3."""
     (tmp_path / "scripts").mkdir()
-    for name in ("release", "wheelfaults.py"):
+    for name in ("release", "news.py", "wheelfaults.py"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "docs" / "installing.md", tmp_path / "docs")
@@ -60,9 +60,9 @@ def released(project: Path, verb: str) -> tuple[int, str, str]:
     ("file", "old", "new", "fault"),
     [
         ("CHANGELOG.md", "", "", ""),
-        ("pyproject.toml", "1.2.3", "1.2.4", "the tag is v1.2.3, and pyproject.toml has version 1.2.4"),
-        ("CHANGELOG.md", "## 1.2.3", "## 1.2.5", "CHANGELOG.md says nothing of 1.2.3"),
-        ("CHANGELOG.md", "(2026-01-31)", "(not yet released)", "CHANGELOG.md has '(not yet released)' behind 1.2.3"),
+        ("pyproject.toml", "1.2.3", "1.2.4", "the tag is v1.2.3, but pyproject.toml has version 1.2.4"),
+        ("CHANGELOG.md", "## 1.2.3", "## 1.2.5", "CHANGELOG.md has no section for 1.2.3"),
+        ("CHANGELOG.md", "(2026-01-31)", "(not yet released)", "CHANGELOG.md has '(not yet released)' after 1.2.3"),
         ("CHANGELOG.md", "- New.\n", "", "CHANGELOG.md has nothing under 1.2.3"),
     ],
 )
@@ -76,6 +76,13 @@ def test_a_tag_is_released_if_version_and_changelog_agree(
     assert status == bool(fault)
 
 
+def test_a_tag_is_not_released_while_news_waits_for_the_changelog(project: Path) -> None:
+    (project / "changes").mkdir()
+    (project / "changes" / "ping.new.md").write_text("Pings.\n")
+    told = "changes/ping.new.md is not in CHANGELOG.md yet: make changelog VERSION=1.2.3"
+    assert released(project, "check") == (1, "", told)
+
+
 def test_all_files_that_the_page_promises_are_a_release(project: Path) -> None:
     count = len(PYTHONS) * len(PLATFORMS)
     assert released(project, "files") == (0, f"v1.2.3 has its source distribution and {count} wheels", "")
@@ -83,6 +90,7 @@ def test_all_files_that_the_page_promises_are_a_release(project: Path) -> None:
 
 WINDOWS = named("cp313", "win_amd64")
 FIRST = named("cp311", PLATFORMS[1])
+OLDER = named("cp311", PLATFORMS[1], "1.2.2")
 
 
 @pytest.mark.parametrize(
@@ -90,11 +98,15 @@ FIRST = named("cp311", PLATFORMS[1])
     [
         (SDIST, None, f"there is no {SDIST}"),
         (FIRST, None, "there is no wheel cp311-manylinux_aarch64"),
-        (None, WINDOWS, "the wheel cp313-win_amd64 is not to be released"),
-        (None, named("cp314t", "macosx_11_0_arm64"), "the wheel cp314t-macosx_arm64 is not to be released"),
+        (None, WINDOWS, "the wheel cp313-win_amd64 must not be released"),
+        (None, named("cp314t", "macosx_11_0_arm64"), "the wheel cp314t-macosx_arm64 must not be released"),
         (None, named("cp311", "manylinux_2_34_aarch64"), "there are 2 wheels cp311-manylinux_aarch64"),
-        (None, named("cp311", PLATFORMS[1], "1.2.2"), f"{named('cp311', PLATFORMS[1], '1.2.2')} is no wheel of v1.2.3"),
-        (None, "trunkline-1.2.2.tar.gz", "trunkline-1.2.2.tar.gz is none of a release's files"),
+        (
+            None,
+            named("cp311", PLATFORMS[1], "1.2.2"),
+            f"{named('cp311', PLATFORMS[1], '1.2.2')} is not a wheel of v1.2.3",
+        ),
+        (None, "trunkline-1.2.2.tar.gz", "trunkline-1.2.2.tar.gz does not belong in a release"),
     ],
 )
 def test_a_file_that_is_missing_or_does_not_belong_is_named(
