@@ -50,11 +50,13 @@ def defaults() -> dict[str, object]:
 
 def former() -> dict[str, object]:
     """What the defaults were: for comparison."""
-    spread = trunkline.Hint("first after 0 to 5 s, then backoff", first=(0.0, 5.0))
-    restart = trunkline.Hint("first after 5 to 30 s, then backoff", first=(5.0, 30.0))
+    spread = trunkline.manager.Hint("first after 0 to 5 s, then backoff", first=(0.0, 5.0))
+    restart = trunkline.manager.Hint("first after 5 to 30 s, then backoff", first=(5.0, 30.0))
     return {
-        "retry": trunkline.RetryPolicy(cap=60.0, growth=2.0, second_opinion=False),
-        "rules": {code: trunkline.Rule(hint=hint) for code, hint in ((1001, spread), (1006, spread), (1012, restart))},
+        "retry": trunkline.manager.RetryPolicy(cap=60.0, growth=2.0, second_opinion=False),
+        "rules": {
+            code: trunkline.manager.Rule(hint=hint) for code, hint in ((1001, spread), (1006, spread), (1012, restart))
+        },
     }
 
 
@@ -63,8 +65,8 @@ def eager() -> dict[str, object]:
     return {
         "ping_interval": 0.5,
         "ping_timeout": 0.5,
-        "retry": trunkline.RetryPolicy(base=0.1, cap=0.5, reset_after=5.0),
-        "rules": {code: trunkline.Rule(hint=trunkline.Hint.FAST) for code in (1001, 1006, 1012)},
+        "retry": trunkline.manager.RetryPolicy(base=0.1, cap=0.5, reset_after=5.0),
+        "rules": {code: trunkline.manager.Rule(hint=trunkline.manager.Hint.FAST) for code in (1001, 1006, 1012)},
     }
 
 
@@ -154,7 +156,7 @@ async def client(world: World, number: int, settings: dict[str, object]) -> Tall
         elif change.before is trunkline.ConnectionStatus.CONNECTED:
             tally.lose(change.at)
 
-    budget = trunkline.RetryBudget(clock=loop.time)
+    budget = trunkline.manager.RetryBudget(clock=loop.time)
     async with (
         FaultProxy(SERVER, 8000, listen=host, listen_port=8000) as proxy,
         trunkline.ConnectionManager([service], rng=rng, budget=budget) as manager,

@@ -118,7 +118,9 @@ async def program(connections: int) -> AsyncIterator[dashboard.Dashboard]:
     async with child(serve_ticks) as pipe:
         port = await asyncio.to_thread(pipe.recv)
         service = trunkline.Service("ticks", f"ws://127.0.0.1:{port}/{{room}}", sends=Tick, receives=Tick)
-        async with trunkline.ConnectionManager([service], gate=trunkline.GatePolicy(per_second=2000)) as manager:
+        async with trunkline.ConnectionManager(
+            [service], gate=trunkline.manager.GatePolicy(per_second=2000)
+        ) as manager:
             lines = [await manager.connect(service, wait=False, room=f"room-{n:05d}") for n in range(connections)]
 
             async def read(line: trunkline.Connection[Tick, Tick]) -> None:

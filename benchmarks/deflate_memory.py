@@ -11,7 +11,7 @@ from pathlib import Path
 from trunkline import Deflate
 from trunkline._frames import Decoder
 from trunkline._writer import LoopState
-from trunkline.protocol.deflate import Agreement
+from trunkline.protocol.deflate import Agreement, deflater_for, inflater_for
 
 COUNT = 1000
 KEEPING = {"server_no_context_takeover": False, "client_no_context_takeover": False}
@@ -38,10 +38,10 @@ def measure(way: str, backend: str) -> float:
     for number in range(COUNT + 10):
         if number == 10:
             before = resident()
-        deflater = agreement.deflater(loop_state)
+        deflater = deflater_for(agreement, loop_state)
         payload = deflater.compress(message)
         assert payload is not None
-        decoder = Decoder(True, inflater=agreement.inflater(None))
+        decoder = Decoder(True, inflater=inflater_for(agreement, None))
         frame = b"\xc2\x7e" + len(payload).to_bytes(2, "big") + payload
         assert decoder.feed(frame) == [message]
         kept.append((deflater, decoder))

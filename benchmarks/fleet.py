@@ -86,7 +86,7 @@ class Fleet:
         self.managers = [self._make(f"{seed}/{number}") for number in range(clients)]
 
     def _make(self, seed: str) -> trunkline.ConnectionManager:
-        budget = trunkline.RetryBudget(clock=self._loop.time)
+        budget = trunkline.manager.RetryBudget(clock=self._loop.time)
         manager = trunkline.ConnectionManager(
             [self._service], rng=random.Random(seed), budget=budget, dial=self._dial, asleep=lambda: 0.0
         )

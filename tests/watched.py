@@ -52,7 +52,7 @@ async def watched(refusing_port: int, count: int = 5, **options: Any) -> AsyncIt
         url = f"ws://127.0.0.1:{proxy.port}/{{room}}"
         rooms = trunkline.Service("rooms", url, sends=Tick, receives=Tick, **{"ping_interval": 0.5, **options})
         dead = f"ws://127.0.0.1:{refusing_port}/?token={{token}}"
-        slow = trunkline.RetryPolicy(base=300, cap=600)
+        slow = trunkline.manager.RetryPolicy(base=300, cap=600)
         orders = trunkline.Service("orders", dead, sends=Tick, receives=Tick, retry=slow)
         async with trunkline.ConnectionManager([rooms, orders]) as manager:
             made = Watched(manager, rooms, orders, server, proxy)

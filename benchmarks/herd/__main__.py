@@ -97,7 +97,7 @@ async def fleet(case: Case, watch: Watch, port: int) -> AsyncIterator[None]:
                 "herd", f"ws://127.0.0.1:{port}/{{line}}", sends=str, receives=str, ping_interval=None
             )
             manager = trunkline.ConnectionManager(
-                [service], dial=watch.dial, budget=budget, gate=trunkline.GatePolicy(per_second=case.per_second)
+                [service], dial=watch.dial, budget=budget, gate=trunkline.manager.GatePolicy(per_second=case.per_second)
             )
             manager.subscribe(watch.take)
             await stack.enter_async_context(manager)

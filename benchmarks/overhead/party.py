@@ -36,10 +36,10 @@ class Note(msgspec.Struct):
 
 SETUPS: Final[dict[str, dict[str, Any]]] = {
     "sockets": {},
-    "pool": {"pool": trunkline.PoolPolicy(size=2, strategy="hash")},
+    "pool": {"pool": trunkline.manager.PoolPolicy(size=2, strategy="hash")},
     "envelopes": {
-        "pool": trunkline.PoolPolicy(size=2, strategy="hash"),
-        "batch": trunkline.BatchPolicy(envelope=True),
+        "pool": trunkline.manager.PoolPolicy(size=2, strategy="hash"),
+        "batch": trunkline.manager.BatchPolicy(envelope=True),
     },
 }
 
@@ -63,7 +63,7 @@ async def measure(setup: str, port: int, server: int) -> dict[str, float]:
     options = SETUPS[setup]
     path = "" if "pool" in options else "{user}"
     notes = trunkline.Service("notes", f"ws://127.0.0.1:{port}/{path}", sends=Note, receives=Note, **options)
-    gate = trunkline.GatePolicy(per_second=10_000)
+    gate = trunkline.manager.GatePolicy(per_second=10_000)
     async with trunkline.ConnectionManager([notes], gate=gate) as manager:
         if "pool" in options:
             pool = manager.pool(notes)

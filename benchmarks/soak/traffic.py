@@ -157,12 +157,12 @@ async def managed(total: int) -> Watch:
             sends=str,
             receives=str,
             ping_interval=PING,
-            retry=trunkline.RetryPolicy(base=0.001, cap=0.002, first_at_once=True, hints=False),
+            retry=trunkline.manager.RetryPolicy(base=0.001, cap=0.002, first_at_once=True, hints=False),
         )
         manager = trunkline.ConnectionManager(
             [service],
             budget=RetryBudget(1e9, per_second=1e9),
-            gate=trunkline.GatePolicy(under_way=MANAGED, per_second=1e4),
+            gate=trunkline.manager.GatePolicy(under_way=MANAGED, per_second=1e4),
         )
         async with manager:
             lines = [await manager.connect(service, line=number) for number in range(MANAGED)]

@@ -17,7 +17,7 @@ import trunkline
 async def main(room: str, name: str = "somebody", url: str = "ws://127.0.0.1:8802") -> None:
     """Talk until the input ends."""
 
-    async def enter(session: trunkline.Session[Asked, Heard]) -> None:
+    async def enter(session: trunkline.manager.Session[Asked, Heard]) -> None:
         print(f"* {await session.request(Enter(name))}", flush=True)
 
     chat: trunkline.Service[Asked, Heard] = trunkline.Service(

@@ -20,7 +20,7 @@ class Rooms:
     """Who is where."""
 
     def __init__(self) -> None:
-        self._codec: trunkline.JsonCodec[Heard, Asked] = trunkline.JsonCodec(Heard, Asked)
+        self._codec: trunkline.manager.JsonCodec[Heard, Asked] = trunkline.manager.JsonCodec(Heard, Asked)
         self._rooms: dict[str, dict[trunkline.WebSocket, str]] = {}
 
     async def serve(self, ws: trunkline.WebSocket) -> None:

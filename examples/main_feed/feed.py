@@ -66,7 +66,7 @@ class Feed:
 
 async def serve(port: int = 8801, interval: float = 0.2) -> None:
     """Be the server."""
-    feed, codec = Feed(), trunkline.JsonCodec(Reading, Follow)
+    feed, codec = Feed(), trunkline.manager.JsonCodec(Reading, Follow)
 
     async def handle(ws: trunkline.WebSocket) -> None:
         with contextlib.suppress(trunkline.ConnectionClosed):
@@ -79,7 +79,7 @@ async def serve(port: int = 8801, interval: float = 0.2) -> None:
         await feed.measure(interval)
 
 
-async def go_on(session: trunkline.Session[Follow, Reading]) -> None:
+async def go_on(session: trunkline.manager.Session[Follow, Reading]) -> None:
     """On each new link: ask for what was missed."""
     await session.send(Follow(session.position))
 
@@ -93,7 +93,7 @@ async def follow(url: str = URL, count: int | None = None) -> None:
         receives=Reading,
         position="number",
         on_connected=go_on,
-        retry=trunkline.RetryPolicy(base=0.1, cap=5),
+        retry=trunkline.manager.RetryPolicy(base=0.1, cap=5),
     )
     async with trunkline.ConnectionManager([main]) as manager:
         manager.subscribe(lambda change: print(f"  {change.after}: {change.explain()}", file=sys.stderr))

@@ -50,7 +50,7 @@ async def main(url: str, token: str, name: str = "main") -> None:
     async def show_token() -> str:
         return token  # asked for at each attempt: one that expires would be had anew here
 
-    async def tell_size(session: trunkline.Session[Typed, Shown]) -> None:
+    async def tell_size(session: trunkline.manager.Session[Typed, Shown]) -> None:
         if sys.stdout.isatty():
             size = os.get_terminal_size()
             await session.send(Resize(size.lines, size.columns))
@@ -63,7 +63,7 @@ async def main(url: str, token: str, name: str = "main") -> None:
         fresh={"token": show_token},
         on_connected=tell_size,
         # A key that was pressed long ago is better forgotten than typed now.
-        outbox=trunkline.OutboxPolicy(max_age=5),
+        outbox=trunkline.manager.OutboxPolicy(max_age=5),
     )
     async with trunkline.ConnectionManager([terminal]) as manager:
         line = await manager.connect(terminal, name=name)

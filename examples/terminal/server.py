@@ -19,7 +19,7 @@ from messages import Exit, Input, Output, Resize, Shown, Typed
 
 import trunkline
 
-CODEC: trunkline.JsonCodec[Shown, Typed] = trunkline.JsonCodec(Shown, Typed)
+CODEC: trunkline.manager.JsonCodec[Shown, Typed] = trunkline.manager.JsonCodec(Shown, Typed)
 PAGE = Path(__file__).with_name("page.html")
 
 

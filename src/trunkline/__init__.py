@@ -1,4 +1,4 @@
-"""trunkline: the WebSocket line for high-volume Python services.
+"""trunkline: a WebSocket library for high-throughput Python services.
 
     async with trunkline.connect("wss://host/path") as ws:
         await ws.send("text")
@@ -6,9 +6,9 @@
             ...
 
 The floors, from below: the compiled core (`_frames`, `_link`, `_writer` and others), the sans-IO protocol
-(`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`). What
-applications need of them is here. Beside it stand `trunkline.observe` (logs, metrics, the dashboard) and
-`trunkline.testing`.
+(`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`). What most
+applications need of them is here; policies, codecs, hints and rules are in `trunkline.manager`. Beside it stand
+`trunkline.observe` (logs, metrics, the dashboard) and `trunkline.testing`.
 """
 
 import typing as _typing
@@ -20,10 +20,8 @@ _guard.check()
 # For type checkers. At run time a name is imported when it is first asked for (PEP 562): who only connects does not
 # load the manager.
 if _typing.TYPE_CHECKING:
+    from trunkline._metrics import Histogram
     from trunkline.manager import (
-        BatchPolicy,
-        BreakerPolicy,
-        Codec,
         Connection,
         ConnectionHealth,
         ConnectionIssue,
@@ -32,42 +30,30 @@ if _typing.TYPE_CHECKING:
         CredentialsError,
         Delivery,
         DeliveryOutcome,
-        EnvelopeCodec,
-        GatePolicy,
-        Hint,
         HookError,
-        JsonCodec,
         MessageDropped,
-        MessagePackCodec,
         NotConnected,
         OutboxFull,
-        OutboxPolicy,
         PeerLimitExceeded,
         Pool,
-        PoolPolicy,
-        RawCodec,
         Received,
         ReplyTimeout,
-        RetryBudget,
-        RetryPolicy,
-        Rule,
         SendInterrupted,
         Service,
-        Session,
         StateChange,
         WaitTimeout,
-        categorize,
     )
     from trunkline.net.broadcast import Broadcast, broadcast
-    from trunkline.net.connect import connect
+    from trunkline.net.connect import Connecting, connect
+    from trunkline.net.health import ServerHealth
     from trunkline.net.http import Headers, Request, Response
     from trunkline.net.listener import Close, Listener
-    from trunkline.net.serve import Server, serve
+    from trunkline.net.serve import Server, Serving, serve
     from trunkline.net.settings import Settings
     from trunkline.net.stats import Stats
     from trunkline.net.websocket import WebSocket
     from trunkline.protocol.categories import ErrorCategory
-    from trunkline.protocol.deflate import Deflate
+    from trunkline.protocol.deflate import Agreement, Deflate
     from trunkline.protocol.errors import (
         ConnectError,
         ConnectionClosed,
@@ -90,12 +76,11 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BatchPolicy",
-    "BreakerPolicy",
+    "Agreement",
     "Broadcast",
     "Close",
-    "Codec",
     "ConnectError",
+    "Connecting",
     "Connection",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -109,42 +94,33 @@ __all__ = [
     "Deflate",
     "Delivery",
     "DeliveryOutcome",
-    "EnvelopeCodec",
     "ErrorCategory",
-    "GatePolicy",
     "HandshakeError",
     "Headers",
-    "Hint",
+    "Histogram",
     "HookError",
     "InvalidURI",
-    "JsonCodec",
     "Listener",
     "LocalProtocolError",
     "MessageDropped",
-    "MessagePackCodec",
     "MessageTooBig",
     "NotConnected",
     "OpenTimeout",
     "OutboxFull",
-    "OutboxPolicy",
     "PeerLimitExceeded",
     "Pool",
-    "PoolPolicy",
     "ProxyError",
-    "RawCodec",
     "Received",
     "RemoteProtocolError",
     "ReplyTimeout",
     "Request",
     "Response",
-    "RetryBudget",
-    "RetryPolicy",
-    "Rule",
     "SendInterrupted",
     "SendTimeout",
     "Server",
+    "ServerHealth",
     "Service",
-    "Session",
+    "Serving",
     "Settings",
     "SlowConsumer",
     "StateChange",
@@ -154,7 +130,6 @@ __all__ = [
     "WebSocket",
     "WrongThread",
     "broadcast",
-    "categorize",
     "connect",
     "serve",
 ]
@@ -162,22 +137,22 @@ __all__ = [
 # A module, and the names above that it holds.
 _HOMES = {
     "trunkline.manager": """
-        BatchPolicy BreakerPolicy Codec Connection ConnectionHealth ConnectionIssue ConnectionManager
-        ConnectionStatus CredentialsError Delivery DeliveryOutcome EnvelopeCodec GatePolicy Hint HookError
-        JsonCodec MessageDropped MessagePackCodec NotConnected OutboxFull OutboxPolicy PeerLimitExceeded
-        Pool PoolPolicy RawCodec Received ReplyTimeout RetryBudget RetryPolicy Rule SendInterrupted Service
-        Session StateChange WaitTimeout categorize
+        Connection ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus CredentialsError
+        Delivery DeliveryOutcome HookError MessageDropped NotConnected OutboxFull PeerLimitExceeded Pool
+        Received ReplyTimeout SendInterrupted Service StateChange WaitTimeout
     """,
+    "trunkline._metrics": "Histogram",
     "trunkline.net.broadcast": "Broadcast broadcast",
-    "trunkline.net.connect": "connect",
+    "trunkline.net.connect": "Connecting connect",
     "trunkline.net.http": "Headers Request Response",
     "trunkline.net.listener": "Close Listener",
-    "trunkline.net.serve": "Server serve",
+    "trunkline.net.health": "ServerHealth",
+    "trunkline.net.serve": "Server Serving serve",
     "trunkline.net.settings": "Settings",
     "trunkline.net.stats": "Stats",
     "trunkline.net.websocket": "WebSocket",
     "trunkline.protocol.categories": "ErrorCategory",
-    "trunkline.protocol.deflate": "Deflate",
+    "trunkline.protocol.deflate": "Agreement Deflate",
     "trunkline.protocol.errors": """
         ConnectError ConnectionClosed ConnectionClosedError ConnectionClosedOK DecodeError HandshakeError
         InvalidURI LocalProtocolError MessageTooBig OpenTimeout ProxyError RemoteProtocolError SendTimeout
@@ -187,6 +162,28 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _PARTS = {"manager", "net", "protocol"}
 
+# What only whoever configures a manager needs: policies, codecs, hints and rules are in `trunkline.manager`.
+_MOVED = frozenset(
+    [
+        "BatchPolicy",
+        "BreakerPolicy",
+        "Codec",
+        "EnvelopeCodec",
+        "GatePolicy",
+        "Hint",
+        "JsonCodec",
+        "MessagePackCodec",
+        "OutboxPolicy",
+        "PoolPolicy",
+        "RawCodec",
+        "RetryBudget",
+        "RetryPolicy",
+        "Rule",
+        "Session",
+        "categorize",
+    ]
+)
+
 if not _typing.TYPE_CHECKING:  # to a type checker it would say that every name is there
 
     def __getattr__(name: str) -> object:
@@ -194,6 +191,11 @@ if not _typing.TYPE_CHECKING:  # to a type checker it would say that every name 
 
         if name in _PARTS:
             return import_module(f"trunkline.{name}")
+        if name in _MOVED:
+            from warnings import warn
+
+            warn(f"trunkline.{name} is now trunkline.manager.{name}", DeprecationWarning, stacklevel=2)
+            return getattr(import_module("trunkline.manager"), name)
         if name not in _HOME:
             raise AttributeError(f"module 'trunkline' has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(_HOME[name]), name)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 TOKEN = "a-token-of-the-test"
 HTTP = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-QUICK = trunkline.RetryPolicy(base=0.2, cap=0.5)
+QUICK = trunkline.manager.RetryPolicy(base=0.2, cap=0.5)
 
 
 @pytest.fixture(params=[(120, 30), (60, 20)], ids=["120x30", "60x20"])

@@ -10,7 +10,7 @@ from rawpeer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
 from trunkline import MessageTooBig, RemoteProtocolError
 from trunkline._control import Control
 from trunkline._frames import Decoder
-from trunkline.protocol.deflate import Deflate, PerMessageDeflate, agreement_of
+from trunkline.protocol.deflate import Deflate, PerMessageDeflate, agreement_of, inflater_for
 from turns import until
 
 ROLES = pytest.mark.parametrize("client", [True, False], ids=["client", "server"])
@@ -42,7 +42,7 @@ def test_reserved_bits(client: bool, agreed: bool, inside: bool) -> None:
         extension.finalize("permessage-deflate") if client else extension.accept("permessage-deflate")
         agreement = agreement_of([extension])
         assert agreement is not None
-        decoder = Decoder(client, inflater=agreement.inflater(2**20) if agreed else None)
+        decoder = Decoder(client, inflater=inflater_for(agreement, 2**20) if agreed else None)
         if inside:
             decoder.feed(build(TEXT, b"a", fin=False, masked=not client))
         payload = b"" if opcode == CLOSE else HELLO

@@ -13,7 +13,7 @@ from wsproto.connection import ConnectionType
 from rawframes import KEY, build, xor
 from trunkline import protocol
 from trunkline._frames import Decoder
-from trunkline.protocol.deflate import Deflate, PerMessageDeflate, agreement_of
+from trunkline.protocol.deflate import Deflate, PerMessageDeflate, agreement_of, inflater_for
 
 LENGTHS = [
     *(0, 1, 124, 125, 126, 127, 128, 65_534, 65_535, 65_536, 65_537),
@@ -132,7 +132,7 @@ def test_the_length_of_a_compressed_frame_is_no_reason_to_trust_it(length: int, 
     extension.accept("permessage-deflate") if not client else extension.finalize("permessage-deflate")
     agreement = agreement_of([extension])
     assert agreement is not None
-    decoder = Decoder(client, max_size=1000, inflater=agreement.inflater(1000))
+    decoder = Decoder(client, max_size=1000, inflater=inflater_for(agreement, 1000))
     head = bytearray(header(2, length, 64, masked=False))
     head[0] |= 0x40
     if not client:

@@ -64,7 +64,7 @@ def of_the_code():
 
 def of_the_managers():
     """The same of managed connections."""
-    outbox, retry = trunkline.OutboxPolicy(), trunkline.RetryPolicy()
+    outbox, retry = trunkline.manager.OutboxPolicy(), trunkline.manager.RetryPolicy()
     counts = ("max_messages", "max_bytes", "max_age", "max_unconfirmed", "max_unconfirmed_bytes")
     kept = ("INBOX_MESSAGES", "INBOX_SIZE", "OVERFLOW", "QUARANTINE_MESSAGES", "QUARANTINE_SIZE")
     return {

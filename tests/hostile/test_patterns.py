@@ -12,6 +12,7 @@ import re
 import resource
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import trunkline
@@ -27,11 +28,16 @@ ENDS = ["", "\0", "\n", "=", '"']
 def patterns() -> dict[str, re.Pattern[Any]]:
     """Every compiled pattern of the package's modules, by where it stands."""
     found = {}
-    for module in pkgutil.walk_packages(trunkline.__path__, "trunkline."):
-        if not module.name.endswith("__main__"):
-            for name, value in vars(importlib.import_module(module.name)).items():
-                if isinstance(value, re.Pattern):
-                    found[f"{module.name}.{name}"] = value
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of modules that have moved
+        modules = [
+            importlib.import_module(module.name)
+            for module in pkgutil.walk_packages(trunkline.__path__, "trunkline.")
+            if not module.name.endswith("__main__")
+        ]
+    for module in modules:
+        for name, value in vars(module).items():
+            if isinstance(value, re.Pattern):
+                found[f"{module.__name__}.{name}"] = value
     return found
 
 

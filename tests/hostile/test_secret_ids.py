@@ -10,6 +10,7 @@ import logging
 import pkgutil
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,9 +58,10 @@ PLAIN: dict[str, list[Any]] = {"str": ["what was seen"], "int": [3], "float": [4
 
 def exceptions() -> list[type[BaseException]]:
     """Every exception class of the package."""
-    for module in pkgutil.walk_packages(trunkline.__path__, "trunkline."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of modules that have moved
+        for module in pkgutil.walk_packages(trunkline.__path__, "trunkline."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
     found, waiting = set(), [BaseException]
     while waiting:
         for kind in type.__subclasses__(waiting.pop()):
@@ -141,9 +143,11 @@ async def test_a_managed_line_that_fails_in_every_way(caplog: pytest.LogCaptureF
         url = f"ws://127.0.0.1:{server.port}/{{room}}?token={{token}}"
         refused = url.replace(str(server.port), str(refusing_port))
         services = [
-            trunkline.Service("feed", url, sends=int, receives=int, retry=trunkline.RetryPolicy(base=0.01, cap=0.02)),
+            trunkline.Service(
+                "feed", url, sends=int, receives=int, retry=trunkline.manager.RetryPolicy(base=0.01, cap=0.02)
+            ),
             trunkline.Service("gone", refused, sends=int, receives=int),
-            trunkline.Service("pool", url, sends=int, receives=int, pool=trunkline.PoolPolicy(size=2)),
+            trunkline.Service("pool", url, sends=int, receives=int, pool=trunkline.manager.PoolPolicy(size=2)),
         ]
         async with trunkline.ConnectionManager(services) as manager:
             manager.subscribe(lambda change: told.extend((repr(change), str(change), change.explain())))

@@ -1,25 +1,39 @@
 """What people may import. A name comes or goes here first, on purpose; otherwise these tests fail."""
 
+import collections.abc
 import inspect
+import socket
+import sys
 import types
+import typing
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import trunkline
+import trunkline.manager
 import trunkline.protocol
+import trunkline.protocol.backends
 import trunkline.testing
 
 NAMES = {
     trunkline: """
-        BatchPolicy BreakerPolicy Broadcast Close Codec ConnectError Connection ConnectionClosed
-        ConnectionClosedError ConnectionClosedOK ConnectionHealth ConnectionIssue ConnectionManager
-        ConnectionStatus CredentialsError DecodeError Deflate Delivery DeliveryOutcome EnvelopeCodec
-        ErrorCategory GatePolicy HandshakeError Headers Hint HookError InvalidURI JsonCodec Listener
-        LocalProtocolError MessageDropped MessagePackCodec MessageTooBig NotConnected OpenTimeout
-        OutboxFull OutboxPolicy PeerLimitExceeded Pool PoolPolicy ProxyError RawCodec Received RemoteProtocolError
-        ReplyTimeout Request Response RetryBudget RetryPolicy Rule SendInterrupted SendTimeout Server Service Session
-        Settings SlowConsumer StateChange Stats TrunklineError
-        WaitTimeout WebSocket WrongThread broadcast categorize connect serve
+        Agreement Broadcast Close ConnectError Connecting Connection ConnectionClosed ConnectionClosedError
+        ConnectionClosedOK ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus
+        CredentialsError DecodeError Deflate Delivery DeliveryOutcome ErrorCategory HandshakeError Headers
+        Histogram HookError InvalidURI Listener LocalProtocolError MessageDropped MessageTooBig NotConnected
+        OpenTimeout OutboxFull PeerLimitExceeded Pool ProxyError Received RemoteProtocolError ReplyTimeout
+        Request Response SendInterrupted SendTimeout Server ServerHealth Service Serving Settings
+        SlowConsumer StateChange Stats TrunklineError WaitTimeout WebSocket WrongThread broadcast connect
+        serve
+    """,
+    trunkline.manager: """
+        BatchPolicy BreakerPolicy Codec Connection ConnectionHealth ConnectionIssue ConnectionManager
+        ConnectionStatus CredentialsError Delivery DeliveryOutcome Endpoint EnvelopeCodec EventStream
+        GatePolicy Hint HookError JsonCodec MessageDropped MessagePackCodec NotConnected OutboxFull
+        OutboxPolicy PeerLimitExceeded Pool PoolPolicy Rate RawCodec Received ReplyTimeout RetryBudget
+        RetryPolicy Rule SendInterrupted Service ServiceHealth Session StateChange WaitTimeout categorize
     """,
     # wsproto's surface, so that a change of import is all it takes.
     trunkline.protocol: """
@@ -28,8 +42,8 @@ NAMES = {
         RejectConnection RejectData RemoteProtocolError Request SERVER TextMessage WSConnection
     """,
     trunkline.testing: """
-        Fault FaultProxy Incident Line Network Passage PeerGone Plan ScriptedPeer ScriptedServer VirtualLoop
-        run_virtual script seeded_faults
+        Fault FaultProxy Incident Line Network Passage PeerGone Plan ScriptedPeer ScriptedServer SimServer SimSocket
+        SimTransport VirtualLoop run_virtual script seeded_faults
     """,
 }
 
@@ -79,6 +93,62 @@ def test_nothing_else_looks_public(module: types.ModuleType) -> None:
 @pytest.mark.parametrize("kind", MEMBERS, ids=lambda kind: kind.__name__)
 def test_the_public_members_are_those_that_were_agreed_on(kind: type) -> None:
     assert sorted({name for name in dir(kind) if not name.startswith("_")} - CALLBACKS) == MEMBERS[kind].split()
+
+
+HOMES = [*NAMES, trunkline.protocol.backends]  # where people may import from
+PUBLIC = [getattr(home, name) for home in HOMES for name in home.__all__]
+# What annotations name that is imported for type checkers alone.
+FOR_TYPES: dict[str, Any] = {
+    **vars(collections.abc),
+    **{getattr(value, "__name__", ""): value for value in reversed(PUBLIC)},
+    "Buffer": bytes,
+    "Sends": Any,
+    "Receives": Any,
+    "socket": socket,
+}
+
+
+def classes_of(hint: Any) -> Iterator[type]:
+    """The classes of trunkline that an annotation names."""
+    if isinstance(hint, type) and hint.__module__.startswith("trunkline"):
+        yield hint
+    for part in typing.get_args(hint):
+        yield from classes_of(part)
+
+
+def returned(function: Any) -> Any:
+    """What a function is annotated to return."""
+    function = inspect.unwrap(function)
+    hint = getattr(function, "__annotations__", {}).get("return")
+    return eval(hint, FOR_TYPES | function.__globals__) if isinstance(hint, str) else hint
+
+
+def given_by(kind: Any) -> Iterator[type]:
+    """The classes of trunkline that a public class or function gives: what is returned, and attributes."""
+    if not isinstance(kind, type):
+        yield from classes_of(returned(kind))
+        return
+    for name, member in inspect.getmembers(kind):
+        function = member.fget if isinstance(member, property) else member
+        if not name.startswith("_") and isinstance(function, types.FunctionType):
+            yield from classes_of(returned(function))
+    for name, hint in typing.get_type_hints(kind, globalns=FOR_TYPES | vars(sys.modules[kind.__module__])).items():
+        if not name.startswith("_"):
+            yield from classes_of(hint)
+
+
+def test_what_is_given_can_be_imported() -> None:
+    given = {
+        one for kind in PUBLIC if getattr(kind, "__module__", "").startswith("trunkline") for one in given_by(kind)
+    }
+    assert {trunkline.Stats, trunkline.Histogram, trunkline.manager.Endpoint} <= given
+    assert sorted(one.__qualname__ for one in given if one not in PUBLIC) == []
+
+
+@pytest.mark.parametrize("name", sorted(trunkline._MOVED))
+def test_a_name_that_has_moved_says_where_to(name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"trunkline.{name} is now trunkline.manager.{name}"):
+        assert getattr(trunkline, name) is getattr(trunkline.manager, name)
 
 
 def test_the_steps_of_a_script_are_those_that_were_agreed_on() -> None:

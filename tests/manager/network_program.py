@@ -56,7 +56,7 @@ async def main() -> None:
     tell(NEW_LINK, struct.pack("=BxHiII", 0, 0, LOOPBACK, 1, 1))  # up
     async with trunkline.serve(echo, "127.0.0.1", 0) as server:
         port = server.port
-    retry = trunkline.RetryPolicy(base=1_000, cap=2_000)
+    retry = trunkline.manager.RetryPolicy(base=1_000, cap=2_000)
     service: Any = trunkline.Service(
         "echo", f"ws://127.0.0.1:{port}/", sends=str, receives=str, retry=retry, ping_interval=None
     )

@@ -31,13 +31,13 @@ class Bench:
 
     def __init__(self, server: Any, **options: Any) -> None:
         self.server = server
-        retry = trunkline.RetryPolicy(base=0.001, cap=0.002, reset_after=0.0)
-        outbox = trunkline.OutboxPolicy(confirm=0.01)
+        retry = trunkline.manager.RetryPolicy(base=0.001, cap=0.002, reset_after=0.0)
+        outbox = trunkline.manager.OutboxPolicy(confirm=0.01)
         options = {"correlate": ("id", "id"), "retry": retry, "outbox": outbox, **options}
         self.service: Any = trunkline.Service(
             "echo", f"ws://127.0.0.1:{server.port}/", sends=dict, receives=dict, **options
         )
-        gate, budget = trunkline.GatePolicy(per_second=100_000), trunkline.RetryBudget(100_000)
+        gate, budget = trunkline.manager.GatePolicy(per_second=100_000), trunkline.manager.RetryBudget(100_000)
         self.manager = trunkline.ConnectionManager([self.service], gate=gate, budget=budget)
 
     def is_whole(self, line: Any) -> bool:
@@ -140,7 +140,7 @@ async def test_on_a_line_that_is_down_at_first(late: bool, operation: Callable[[
 
 async def test_a_send_that_waits_for_room(late: bool) -> None:
     """The line is paused, so the outbox stays full: whoever waits leaves no turn taken and no message behind."""
-    policy = trunkline.OutboxPolicy(max_messages=1, confirm=0.01)
+    policy = trunkline.manager.OutboxPolicy(max_messages=1, confirm=0.01)
     async with bench(outbox=policy) as it:
         line = await it.manager.connect(it.service)
         it.manager.pause(it.service)
@@ -166,7 +166,7 @@ async def test_a_send_that_waits_for_room(late: bool) -> None:
 
 
 async def test_a_pool(late: bool) -> None:
-    async with bench(pool=trunkline.PoolPolicy(size=2)) as it:
+    async with bench(pool=trunkline.manager.PoolPolicy(size=2)) as it:
         pool = it.manager.pool(it.service)
 
         async def act() -> None:

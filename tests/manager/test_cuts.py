@@ -48,12 +48,12 @@ async def test_no_message_is_lost_in_silence(messages: int, cuts: int) -> None:
             f"ws://127.0.0.1:{proxy.port}/",
             sends=Number,
             receives=Number,
-            retry=trunkline.RetryPolicy(base=0.001, cap=0.002),
-            outbox=trunkline.OutboxPolicy(max_messages=100, confirm=0.01),
+            retry=trunkline.manager.RetryPolicy(base=0.001, cap=0.002),
+            outbox=trunkline.manager.OutboxPolicy(max_messages=100, confirm=0.01),
             on_undelivered=unknown.append,
         )
         manager = trunkline.ConnectionManager(
-            [numbers], gate=trunkline.GatePolicy(per_second=10_000), budget=trunkline.RetryBudget(1000)
+            [numbers], gate=trunkline.manager.GatePolicy(per_second=10_000), budget=trunkline.manager.RetryBudget(1000)
         )
         line = await manager.connect(numbers)
         deliveries: list[trunkline.Delivery[Number]] = []

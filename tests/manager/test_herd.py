@@ -12,7 +12,7 @@ from trunkline.manager.failure.retry import RetryPolicy
 pytestmark = pytest.mark.anyio
 
 LINES = 100
-GATE = trunkline.GatePolicy(per_second=400)
+GATE = trunkline.manager.GatePolicy(per_second=400)
 
 
 class Herd:
@@ -27,7 +27,7 @@ class Herd:
         self.service = trunkline.Service(
             "herd", f"ws://127.0.0.1:{port}/{{line}}", sends=str, receives=str, retry=retry
         )
-        budget, breaker = RetryBudget(1e6), trunkline.BreakerPolicy(failures=None)
+        budget, breaker = RetryBudget(1e6), trunkline.manager.BreakerPolicy(failures=None)
         self.manager = trunkline.ConnectionManager(
             [self.service], dial=self._dial, budget=budget, gate=GATE, breaker=breaker
         )

@@ -111,7 +111,7 @@ async def test_a_connection_refuses_it_too(make_line: Callable[..., Any]) -> Non
     await line.manager.close()
 
 
-@pytest.mark.parametrize("make", [trunkline.JsonCodec, trunkline.MessagePackCodec])
+@pytest.mark.parametrize("make", [trunkline.manager.JsonCodec, trunkline.manager.MessagePackCodec])
 @pytest.mark.parametrize("payload", ["no json", '{"text":1}', b"\xff", b"\xc1", "[" * 100_000, b"\x81"], ids=range(6))
 def test_a_codec_raises_our_error_by_itself(make: Any, payload: Any) -> None:
     """As a server uses it, without a service."""

@@ -170,12 +170,12 @@ async def test_a_subscription_goes_out_once_a_link_whenever_it_is_made() -> None
             f"ws://127.0.0.1:{server.port}/",
             sends=str,
             receives=str,
-            codec=trunkline.RawCodec,
+            codec=trunkline.manager.RawCodec,
             retry=RetryPolicy(base=0.001, cap=0.001),
             outbox=OutboxPolicy(when_full="drop_oldest", max_messages=10_000),
             on_connected=topics.greet,
         )
-        async with trunkline.ConnectionManager([service], budget=trunkline.RetryBudget(10_000)) as manager:
+        async with trunkline.ConnectionManager([service], budget=trunkline.manager.RetryBudget(10_000)) as manager:
             connection = await manager.connect(service)
             for _ in range(5):
                 await topics.add_while_cut(connection, server)

@@ -31,7 +31,9 @@ async def start() -> trunkline.Server:
     return await trunkline.serve(echo, "127.0.0.1", 0)
 
 
-async def manage(service: trunkline.Service[str, str], budget: trunkline.RetryBudget) -> trunkline.ConnectionManager:
+async def manage(
+    service: trunkline.Service[str, str], budget: trunkline.manager.RetryBudget
+) -> trunkline.ConnectionManager:
     return trunkline.ConnectionManager([service], budget=budget)
 
 
@@ -73,7 +75,7 @@ class Scraper:
 
 
 def test_managers_in_threads_count_exactly_and_never_back(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    budget = trunkline.RetryBudget()
+    budget = trunkline.manager.RetryBudget()
     with running(LOOPS + 1, factory) as (serving, *loops):
         server = serving.do(start())
         url = f"ws://127.0.0.1:{server.port}/{{room}}"

@@ -32,8 +32,8 @@ class Peer:
             self.closed.append(ws.close_info.code if ws.close_info else 0)
 
     def service(self, **options: Any) -> Any:
-        options = {"sends": str, "receives": str, "codec": trunkline.RawCodec, **options}
-        retry = trunkline.RetryPolicy(base=0.001, cap=0.002, reset_after=0.0)
+        options = {"sends": str, "receives": str, "codec": trunkline.manager.RawCodec, **options}
+        retry = trunkline.manager.RetryPolicy(base=0.001, cap=0.002, reset_after=0.0)
         return trunkline.Service("small", f"ws://127.0.0.1:{self.server.port}/", retry=retry, **options)
 
 
@@ -109,8 +109,8 @@ async def test_what_waits_and_would_be_too_big_is_given_back() -> None:
 
     steps = [script.accept(), look, script.close(1009)], [script.accept(), script.stay()]
     async with asyncio.timeout(20), ScriptedServer(*steps) as server:
-        retry = trunkline.RetryPolicy(base=0.001, cap=0.002)
-        policy = trunkline.OutboxPolicy(max_unconfirmed=1)
+        retry = trunkline.manager.RetryPolicy(base=0.001, cap=0.002)
+        policy = trunkline.manager.OutboxPolicy(max_unconfirmed=1)
         given_back: list[Any] = []
         small = trunkline.Service(
             "s", server.uri, sends=str, receives=str, retry=retry, outbox=policy, on_undelivered=given_back.append
@@ -126,8 +126,8 @@ async def test_what_waits_and_would_be_too_big_is_given_back() -> None:
 
 
 async def test_an_envelope_is_cut_to_what_the_peer_takes(peer: Peer) -> None:
-    batch = trunkline.BatchPolicy(max_messages=100, envelope=True)
-    small = peer.service(codec=trunkline.JsonCodec, batch=batch)
+    batch = trunkline.manager.BatchPolicy(max_messages=100, envelope=True)
+    small = peer.service(codec=trunkline.manager.JsonCodec, batch=batch)
     async with trunkline.ConnectionManager([small]) as manager:
         line = await manager.connect(small)
         for _ in range(50):
@@ -143,7 +143,7 @@ async def test_an_envelope_is_cut_to_what_the_peer_takes(peer: Peer) -> None:
 
 
 async def test_members_of_a_pool_learn_from_one_another(peer: Peer) -> None:
-    small = peer.service(pool=trunkline.PoolPolicy(size=2, strategy="round_robin"))
+    small = peer.service(pool=trunkline.manager.PoolPolicy(size=2, strategy="round_robin"))
     async with trunkline.ConnectionManager([small]) as manager:
         pool = manager.pool(small)
         for _ in range(2):
@@ -157,7 +157,9 @@ async def test_members_of_a_pool_learn_from_one_another(peer: Peer) -> None:
 
 async def test_a_peer_that_says_too_big_of_nothing_teaches_nothing() -> None:
     async with ScriptedServer([script.accept(), script.close(1009)]) as server, asyncio.timeout(20):
-        small = trunkline.Service("s", server.uri, sends=str, receives=str, retry=trunkline.RetryPolicy(base=0.001))
+        small = trunkline.Service(
+            "s", server.uri, sends=str, receives=str, retry=trunkline.manager.RetryPolicy(base=0.001)
+        )
         async with trunkline.ConnectionManager([small]) as manager:
             line = await manager.connect(small, wait=False)
             await until(lambda: line.status == "failed")

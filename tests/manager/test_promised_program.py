@@ -48,11 +48,15 @@ async def test_three_services_on_one_manager() -> None:
             f"{host}/chat/{{room}}",
             sends=Say,
             receives=Said,
-            retry=trunkline.RetryPolicy(base=0.001, cap=0.01),
-            batch=trunkline.BatchPolicy(),
+            retry=trunkline.manager.RetryPolicy(base=0.001, cap=0.01),
+            batch=trunkline.manager.BatchPolicy(),
         )
         terminal = trunkline.Service(
-            "terminal", f"{host}/terminal/{{terminal_id}}", sends=Say, receives=Said, pool=trunkline.PoolPolicy()
+            "terminal",
+            f"{host}/terminal/{{terminal_id}}",
+            sends=Say,
+            receives=Said,
+            pool=trunkline.manager.PoolPolicy(),
         )
         seen: list[trunkline.StateChange] = []
 
@@ -115,7 +119,7 @@ async def test_each_attempt_has_its_own_credentials_and_knows_how_far_the_last_c
     async def token() -> str:
         return f"t{len(asked)}"
 
-    async def go_on(session: trunkline.Session[int, int]) -> None:
+    async def go_on(session: trunkline.manager.Session[int, int]) -> None:
         told.append((session.generation, session.position))
         await session.send(session.position or 0)
 
@@ -129,7 +133,7 @@ async def test_each_attempt_has_its_own_credentials_and_knows_how_far_the_last_c
             fresh={"token": token},
             position=lambda message: message,
             on_connected=go_on,
-            retry=trunkline.RetryPolicy(base=0.001, cap=0.002, hints=False),
+            retry=trunkline.manager.RetryPolicy(base=0.001, cap=0.002, hints=False),
         )
         async with trunkline.ConnectionManager([feed]) as manager:
             line = await manager.connect(feed)

@@ -13,7 +13,7 @@ from turns import settle, until
 
 pytestmark = pytest.mark.anyio
 
-QUICK = trunkline.RetryPolicy(base=0.01, cap=0.02)
+QUICK = trunkline.manager.RetryPolicy(base=0.01, cap=0.02)
 
 
 class Note(msgspec.Struct):
@@ -48,7 +48,7 @@ class Sink:
 
     @property
     def texts(self) -> list[str]:
-        codec = trunkline.JsonCodec(Note, Note)
+        codec = trunkline.manager.JsonCodec(Note, Note)
         parts = [part for payload in self.payloads for part in codec.split(payload) or [payload]]
         return [codec.decode(part).text for part in parts]
 
@@ -62,7 +62,7 @@ async def sink() -> AsyncIterator[Sink]:
 
 async def test_a_peer_that_does_not_read_fills_the_outbox_and_no_more(sink: Sink) -> None:
     sink.may_read.clear()
-    notes = sink.service(outbox=trunkline.OutboxPolicy(max_messages=50, max_unconfirmed_bytes=64 * 2**20))
+    notes = sink.service(outbox=trunkline.manager.OutboxPolicy(max_messages=50, max_unconfirmed_bytes=64 * 2**20))
     async with trunkline.ConnectionManager([notes]) as manager:
         line = await manager.connect(notes)
         sent = 0
@@ -99,7 +99,7 @@ async def test_a_message_larger_than_every_bound(sink: Sink) -> None:
 
 async def test_envelopes_between_two_ends(sink: Sink) -> None:
     sink.answers = True
-    notes = sink.service(batch=trunkline.BatchPolicy(max_messages=10, envelope=True))
+    notes = sink.service(batch=trunkline.manager.BatchPolicy(max_messages=10, envelope=True))
     async with trunkline.ConnectionManager([notes]) as manager:
         line = await manager.connect(notes)
         for number in range(95):
@@ -150,7 +150,7 @@ async def test_a_request_is_cancelled_at_every_wait(sink: Sink) -> None:
 
 async def test_a_pool_over_a_server_that_restarts(sink: Sink) -> None:
     sink.answers = True
-    notes = sink.service(pool=trunkline.PoolPolicy(size=3, strategy="round_robin"))
+    notes = sink.service(pool=trunkline.manager.PoolPolicy(size=3, strategy="round_robin"))
     async with trunkline.ConnectionManager([notes]) as manager:
         pool = manager.pool(notes)
         for _ in range(6):

@@ -99,7 +99,7 @@ async def test_what_is_awaited_may_be_handed_to_the_loop():
 
 async def test_a_pool_is_refused_in_another_thread():
     async with asyncio.timeout(20), trunkline.serve(echo, "127.0.0.1", 0) as server:
-        service = a_service(server, pool=trunkline.PoolPolicy(size=2))
+        service = a_service(server, pool=trunkline.manager.PoolPolicy(size=2))
         async with trunkline.ConnectionManager([service]) as manager:
             pool = manager.pool(service)
             for act in (lambda: pool.send_nowait("x"), pool.pick, lambda: manager.pool(service)):

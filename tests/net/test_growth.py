@@ -294,7 +294,7 @@ async def echo(ws: trunkline.WebSocket) -> None:
 @pytest.mark.anyio
 async def test_a_managed_line() -> None:
     async with asyncio.timeout(60), trunkline.serve(echo, "127.0.0.1", 0) as server:
-        outbox = trunkline.OutboxPolicy(confirm=0.001)
+        outbox = trunkline.manager.OutboxPolicy(confirm=0.001)
         service: Any = trunkline.Service(
             "echo", uri(server), sends=dict, receives=dict, correlate=("id", "id"), outbox=outbox
         )

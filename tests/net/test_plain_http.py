@@ -257,7 +257,7 @@ async def test_long_lines_of_an_answer(served):
             assert trunkline.Headers(ws.response.headers)["set-cookie"] == COOKIE.decode()
         with pytest.raises(trunkline.HandshakeError, match=r"field of 20012 bytes, limit 8192 \(max_line\)"):
             await trunkline.connect(uri)
-        service = trunkline.Service("a", uri, sends=str, receives=str, codec=trunkline.RawCodec, **options)
+        service = trunkline.Service("a", uri, sends=str, receives=str, codec=trunkline.manager.RawCodec, **options)
         async with trunkline.ConnectionManager([service]) as manager:
             await asyncio.wait_for(manager.connect(service), 20)
 

@@ -162,9 +162,9 @@ async def test_a_managed_link_to_a_peer_that_does_not_read_is_replaced() -> None
             f"ws://127.0.0.1:{proxy.port}/",
             sends=str,
             receives=str,
-            codec=trunkline.RawCodec,
-            retry=trunkline.RetryPolicy(base=0.01, cap=0.02),
-            outbox=trunkline.OutboxPolicy(confirm=None),
+            codec=trunkline.manager.RawCodec,
+            retry=trunkline.manager.RetryPolicy(base=0.01, cap=0.02),
+            outbox=trunkline.manager.OutboxPolicy(confirm=None),
             close_timeout=0.1,
             **SOON,
         )

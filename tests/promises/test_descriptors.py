@@ -97,7 +97,9 @@ async def test_connecting():
 async def test_a_managed_connection_waits_and_comes_back():
     async with asyncio.timeout(20), trunkline.serve(echo, "127.0.0.1", 0) as server:
         uri = f"ws://127.0.0.1:{server.port}/"
-        feed = trunkline.Service("feed", uri, sends=str, receives=str, retry=trunkline.RetryPolicy(base=0.05, cap=0.2))
+        feed = trunkline.Service(
+            "feed", uri, sends=str, receives=str, retry=trunkline.manager.RetryPolicy(base=0.05, cap=0.2)
+        )
         async with trunkline.connect(uri) as ws, trunkline.ConnectionManager([feed]) as manager:
             with no_descriptors():
                 connection = await manager.connect(feed, wait=False)

@@ -36,9 +36,9 @@ def make_services() -> None:
     assert_type(chat, trunkline.Service[Say, Said])
     assert_type(chat.decode("{}"), Said)
     chat.encode(Said("ann"))  # type: ignore[arg-type]
-    trunkline.Service("chat", "ws://h/", sends=Say, receives=Said, codec=trunkline.MessagePackCodec)
+    trunkline.Service("chat", "ws://h/", sends=Say, receives=Said, codec=trunkline.manager.MessagePackCodec)
     trunkline.Service("chat", "ws://h/", sends=Say, receives=Said, colour="red")  # type: ignore[call-arg]
-    raw = trunkline.Service("raw", "ws://h/", sends=str, receives=bytes, codec=trunkline.RawCodec)
+    raw = trunkline.Service("raw", "ws://h/", sends=str, receives=bytes, codec=trunkline.manager.RawCodec)
     assert_type(raw, trunkline.Service[str, bytes])
     assert_type(
         trunkline.Service("shout", "ws://h/", sends=str, receives=str, codec=Shout), trunkline.Service[str, str]
@@ -75,6 +75,6 @@ async def use(manager: trunkline.ConnectionManager) -> None:
     assert_type(manager.find(chat, room="lobby"), trunkline.Connection[Say | Leave, Said] | None)
 
 
-async def greet(session: trunkline.Session[Say | Leave, Said]) -> None:
+async def greet(session: trunkline.manager.Session[Say | Leave, Said]) -> None:
     assert_type(await session.request(Say("me")), Said)
     await session.send(Said("me"))  # type: ignore[arg-type]

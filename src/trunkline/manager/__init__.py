@@ -4,6 +4,7 @@ from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, MessagePac
 from trunkline.manager.connection import Connection
 from trunkline.manager.delivery import Delivery, DeliveryOutcome
 from trunkline.manager.dialing.budget import RetryBudget
+from trunkline.manager.dialing.endpoints import Endpoint
 from trunkline.manager.errors import (
     MessageDropped,
     NotConnected,
@@ -19,7 +20,7 @@ from trunkline.manager.failure.issues import ConnectionIssue, CredentialsError, 
 from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.failure.rules import Rule
 from trunkline.manager.greeting import HookError
-from trunkline.manager.health import ConnectionHealth
+from trunkline.manager.health import ConnectionHealth, Rate
 from trunkline.manager.incoming.inbox import Received
 from trunkline.manager.manager import ConnectionManager
 from trunkline.manager.policies import BatchPolicy, BreakerPolicy, GatePolicy, OutboxPolicy, PoolPolicy
@@ -27,6 +28,7 @@ from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.totals import ServiceHealth
 
 __all__ = [
     "BatchPolicy",
@@ -40,6 +42,7 @@ __all__ = [
     "CredentialsError",
     "Delivery",
     "DeliveryOutcome",
+    "Endpoint",
     "EnvelopeCodec",
     "EventStream",
     "GatePolicy",
@@ -54,6 +57,7 @@ __all__ = [
     "PeerLimitExceeded",
     "Pool",
     "PoolPolicy",
+    "Rate",
     "RawCodec",
     "Received",
     "ReplyTimeout",
@@ -62,6 +66,7 @@ __all__ = [
     "Rule",
     "SendInterrupted",
     "Service",
+    "ServiceHealth",
     "Session",
     "StateChange",
     "WaitTimeout",

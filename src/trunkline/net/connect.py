@@ -18,7 +18,7 @@ from trunkline.net.dial import dial
 from trunkline.net.http import HeadersLike, header_pairs
 from trunkline.net.plan import REDIRECTS, Plan, check_redirects
 from trunkline.net.route import Progress, Route
-from trunkline.net.settings import Limits, Settings, make_settings
+from trunkline.net.settings import Limits, Settings, head_limits, make_settings
 from trunkline.net.uri import parse_uri
 from trunkline.net.websocket import WebSocket, websocket_class
 from trunkline.protocol.deflate import PerMessageDeflate
@@ -179,7 +179,7 @@ class Connecting:
         attempt.where = route.where
         if self._settings.deflate is not None:
             event = dataclasses.replace(event, extensions=[PerMessageDeflate(self._settings.deflate)])
-        opening = ClientOpening(event, self._listener, loop, self._settings.head_limits)
+        opening = ClientOpening(event, self._listener, loop, head_limits(self._settings))
         made: list[WebSocket] = []
 
         def make() -> WebSocket:

@@ -41,7 +41,7 @@ from trunkline.net.send_queue import SendQueue
 from trunkline.net.settings import Settings
 from trunkline.protocol.categories import Initiator
 from trunkline.protocol.close import check_close, close_payload
-from trunkline.protocol.deflate import Agreement
+from trunkline.protocol.deflate import Agreement, deflater_for, inflater_for
 from trunkline.protocol.errors import MessageTooBig, RemoteProtocolError, connection_closed
 from trunkline.protocol.states import Happening, after
 from trunkline.protocol.traces import forget_frames
@@ -157,12 +157,12 @@ class Lifecycle:
         self.request, self.response, self.subprotocol = request, response, subprotocol
         self.agreement = agreement
         shared = state_of(loop)
-        inflater = None if agreement is None else agreement.inflater(limits.max_size)
+        inflater = None if agreement is None else inflater_for(agreement, limits.max_size)
         decoder = self.decoder = Decoder(
             client, max_size=limits.max_size, max_fragments=limits.max_fragments, inflater=inflater
         )
         if agreement is not None:
-            link._deflate(agreement.deflater(shared))
+            link._deflate(deflater_for(agreement, shared))
         inbox = None if listener else Inbox(self, loop, *limits.queue_marks)
         link._open(decoder, inbox, write_limit=limits.write_limit, control_rate=limits.max_control_rate or 0)
         self.move(Happening.ACCEPTED)

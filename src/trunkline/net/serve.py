@@ -22,7 +22,7 @@ from trunkline.net.opening import ServerOpening
 from trunkline.net.places import Places
 from trunkline.net.refusal import Refusal
 from trunkline.net.register import Connections
-from trunkline.net.settings import Limits, Settings, make_settings
+from trunkline.net.settings import Limits, Settings, head_limits, make_settings
 from trunkline.net.unix import UnixPath, check_unix
 from trunkline.net.websocket import WebSocket, life_of, websocket_class
 from trunkline.protocol.close import check_close
@@ -339,7 +339,7 @@ def serve(
         subprotocols=subprotocols,
         headers=additional_headers,
         listener=listener,
-        head=settings.head_limits,
+        head=head_limits(settings),
     )
     bounds = _bound("max_connections", max_connections), _bound("max_pending_handshakes", max_pending_handshakes)
     where: dict[str, Any] = {"host": host, "port": 0 if port is None else port, "reuse_port": reuse_port}

@@ -12,7 +12,7 @@ from trunkline.net.checks import check_seconds, check_whole, is_whole
 from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE, HeadLimits
 
-__all__ = ["HIGH_WATER", "LOW_WATER", "Limits", "Settings", "make_settings"]
+__all__ = ["HIGH_WATER", "LOW_WATER", "Limits", "Settings", "head_limits", "make_settings"]
 
 Compression = Deflate | Literal["deflate"] | None
 
@@ -108,11 +108,6 @@ class Settings:
         return self.compression if isinstance(self.compression, Deflate) else None
 
     @property
-    def head_limits(self) -> HeadLimits:
-        """The limits on the head of a request or an answer."""
-        return HeadLimits(self.max_line, self.max_head, self.max_fields)
-
-    @property
     def queue_marks(self) -> tuple[int | None, int | None]:
         """The high-water and low-water marks of the messages that wait to be taken."""
         if self.max_queue is None or isinstance(self.max_queue, tuple):
@@ -144,6 +139,11 @@ class Limits(TypedDict, total=False):
     send_timeout: float | None
     compression: Compression
     logger: logging.Logger | None
+
+
+def head_limits(settings: Settings) -> HeadLimits:
+    """Return the limits on the head of a request or an answer."""
+    return HeadLimits(settings.max_line, settings.max_head, settings.max_fields)
 
 
 def make_settings(function: str, limits: Limits) -> Settings:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from trunkline._writer import LoopState
 
-__all__ = ["Agreement", "Deflate", "PerMessageDeflate", "agreement_of"]
+__all__ = ["Agreement", "Deflate", "PerMessageDeflate", "agreement_of", "deflater_for", "inflater_for"]
 
 NAME: Final = "permessage-deflate"
 MAX_BITS: Final = 15
@@ -76,11 +76,12 @@ class Deflate:
             raise ValueError(f"threshold is {self.threshold}, must be 0 or more bytes")
         if self.off_thread is not None and self.off_thread < 1:
             raise ValueError(f"off_thread is {self.off_thread}, must be 1 or more bytes, or None for never")
-        self.find_backend()
+        backend_of(self)
 
-    def find_backend(self) -> Backend:
-        """The back end. ValueError for a name that there is not, ImportError if it is not installed."""
-        return find_backend(self.backend) if self.backend is None or isinstance(self.backend, str) else self.backend
+
+def backend_of(wanted: Deflate) -> Backend:
+    """Return the back end. Raise ValueError for a name that there is not, ImportError if it is not installed."""
+    return find_backend(wanted.backend) if wanted.backend is None or isinstance(wanted.backend, str) else wanted.backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +97,40 @@ class Agreement:
     client_bits: int
     settings: Deflate
 
-    def inflater(self, max_size: int | None) -> Inflater:
-        """For the messages that come."""
-        return Inflater(self.inflate_stream(), max_size=max_size, off_thread=self.settings.off_thread)
 
-    def inflate_stream(self) -> InflateStream:
-        """For payload that comes."""
-        backend = self.settings.find_backend()
-        bits, keeps = (self.server_bits, self.server_keeps) if self.client else (self.client_bits, self.client_keeps)
-        return InflateStream(functools.partial(backend.decompressor, bits), backend.error, keeps)
+def inflater_for(agreement: Agreement, max_size: int | None) -> Inflater:
+    """Return what inflates the messages that come."""
+    return Inflater(inflate_stream(agreement), max_size=max_size, off_thread=agreement.settings.off_thread)
 
-    def deflater(self, loop_state: LoopState | None = None) -> Deflater:
-        """For the messages that go. loop_state: of a loop, whose connections share what they can."""
-        settings = self.settings
-        bits, keeps = (self.client_bits, self.client_keeps) if self.client else (self.server_bits, self.server_keeps)
-        key = (settings, bits)
-        if not keeps and loop_state is not None and key in loop_state.deflaters:
-            shared: Deflater = loop_state.deflaters[key]
-            return shared
-        make = functools.partial(settings.find_backend().compressor, settings.level, bits, settings.mem_level)
-        made = Deflater(make, keeps, threshold=settings.threshold, large=settings.off_thread)
-        if not keeps and loop_state is not None:
-            loop_state.deflaters[key] = made
-        return made
+
+def inflate_stream(agreement: Agreement) -> InflateStream:
+    """Return what inflates payload that comes."""
+    backend = backend_of(agreement.settings)
+    bits, keeps = (
+        (agreement.server_bits, agreement.server_keeps)
+        if agreement.client
+        else (agreement.client_bits, agreement.client_keeps)
+    )
+    return InflateStream(functools.partial(backend.decompressor, bits), backend.error, keeps)
+
+
+def deflater_for(agreement: Agreement, loop_state: LoopState | None = None) -> Deflater:
+    """Return what compresses the messages that go. loop_state: of a loop, whose connections share what they can."""
+    settings = agreement.settings
+    bits, keeps = (
+        (agreement.client_bits, agreement.client_keeps)
+        if agreement.client
+        else (agreement.server_bits, agreement.server_keeps)
+    )
+    key = (settings, bits)
+    if not keeps and loop_state is not None and key in loop_state.deflaters:
+        shared: Deflater = loop_state.deflaters[key]
+        return shared
+    make = functools.partial(backend_of(settings).compressor, settings.level, bits, settings.mem_level)
+    made = Deflater(make, keeps, threshold=settings.threshold, large=settings.off_thread)
+    if not keeps and loop_state is not None:
+        loop_state.deflaters[key] = made
+    return made
 
 
 class PerMessageDeflate(Extension):
@@ -257,7 +269,7 @@ class PerMessageDeflate(Extension):
             return rsv, data
         if self._deflating is None:
             assert self.agreement is not None
-            self._deflating = self.agreement.deflater()
+            self._deflating = deflater_for(self.agreement)
         if opcode is Opcode.CONTINUATION:
             payload = self._part(data, fin) if self._outgoing else data
             return rsv, payload
@@ -271,7 +283,7 @@ class PerMessageDeflate(Extension):
     def _inflate_stream(self) -> InflateStream:
         if self._inflating is None:
             assert self.agreement is not None
-            self._inflating = self.agreement.inflate_stream()
+            self._inflating = inflate_stream(self.agreement)
         return self._inflating
 
     def _end_inflating(self) -> CloseReason | None:

@@ -5,10 +5,11 @@ It is for trunkline's own tests and for those of programs that use trunkline; no
 
 from trunkline.testing import script
 from trunkline.testing.faults import Fault, Plan, seeded_faults
-from trunkline.testing.network import Network, Passage
+from trunkline.testing.network import Network, Passage, SimServer, SimSocket
 from trunkline.testing.peer import PeerGone, ScriptedPeer
 from trunkline.testing.proxy import FaultProxy, Incident, Line
 from trunkline.testing.server import ScriptedServer
+from trunkline.testing.transport import SimTransport
 from trunkline.testing.virtual import VirtualLoop, run_virtual
 
 __all__ = [
@@ -22,6 +23,9 @@ __all__ = [
     "Plan",
     "ScriptedPeer",
     "ScriptedServer",
+    "SimServer",
+    "SimSocket",
+    "SimTransport",
     "VirtualLoop",
     "run_virtual",
     "script",

@@ -19,7 +19,7 @@ from trunkline.testing.transport import SimTransport
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["Network", "Passage"]
+__all__ = ["Network", "Passage", "SimSocket"]
 
 SUFFIX: Final = "sim.invalid"
 FIRST_PORT: Final = 49152
@@ -124,9 +124,9 @@ class SimServer(asyncio.AbstractServer):
         self._is_closed = False
 
     @property
-    def sockets(self) -> tuple[_Name, ...]:
+    def sockets(self) -> tuple[SimSocket, ...]:
         """What stands for its listening socket; nothing once it is closed."""
-        return () if self._is_closed else (_Name(self.place),)
+        return () if self._is_closed else (SimSocket(self.place),)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop it was made on."""
@@ -154,11 +154,12 @@ class SimServer(asyncio.AbstractServer):
         """Returns: nothing is left of it once it is closed."""
 
 
-class _Name:
-    """As much of a listening socket as one asks for."""
+class SimSocket:
+    """Stands for the listening socket of a SimServer: it knows its address."""
 
     def __init__(self, place: tuple[str, int]) -> None:
         self._place = place
 
     def getsockname(self) -> tuple[str, int]:
+        """Return the address that the server listens on."""
         return self._place

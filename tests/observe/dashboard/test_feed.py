@@ -188,7 +188,7 @@ async def test_gauges_of_outboxes_budget_gates_and_breakers(program) -> None:
 
 
 async def test_a_breaker_that_is_open_is_shown_first(refusing_port, program) -> None:
-    breaker = trunkline.BreakerPolicy(failures=1, cooldown=60)
+    breaker = trunkline.manager.BreakerPolicy(failures=1, cooldown=60)
     service = trunkline.Service("dead", f"ws://127.0.0.1:{refusing_port}/", sends=Tick, receives=Tick)
     async with trunkline.ConnectionManager([service], breaker=breaker) as manager:
         program.manager = manager
@@ -202,7 +202,7 @@ async def test_a_breaker_that_is_open_is_shown_first(refusing_port, program) -> 
 
 async def test_a_pool_and_its_members(program) -> None:
     url = f"ws://127.0.0.1:{program.server.port}/"
-    pooled = trunkline.Service("pooled", url, sends=Tick, receives=Tick, pool=trunkline.PoolPolicy(size=3))
+    pooled = trunkline.Service("pooled", url, sends=Tick, receives=Tick, pool=trunkline.manager.PoolPolicy(size=3))
     async with trunkline.ConnectionManager([pooled]) as manager:
         program.manager = manager
         await manager.connect(pooled)

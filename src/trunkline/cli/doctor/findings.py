@@ -112,13 +112,13 @@ def advise(error: BaseException) -> str:
     number = getattr(cause, "verify_code", None)
     if number is not None:
         return CERTIFICATE_ADVICE.get(number, "The certificate is not accepted on this machine.")
-    category = trunkline.categorize(error).category
+    category = trunkline.manager.categorize(error).category
     return ADVICE.get(category, "")
 
 
 def fault(step: Step, error: BaseException, seconds: float | None = None, text: str = "") -> Finding:
     """The finding for a step that failed with `error`; text: in place of the error's own."""
-    issue = trunkline.categorize(error)
+    issue = trunkline.manager.categorize(error)
     facts = {"category": issue.category, "code": issue.code, "recoverable": issue.recoverable}
     shown = printable(text or str(error))
     return Finding(step, Outcome.FAULT, shown, advise(error), seconds, facts)
