@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scenario import Sample
+from benchmarks.sample import Sample
 
 PROGRAMS = Path(__file__).parents[1] / "build" / "bench"
 

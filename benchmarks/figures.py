@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.scenario import Sample
+from benchmarks.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from benchmarks.bench import Bench
+from benchmarks.bench import Bench
+from benchmarks.sample import Sample
 
 LIMIT = "C"  # the subject that is no library: the least work that the kernel leaves
 
@@ -20,16 +19,6 @@ class Case:
     size: int = 0  # bytes a message
     connections: int = 1
     depth: int = 1  # messages in flight a connection; of a broadcast: messages a turn
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What one round gave."""
-
-    figure: float  # in the scenario's unit
-    cpu: float | None = None  # microseconds of the subject's CPU time a message, user and system
-    p50: float | None = None  # microseconds from queueing a message to having its echo
-    p99: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from benchmarks.bench import Bench
 from benchmarks.peers.casters import CASTERS
-from benchmarks.scenario import LIMIT, Case, Sample, Scenario
+from benchmarks.sample import Sample
+from benchmarks.scenario import LIMIT, Case, Scenario
 
 SIZE = 100  # bytes a message
 CLIENTS = 500

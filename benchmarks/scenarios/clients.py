@@ -4,7 +4,8 @@ from functools import partial
 
 from benchmarks.bench import Bench, BenchError
 from benchmarks.peers.clients import CLIENTS
-from benchmarks.scenario import LIMIT, Case, Sample, Scenario
+from benchmarks.sample import Sample
+from benchmarks.scenario import LIMIT, Case, Scenario
 
 SERVERS = {"feed": "feed", "push": "sink", "wait": "echo"}
 

@@ -15,7 +15,8 @@ from wsproto.events import BytesMessage
 
 import trunkline.protocol
 from benchmarks.bench import Bench
-from benchmarks.scenario import Case, Sample, Scenario
+from benchmarks.sample import Sample
+from benchmarks.scenario import Case, Scenario
 
 CODECS = {"wsproto": wsproto.connection.Connection, "trunkline.protocol": trunkline.protocol.Connection}
 BURST = 100  # frames in one read

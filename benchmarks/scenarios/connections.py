@@ -3,7 +3,8 @@
 import time
 
 from benchmarks.bench import Bench
-from benchmarks.scenario import LIMIT, Case, Sample, Scenario
+from benchmarks.sample import Sample
+from benchmarks.scenario import LIMIT, Case, Scenario
 
 PEERS = ("picows", "picows.websockets", "websockets", "aiohttp", "wsproto")
 SERVERS = ("trunkline on_message", "trunkline async for", *PEERS)

@@ -3,7 +3,8 @@
 from functools import partial
 
 from benchmarks.bench import Bench
-from benchmarks.scenario import LIMIT, Case, Sample, Scenario
+from benchmarks.sample import Sample
+from benchmarks.scenario import LIMIT, Case, Scenario
 
 TRUNKLINE = ("trunkline on_message", "trunkline on_batch", "trunkline async for")
 SHAPED = ("picows.websockets", "websockets", "aiohttp", "wsproto")

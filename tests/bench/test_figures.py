@@ -6,7 +6,7 @@ import pytest
 from benchmarks.figures import ratio, summarize
 from benchmarks.goals import GOALS, Goal, under_floor
 from benchmarks.plot import PANELS
-from benchmarks.scenario import Sample
+from benchmarks.sample import Sample
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.store import Measured, Store
 

@@ -9,7 +9,7 @@ from benchmarks import plot
 from benchmarks.goals import Goal
 from benchmarks.plot import Bar, Panel, draw
 from benchmarks.report import case_title, goal_row, number, sections, table
-from benchmarks.scenario import Sample
+from benchmarks.sample import Sample
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.store import Measured, Store
 

@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 
 import trunkline
-from trunkline.manager.delivery import DeliveryOutcome
 from trunkline.manager.failure.issues import ConnectionIssue
-from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.states import ConnectionStatus, DeliveryOutcome
 from trunkline.protocol.categories import ErrorCategory
 
 SECRET = "hunter2"

@@ -34,7 +34,6 @@ class Import(NamedTuple):
     importer: str
     imported: str
     where: str
-    for_types: bool = False  # under `if TYPE_CHECKING:`, so it is never carried out
 
 
 def floor(module: str) -> int:
@@ -48,22 +47,15 @@ def floor(module: str) -> int:
 
 
 def module_name(path: Path, root: Path) -> str:
-    """The dotted name of a source file: of a .py under src, or of a .pyx or .pxd under native."""
-    parts = path.relative_to(root / ("src" if path.suffix == ".py" else "native")).with_suffix("").parts
+    """The dotted name of a source file: of a .py or a stub under src, or of a .pyx or .pxd under native."""
+    parts = path.relative_to(root / ("native" if path.suffix in (".pyx", ".pxd") else "src")).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def python_imports(path: Path, root: Path, modules: set[str]) -> Iterator[Import]:
-    """What a Python module imports, wherever in it that stands."""
+    """What a Python module or a stub imports, wherever in it that stands, be it for type checkers alone."""
     importer = module_name(path, root)
     tree = ast.parse(path.read_text())
-    guarded = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -73,7 +65,7 @@ def python_imports(path: Path, root: Path, modules: set[str]) -> Iterator[Import
         else:
             continue
         where = f"{path.relative_to(root)}:{node.lineno}"
-        yield from (Import(importer, name, where, id(node) in guarded) for name in names if is_ours(name))
+        yield from (Import(importer, name, where) for name in names if is_ours(name))
 
 
 def cython_imports(path: Path, root: Path, modules: set[str]) -> Iterator[Import]:
@@ -100,7 +92,7 @@ def is_ours(module: str) -> bool:
 
 def read_imports(root: Path) -> list[Import]:
     """Every import of trunkline by trunkline under a project's root."""
-    python = sorted(root.glob("src/trunkline/**/*.py"))
+    python = sorted([*root.glob("src/trunkline/**/*.py"), *root.glob("src/trunkline/**/*.pyi")])
     cython = sorted([*root.glob("native/trunkline/*.pyx"), *root.glob("native/trunkline/*.pxd")])
     modules = {module_name(path, root) for path in [*python, *cython]}
     found = [one for path in python for one in python_imports(path, root, modules)]
@@ -118,11 +110,10 @@ def upward(imports: list[Import]) -> list[str]:
 
 
 def cycle(imports: list[Import]) -> list[str]:
-    """Modules that import one another in a circle when they are imported; empty if there are none."""
+    """Modules that import one another in a circle, be it for types alone; empty if there are none."""
     graph: dict[str, set[str]] = {}
     for one in imports:
-        if not one.for_types:
-            graph.setdefault(one.importer, set()).add(one.imported)
+        graph.setdefault(one.importer, set()).add(one.imported)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -138,6 +129,26 @@ def test_imports_point_down() -> None:
 
 def test_no_modules_import_one_another_in_a_circle() -> None:
     assert cycle(read_imports(ROOT)) == []
+
+
+def test_no_benchmarks_import_one_another_in_a_circle() -> None:
+    paths = sorted(ROOT.glob("benchmarks/**/*.py"))
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths}
+    imports = [
+        Import(names[path], found, str(path))
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        for found in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [submodule_or_package(node.module or "", alias.name, set(names.values())) for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        if found in names.values() and found != names[path]
+    ]
+    assert len(imports) > 50, "the benchmarks were not found"
+    assert cycle(imports) == []
 
 
 def test_kernels_know_bytes_and_not_python() -> None:
@@ -171,9 +182,10 @@ def test_an_import_that_points_up_is_found(tmp_path: Path, path: str, text: str,
     assert [line.partition(" ")[2].partition(" ")[2] for line in upward(read_imports(tmp_path))] == [fault]
 
 
-def test_a_circle_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", "if TYPE_CHECKING:\n    "])
+def test_a_circle_is_found(tmp_path: Path, before: str) -> None:
     folder = tmp_path / "src/trunkline/net"
     folder.mkdir(parents=True)
     for one, other in [("a", "b"), ("b", "c"), ("c", "a")]:
-        (folder / f"{one}.py").write_text(f"from trunkline.net import {other}")
+        (folder / f"{one}.py").write_text(f"{before}from trunkline.net import {other}")
     assert set(cycle(read_imports(tmp_path))) == {"trunkline.net.a", "trunkline.net.b", "trunkline.net.c"}

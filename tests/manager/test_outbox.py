@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from trunkline.manager.codecs import JsonCodec
-from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, SendInterrupted, WaitTimeout
 from trunkline.manager.policies import BatchPolicy, OutboxPolicy
+from trunkline.manager.states import DeliveryOutcome
 from trunkline.protocol.errors import ConnectError
 
 pytestmark = pytest.mark.anyio

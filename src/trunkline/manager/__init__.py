@@ -2,7 +2,7 @@
 
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, MessagePackCodec, RawCodec
 from trunkline.manager.connection import Connection
-from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.dialing.budget import RetryBudget
 from trunkline.manager.dialing.endpoints import Endpoint
 from trunkline.manager.errors import (
@@ -27,7 +27,7 @@ from trunkline.manager.policies import BatchPolicy, BreakerPolicy, GatePolicy, O
 from trunkline.manager.pool import Pool
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
-from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.states import ConnectionStatus, DeliveryOutcome
 from trunkline.manager.totals import ServiceHealth
 
 __all__ = [

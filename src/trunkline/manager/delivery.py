@@ -11,36 +11,17 @@ keeps the order): such a message is confirmed. It does not prove that the peer's
 from __future__ import annotations
 
 import asyncio
-import enum
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from trunkline.manager.codecs import Payload, memory_of
 from trunkline.manager.errors import MessageDropped, NotConnected, SendInterrupted
+from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.redacting import redact
+from trunkline.manager.states import ConnectionStatus, DeliveryOutcome
 
-if TYPE_CHECKING:
-    from trunkline.manager.failure.issues import ConnectionIssue
-    from trunkline.manager.states import ConnectionStatus
-
-__all__ = ["FINAL", "UNDELIVERED", "Delivery", "DeliveryOutcome"]
+__all__ = ["FINAL", "UNDELIVERED", "Delivery"]
 
 Sends = TypeVar("Sends")
-
-
-class DeliveryOutcome(enum.StrEnum):
-    """Where a message stands."""
-
-    QUEUED = "queued"  # in the outbox: nothing of it has been written
-    WRITTEN = "written"  # given to a link, on its way
-    CONFIRMED = "confirmed"  # the peer's WebSocket has read it
-    UNKNOWN = "unknown"  # written, and the link was lost: the peer may have it, or not
-    DROPPED = "dropped"  # never written: a newer message needed the room
-    CONFLATED = "conflated"  # never written: a newer message with its key took its place
-    EXPIRED = "expired"  # never written: it waited too long
-    CANCELLED = "cancelled"  # never written: whoever sent it was cancelled or waited no longer
-    REFUSED = "refused"  # never written: the link would not take it, as it is no valid text for instance
-    STALE = "stale"  # never written: it was for one link only, and that is gone
-    UNSENT = "unsent"  # never written: the connection ended
 
 
 _O = DeliveryOutcome

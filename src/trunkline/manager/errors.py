@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.redacting import redact
-from trunkline.manager.states import ConnectionStatus
+from trunkline.manager.states import ConnectionStatus, DeliveryOutcome
 from trunkline.protocol.categories import ErrorCategory, Verdict
 from trunkline.protocol.errors import TrunklineError
-
-if TYPE_CHECKING:
-    from trunkline.manager.delivery import DeliveryOutcome
 
 __all__ = [
     "MessageDropped",

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from trunkline.manager.clock import wait_future
 from trunkline.manager.codecs import Payload
 from trunkline.manager.context import Context
-from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import MessageDropped, NotConnected, ReplyTimeout, SendInterrupted
 from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import Guard
@@ -20,6 +20,7 @@ from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.outgoing.sender import Sender, Standing
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
+from trunkline.manager.states import DeliveryOutcome
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 

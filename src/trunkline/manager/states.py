@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-__all__ = ["ENDED", "MOVES", "UNDER_WAY", "ConnectionStatus", "Event", "IllegalMove", "move"]
+__all__ = ["ENDED", "MOVES", "UNDER_WAY", "ConnectionStatus", "DeliveryOutcome", "Event", "IllegalMove", "move"]
 
 
 class ConnectionStatus(enum.StrEnum):
@@ -98,3 +98,19 @@ def move(status: ConnectionStatus, event: Event) -> ConnectionStatus:
         return MOVES[status, event]
     except KeyError:
         raise IllegalMove(f"{event.value} while {status}") from None
+
+
+class DeliveryOutcome(enum.StrEnum):
+    """Where a message stands: see `trunkline.manager.delivery`."""
+
+    QUEUED = "queued"  # in the outbox: nothing of it has been written
+    WRITTEN = "written"  # given to a link, on its way
+    CONFIRMED = "confirmed"  # the peer's WebSocket has read it
+    UNKNOWN = "unknown"  # written, and the link was lost: the peer may have it, or not
+    DROPPED = "dropped"  # never written: a newer message needed the room
+    CONFLATED = "conflated"  # never written: a newer message with its key took its place
+    EXPIRED = "expired"  # never written: it waited too long
+    CANCELLED = "cancelled"  # never written: whoever sent it was cancelled or waited no longer
+    REFUSED = "refused"  # never written: the link would not take it, as it is no valid text for instance
+    STALE = "stale"  # never written: it was for one link only, and that is gone
+    UNSENT = "unsent"  # never written: the connection ended

@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
-
-if TYPE_CHECKING:
-    import socket
-
-    from trunkline.testing.network import Network
+from typing import Any, Final, Protocol, cast
 
 __all__ = ["SimTransport"]
 
@@ -26,13 +22,22 @@ WINDOW: Final = 64 * 1024  # bytes on the way and not yet read
 Place = tuple[str, int]
 
 
+class Medium(Protocol):
+    """What a transport lies in: a Network."""
+
+    latency: float  # seconds that everything takes
+
+    def note(self, way: Any, what: str, size: int) -> None:
+        """Write down what a transport carries."""
+
+
 class SimTransport(asyncio.Transport):
     """A transport on a simulated network; `reset` is what it has beyond asyncio's own."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        network: Network,
+        network: Medium,
         here: Place,
         there: Place,
         sock: socket.socket | None,

@@ -11,8 +11,9 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from trunkline.manager.codecs import Payload
-from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.health import Meter
+from trunkline.manager.states import DeliveryOutcome
 
 __all__ = ["Correlate", "Correlation", "Pending", "Requests", "field_getter"]
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from trunkline.manager.clock import Timer
 from trunkline.manager.codecs import EnvelopeCodec, Payload
-from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
 from trunkline.manager.outgoing.outbox import Outbox
@@ -24,6 +24,7 @@ from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.outgoing.unconfirmed import Unconfirmed
 from trunkline.manager.policies import BatchPolicy
 from trunkline.manager.service import Service
+from trunkline.manager.states import DeliveryOutcome
 from trunkline.net.close import READS_TOO_SLOWLY
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectionClosed, SendTimeout

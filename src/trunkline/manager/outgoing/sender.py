@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from trunkline.manager.clock import Signal, Timer
 from trunkline.manager.context import Context
-from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.errors import MessageDropped, NotConnected, OutboxFull, WaitTimeout
 from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import Guard
@@ -22,7 +22,7 @@ from trunkline.manager.outgoing.link_writer import Writer
 from trunkline.manager.outgoing.outbox import Outbox
 from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.service import Service
-from trunkline.manager.states import ENDED, ConnectionStatus
+from trunkline.manager.states import ENDED, ConnectionStatus, DeliveryOutcome
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 

@@ -15,9 +15,10 @@ from typing import Final, Generic, TypeVar
 
 from trunkline.manager.clock import Timer
 from trunkline.manager.codecs import Payload
-from trunkline.manager.delivery import Delivery, DeliveryOutcome
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.guard import Guard
 from trunkline.manager.policies import OutboxPolicy
+from trunkline.manager.states import DeliveryOutcome
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import TrunklineError
 
