@@ -1,4 +1,4 @@
-# What a socket has not taken yet.
+# Bytes that a socket has not taken yet.
 
 from libc.stdint cimport uint8_t
 
@@ -13,7 +13,7 @@ cdef extern from * nogil:
     #define TL_SENDS_NOW 0
     #include <stddef.h>
     struct iovec { void *iov_base; size_t iov_len; };
-    /* Sockets are not file descriptors here: everything goes through the transport. */
+    /* A socket is not a file descriptor here: everything goes through the transport. */
     static inline Py_ssize_t tl_send_now(int fd, const struct iovec *parts, int count) { return 0; }
     #else
     #define TL_SENDS_NOW 1
@@ -22,8 +22,8 @@ cdef extern from * nogil:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
     #endif
-    /* What the socket takes at once of the bytes of `count` parts; 0 if nothing, or on any error: the transport meets
-     * the error itself and reports it. Keeps no pointer. */
+    /* Send without waiting; return how many bytes of the `count` parts the socket took. 0 if none, or on any error: the
+     * transport meets the error itself, and reports it. Keeps no pointer. */
     static inline Py_ssize_t tl_send_now(int fd, const struct iovec *parts, int count) {
         const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
         struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
@@ -33,7 +33,7 @@ cdef extern from * nogil:
     #endif
     #endif
     """
-    bint TL_SENDS_NOW  # whether sockets can be sent to past their transport here
+    bint TL_SENDS_NOW  # whether we can send past the transport on this system
     struct iovec:
         void *iov_base
         size_t iov_len
@@ -43,14 +43,17 @@ cdef extern from * nogil:
 cdef class Backlog:
     """Bytes that wait for a socket, where they lie."""
 
-    cdef object _owners             # deque: what the bytes belong to, in the order they leave: Batch, bytes or str
-    cdef Batch _tail                # the last of them if it is a batch, which may grow; else None
+    cdef object _owners             # deque of what the bytes belong to, in their order: Batch, bytes or str
+    cdef Batch _tail                # the last owner, if it is a batch that may grow; else None
     cdef Py_ssize_t _gone           # bytes of the first owner that have left
     cdef readonly Py_ssize_t left   # bytes that wait
-    cdef list spent                 # batches whose bytes have left
+    cdef list spent                 # empty batches, for the caller to give back
 
-    cdef bint put_batch(self, Batch batch, Py_ssize_t gone) except -1  # it keeps the batch; else it has copied it
+    # Put: n bytes, of which `gone` have left
+    cdef bint put_batch(self, Batch batch, Py_ssize_t gone) except -1  # True: it keeps the batch
     cdef int put(self, object owner, Py_ssize_t n, Py_ssize_t gone) except -1
+
+    # Send
     cdef int send(self, int fd) except -1
     cdef bytes take(self, Py_ssize_t most)
     cdef int _advance(self, Py_ssize_t n) except -1

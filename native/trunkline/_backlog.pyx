@@ -1,8 +1,8 @@
-"""What a socket has not taken yet: bytes that wait where they lie, and leave in their order.
+"""Bytes that a socket has not taken yet: they wait where they lie, and leave in order.
 
-Theory of operation. A socket takes what its buffer has room for. The rest stays in the batch, the bytes or the str that
-it came in: little is copied, and the owner lives until its last byte has left. Small writes that follow a batch join
-it, and memory that a batch has over is given back, so that a slow peer costs the bytes that wait for it and little more.
+Theory of operation. A socket takes what its buffer has room for. The rest stays in its owner, a batch, bytes or str,
+which lives until its last byte has left: little is copied. Small writes that follow a batch join it, and unused memory
+of a batch is given back, so that a slow peer costs the bytes that wait for it and little more.
 """
 
 from collections import deque
@@ -11,24 +11,22 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
-cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
-    bint PyUnicode_CheckExact(object value) noexcept
-    bint PyUnicode_IS_ASCII(object text) noexcept
+from trunkline._cpython cimport PyUnicode_AsUTF8AndSize, PyUnicode_CheckExact, PyUnicode_IS_ASCII
 
 cdef enum:
-    PARTS = 16               # owners that one call sends from
-    TAIL_SIZE = 64 * 1024    # bytes up to which a batch that waits is added to
+    PARTS = 16             # owners that one call sends from
+    TAIL_SIZE = 64 * 1024  # bytes up to which a waiting batch grows
 
 
 cdef const uint8_t *bytes_of(object owner, Py_ssize_t *n) except NULL:
+    """Return the bytes of an owner, and set their number."""
     if type(owner) is Batch:
         n[0] = (<Batch>owner)._used
         return (<Batch>owner)._bytes
     if PyBytes_CheckExact(owner):
         n[0] = PyBytes_GET_SIZE(owner)
         return <const uint8_t *>PyBytes_AS_STRING(owner)
-    return <const uint8_t *>PyUnicode_AsUTF8AndSize(owner, n)  # the str keeps its UTF-8, at the same place
+    return <const uint8_t *>PyUnicode_AsUTF8AndSize(owner, n)  # cached by the str, always at the same place
 
 
 @cython.final
@@ -40,7 +38,9 @@ cdef class Backlog:
         self.spent = []
 
     cdef bint put_batch(self, Batch batch, Py_ssize_t gone) except -1:
-        """Adds a batch, all but its first `gone` bytes (0 unless it is the first); gives whether it keeps the batch."""
+        """Add a batch, of which `gone` bytes have left (0 unless it is the first). Return whether the batch is kept; if
+        not, its bytes were copied.
+        """
         cdef Py_ssize_t used = batch._used
         cdef Batch tail = self._tail
         if tail is not None and tail._used + used <= TAIL_SIZE:
@@ -50,26 +50,26 @@ cdef class Backlog:
             self.left += used
             return False
         self.put(batch, used, gone)
-        batch.trim()  # it may have been grown by others
+        batch.trim()  # its last owner may have grown it
         self._tail = batch
         return True
 
     cdef int put(self, object owner, Py_ssize_t n, Py_ssize_t gone) except -1:
-        """Adds the n bytes of owner, all but the first `gone` (0 unless it is the first)."""
+        """Add the n bytes of an owner, of which `gone` have left (0 unless it is the first)."""
         if PyUnicode_CheckExact(owner) and not PyUnicode_IS_ASCII(owner):
-            # It keeps its characters beside its UTF-8, and may take five times the bytes that wait.
+            # A str keeps its characters beside its UTF-8: five times the memory, perhaps.
             owner = PyBytes_FromStringAndSize(<const char *>bytes_of(owner, &n) + gone, n - gone)
             n, gone = PyBytes_GET_SIZE(owner), 0
         self._owners.append(owner)
         if self._tail is not None:
-            self._tail.trim()  # nothing is added to it any more
+            self._tail.trim()  # nothing more is added to it
             self._tail = None
         self._gone += gone
         self.left += n - gone
         return 0
 
     cdef int send(self, int fd) except -1:
-        """Sends until all has left or the socket takes no more."""
+        """Send until everything has left, or the socket takes no more."""
         cdef iovec parts[PARTS]
         cdef Py_ssize_t n = 0, asked, sent
         cdef const uint8_t *data
@@ -77,7 +77,7 @@ cdef class Backlog:
         while self.left:
             asked = 0
             count = <int>min(<Py_ssize_t>len(self._owners), <Py_ssize_t>PARTS)
-            for i in range(count):  # no iterator: to make one may run a finalizer, which may send
+            for i in range(count):  # without an iterator: making one may run a finalizer, which may send
                 data = bytes_of(self._owners[i], &n)
                 if i == 0:
                     data += self._gone
@@ -92,7 +92,7 @@ cdef class Backlog:
         return 0
 
     cdef bytes take(self, Py_ssize_t most):
-        """Takes out the next bytes: at least one and at most so many, all of one owner."""
+        """Remove the next bytes and return them: at least one, at most `most`, all of one owner."""
         cdef Py_ssize_t n = 0
         cdef const uint8_t *data = bytes_of(self._owners[0], &n)
         cdef bytes taken = PyBytes_FromStringAndSize(<const char *>data + self._gone, min(n - self._gone, most))
@@ -100,7 +100,7 @@ cdef class Backlog:
         return taken
 
     cdef int _advance(self, Py_ssize_t n) except -1:
-        """The next n bytes have left."""
+        """Note that the next n bytes have left; release the owners that are empty."""
         cdef Py_ssize_t size = 0
         self.left -= n
         self._gone += n

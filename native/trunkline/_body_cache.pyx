@@ -1,16 +1,18 @@
-"""Memory of large messages, received into again.
+"""Memory of large messages, used again.
 
-Theory of operation. An allocator maps the memory of a large object page by page when it is first written to, and often
-gives it back as soon as it is freed: a quarter of what a large message costs. So a loop keeps the `bytes` of its latest
-large messages, by a reference of its own. When that is the only one left, nobody can see the object any more, and it is
-as good as one that was just made: the next message of its size is received into it.
+Theory of operation. The memory of a large object is mapped page by page when it is first written to, and often unmapped
+as soon as it is freed: a quarter of what a large message costs. So each loop keeps a reference to the `bytes` of its
+latest large messages. Once that is the only reference, nobody can see the object any more; it is as good as a new one,
+and the next message of its size is received into it.
 
-Without the GIL nobody may draw this from a reference count, so nothing is kept there.
+Without the GIL, a reference count does not prove that. Nothing is kept there.
 """
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+from trunkline._cpython cimport BODY_SIZE, PY_SSIZE_T_MAX, new_body, resize_body
 
 cdef extern from *:
     """
@@ -19,7 +21,7 @@ cdef extern from *:
     #else
     #define TL_KEEPS 1
     #endif
-    /* The hash that a bytes object remembers goes with what it held. */
+    /* Forget the hash that a bytes object caches: it belongs to its old content. */
     static void tl_forget_hash(PyObject *body) {
     #if defined(__GNUC__)
     #pragma GCC diagnostic push
@@ -35,10 +37,6 @@ cdef extern from *:
     void tl_forget_hash(PyObject *body) noexcept
 
 cdef extern from "Python.h":
-    int _PyBytes_Resize(PyObject **string, Py_ssize_t size) except -1
-    PyObject *PyBytes_New "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t n) except NULL
-    Py_ssize_t BODY_SIZE "PyBytes_GET_SIZE"(PyObject *string) noexcept
-    Py_ssize_t PY_SSIZE_T_MAX
     PyObject *PyList_GET_ITEM(object items, Py_ssize_t i) noexcept
     Py_ssize_t Py_REFCNT(PyObject *item) noexcept
     void Py_INCREF(PyObject *item) noexcept
@@ -46,22 +44,22 @@ cdef extern from "Python.h":
 
 cdef enum:
     KEPT_BYTES = 4 * 1024 * 1024  # bytes that a loop keeps
-    KEPT_BODIES = 16              # objects: all of them are looked at
-    BODY_START = 4 * 1024 * 1024  # bytes: a body begins with what its frame announces, but with no more than this
+    KEPT_BODIES = 16              # objects that a loop keeps: it searches all of them
+    BODY_START = 4 * 1024 * 1024  # bytes of a new body at most, however much its frame announces
 
 
 @cython.final
 cdef class BodyCache:
-    """The latest large messages of one loop."""
+    """The bytes objects of the latest large messages of one loop."""
 
     def __cinit__(self):
         self._kept = []
 
     cdef PyObject *take(self, Py_ssize_t n) noexcept:
-        """A bytes object of n bytes that is nobody else's, with whatever it last held; NULL if there is none."""
+        """Return a bytes object of n bytes that nobody else has, with its old content; NULL if there is none."""
         cdef Py_ssize_t i = len(self._kept) - 1
         cdef PyObject *body
-        while i >= 0:  # the latest first: it is still in the cache
+        while i >= 0:  # the latest first: the CPU still has it in its cache
             body = PyList_GET_ITEM(self._kept, i)
             if Py_REFCNT(body) == 1 and PyBytes_GET_SIZE(<object>body) == n:
                 Py_INCREF(body)
@@ -73,7 +71,7 @@ cdef class BodyCache:
         return NULL
 
     cdef bytes new(self, Py_ssize_t n):
-        """A bytes object of n bytes to be filled."""
+        """Return a bytes object of n bytes, to be filled."""
         cdef PyObject *body = self.take(n)
         cdef bytes made
         if body == NULL:
@@ -83,7 +81,7 @@ cdef class BodyCache:
         return made
 
     cdef int keep(self, object body) except -1:
-        """Keeps a large bytes object, as long as it is among the latest."""
+        """Keep a large bytes object while it is among the latest."""
         cdef Py_ssize_t n = PyBytes_GET_SIZE(body)
         if not TL_KEEPS or n > KEPT_BYTES:
             return 0
@@ -97,16 +95,18 @@ cdef class BodyCache:
 
 @cython.final
 cdef class Room:
-    """The part of a message's body that is still to be received, as a buffer to write to. It keeps the body alive."""
+    """A buffer to write to: the free part of a message's body, which it keeps alive."""
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, self._start, self._size, 0, flags)
 
 
 cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, BodyCache cache) except -1:
-    """Grows the body of a message, NULL at first, to `need` bytes or more: to the `left` more that its frame announces
-    if that is little, else in step with what has arrived. Where more frames are to follow it doubles, up to `most`
-    bytes, so that many small ones do not each have it copied; after the last frame `most` is 0. `cache` may be None.
+    """Grow the body of a message to `need` bytes or more; raise MemoryError.
+
+    If the frame announces little more (`left`), the body grows to hold all of it, else in step with what arrives. If
+    more frames will follow, it doubles up to `most` bytes, or it would be copied for each of many small frames; for the
+    last frame, `most` is 0. `body` is NULL at first; `cache` may be None.
     """
     cdef Py_ssize_t size = BODY_SIZE(body[0]) if body[0] != NULL else 0
     cdef Py_ssize_t doubled = 2 * size if size <= PY_SSIZE_T_MAX // 2 else PY_SSIZE_T_MAX
@@ -114,7 +114,7 @@ cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t
     if body[0] == NULL and cache is not None and size >= SHELVED:
         body[0] = cache.take(size)
     if body[0] == NULL:
-        body[0] = PyBytes_New(NULL, size)
+        body[0] = new_body(NULL, size)
     elif BODY_SIZE(body[0]) < size:
-        _PyBytes_Resize(body, size)  # on failure it frees the body and sets it to NULL
+        resize_body(body, size)
     return 0

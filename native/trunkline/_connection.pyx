@@ -1,12 +1,11 @@
 """wsproto's Connection, compiled: bytes to events as they are iterated, events to bytes, and the states between.
 
 Theory of operation. Events are instances of wsproto's own classes, made without their `__init__`: a frozen dataclass
-sets each field through `object.__setattr__`, which costs ten times what the frame does. `blank` makes the instance and
-`PyObject_GenericSetAttr`, which is `object.__setattr__`, sets the same fields in the same order, so that nothing tells
-such an event from one that was called for.
+sets each field by a call of `object.__setattr__`, which costs ten times what the frame does. `blank` makes the object,
+and `set_field`, which is that function in C, sets the same fields in the same order. Nobody can tell the difference.
 
-One event is made for each step of an iteration, and nothing is parsed ahead: whoever sends, receives or gives up
-between two steps finds the state of the event that was given last.
+Each step of an iteration makes one event, and nothing is parsed ahead: if you send, receive or stop between two steps,
+the state is that of the last event.
 """
 
 cimport cython
@@ -23,7 +22,7 @@ from wsproto.utilities import LocalProtocolError
 
 cdef extern from *:
     """
-    /* What `object.__new__(cls)` gives. */
+    /* As `object.__new__(cls)`. */
     static inline PyObject *tl_blank(PyObject *cls, PyObject *nothing) {
         return ((PyTypeObject *)cls)->tp_new((PyTypeObject *)cls, nothing, NULL);
     }
@@ -45,6 +44,7 @@ cdef tuple NOTHING = ()
 
 
 cdef object a_message(cls, data, bint frame_finished, bint message_finished):
+    """Make an event of a message, without its __init__."""
     cdef object event = blank(cls, NOTHING)
     set_field(event, "data", data)
     set_field(event, "frame_finished", frame_finished)
@@ -53,12 +53,14 @@ cdef object a_message(cls, data, bint frame_finished, bint message_finished):
 
 
 cdef object a_control(cls, payload):
+    """Make an event of a ping or pong."""
     cdef object event = blank(cls, NOTHING)
     set_field(event, "payload", payload)
     return event
 
 
 cdef object a_close(code, reason):
+    """Make an event of a close frame."""
     cdef object event = blank(A_CLOSE, NOTHING)
     set_field(event, "code", code)
     set_field(event, "reason", reason)
@@ -66,9 +68,9 @@ cdef object a_close(code, reason):
 
 
 cdef class BaseConnection:
-    """The compiled half of `trunkline.protocol.Connection`, which says what it promises."""
+    """The compiled half of `trunkline.protocol.Connection`, which documents it."""
 
-    # What is raised when the program asks for something that the state forbids.
+    # What is raised if you ask for something that the state forbids.
     _error = LocalProtocolError
 
     def __cinit__(self, *arguments, **named):
@@ -83,19 +85,21 @@ cdef class BaseConnection:
 
     @property
     def state(self):
-        """Where the connection stands."""
+        """The state of the connection."""
         return self._state
 
     @property
     def max_size(self):
-        """Bytes a message may have; None for no limit."""
+        """The bytes that a message may have; None for no limit."""
         return self._proto.max_size
 
     def send(self, event):
-        """The bytes to write for `event`.
+        """Return the bytes to write for an event.
 
-        Raises LocalProtocolError if the event cannot be sent in this state, TypeError if a message is neither text nor
-        bytes or changes its type half-way, ValueError for a ping or pong over 125 bytes.
+        Raises:
+            LocalProtocolError: if the event cannot be sent in this state.
+            TypeError: if a message is neither text nor bytes-like, or changes its type half-way.
+            ValueError: if a ping or pong has more than 125 bytes.
         """
         cdef object kind = type(event)
         if self._state is OPEN:
@@ -116,17 +120,20 @@ cdef class BaseConnection:
         raise self._error(f"Event {event} cannot be sent in state {self._state}.")
 
     cdef bytes _send_message(self, event):
+        """Return the frame of a message, or of a part of one."""
         return self._proto.message(event.data, event.message_finished)
 
     cdef bytes _send_close(self, event):
+        """Return the close frame, and change the state."""
         cdef bytes data = self._proto.frame(TL_CLOSE, close_payload(event.code, event.reason), True)
         self._state = ENDED if self._state is REMOTE_CLOSING else LOCAL_CLOSING
         return data
 
     def receive_data(self, data):
-        """Takes what was read (bytes-like); None when the transport has ended (code 1006, RFC 6455 7.1.5).
+        """Take bytes that were read (bytes-like), or None if the transport has ended (code 1006, RFC 6455 7.1.5).
 
-        Raises LocalProtocolError if the connection is closed already.
+        Raises:
+            LocalProtocolError: if the connection is already closed.
         """
         if data is None:
             self._losses.append(a_close(ABNORMAL, None))
@@ -137,14 +144,13 @@ cdef class BaseConnection:
             raise self._error("Connection already closed.")
 
     def events(self):
-        """Gives what the received bytes mean, in the order they came. An iteration may be given up: the next goes on
-        where it stopped.
-        """
+        """Iterate over the events that the received bytes mean. You may stop: the next iteration goes on from there."""
         cdef Events events = Events.__new__(Events)
         events._connection = self
         return events
 
     cdef object next_event(self):
+        """Return the next event; None if there is none."""
         cdef FrameProtocol proto = self._proto
         cdef object data = proto.take()
         if data is None:
@@ -157,14 +163,14 @@ cdef class BaseConnection:
             return a_control(A_PING, data)
         if proto.opcode == TL_PONG:
             return a_control(A_PONG, data)
-        # wsproto's way also with a close frame that is read after the transport has ended.
+        # As in wsproto, even if the transport had ended before the close frame was read.
         self._state = ENDED if self._state is LOCAL_CLOSING else REMOTE_CLOSING
         return a_close(proto.code, data)
 
 
 @cython.final
 cdef class Events:
-    """Gives the events of a connection; once it has found none it is over, as a generator is."""
+    """Iterates over the events of a connection. Like a generator, it is over once it has found none."""
 
     def __iter__(self):
         return self
@@ -189,16 +195,16 @@ cdef class Events:
         return event
 
     def send(self, value):
-        """The next event; there is nothing to send to."""
+        """Return the next event; the value is ignored."""
         return next(self)
 
     def throw(self, kind, value=None, traceback=None):
-        """Ends the iteration with this exception."""
+        """End the iteration, and raise this exception."""
         self._connection = None
         if isinstance(kind, type):
             kind = value if isinstance(value, kind) else kind() if value is None else kind(value)
         raise kind if traceback is None else kind.with_traceback(traceback)
 
     def close(self):
-        """Ends the iteration."""
+        """End the iteration."""
         self._connection = None

@@ -2,12 +2,20 @@
 
 from cpython.object cimport PyObject
 
+from trunkline._awaitable cimport PYGEN_ERROR, PySendResult
+
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
+    # await
+    PySendResult PyIter_Send(PyObject *iterator, PyObject *value, PyObject **result) except PYGEN_ERROR
+
     # str: read
+    bint PyUnicode_CheckExact(object value) noexcept
     bint PyUnicode_IS_ASCII(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept  # characters
+    int PyUnicode_KIND(object text) noexcept               # bytes of a character
     void *PyUnicode_DATA(object text) noexcept
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL  # the str keeps these bytes
 

@@ -1,4 +1,4 @@
-# Frames a piece at a time, as wsproto's FrameProtocol gives and takes them.
+# wsproto's FrameProtocol: messages a piece at a time.
 
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -12,46 +12,53 @@ cdef class FrameProtocol(FrameWriter):
     # Settings
     cdef Py_ssize_t _max_size              # bytes of a message; -1: no limit
 
-    # What was received
-    cdef bytes _chunk                      # being read
-    cdef Py_ssize_t _at                    # where in it
-    cdef list _waiting                     # chunks behind it
+    # Input
+    cdef bytes _chunk                      # being parsed
+    cdef Py_ssize_t _at                    # bytes of it that are parsed
+    cdef list _waiting                     # the chunks behind it
 
-    # Where the parser stands
-    cdef int _step                         # READ_HEADER, READ_PAYLOAD, or the end: CLOSED, FAILED, DEAD
-    cdef tl_header _frame                  # the frame under way
+    # State of the parser
+    cdef int _step                         # READ_HEADER, READ_PAYLOAD, CLOSED, FAILED or DEAD
+    cdef bint _taking                      # it is parsing: an extension may not ask for the next piece
+    cdef tl_header _frame                  # the last complete header
     cdef uint64_t _left                    # bytes of its payload still to come
     cdef unsigned _phase                   # position in its masking key
-    cdef int _message                      # the message under way: TEXT or BINARY; 0 between two
-    cdef Py_ssize_t _size                  # its bytes so far, after the extensions
-    cdef uint8_t _tail[4]                  # the bytes of its last character, while that is not whole
-    cdef unsigned _tail_used
-    cdef bint _taking                      # an extension may run: it cannot ask for the next piece
+    cdef int _message                      # TL_TEXT or TL_BINARY; 0 between two messages
+    cdef Py_ssize_t _size                  # bytes of the message so far, after the extensions
+    cdef uint8_t _tail[4]                  # the start of a character that is incomplete
+    cdef unsigned _tail_used               # bytes of it
 
-    # The last piece, beside its data
-    cdef int opcode                        # TEXT and BINARY also on continuations
+    # What is known of the last piece, or of the fault
+    cdef int opcode                        # of the message, also for continuations
     cdef bint frame_finished
     cdef bint message_finished
-    cdef object code                       # close: the close code; a fault: the close code to send
-    cdef str fault                         # why it failed
+    cdef object code                       # the close code, received or to be sent
+    cdef str fault                         # the fault in words
 
-    # Verbs
+    # Use
     cdef int feed(self, data) except -1
-    cdef object take(self)                                                  # None: no piece; then look at has_failed
-    cdef bint has_failed(self) noexcept                                     # True once
+    cdef object take(self)                                                  # None: no piece, or a fault
+    cdef bint has_failed(self) noexcept                                     # True only once
 
+    # Parse
     cdef object _take(self)
-    cdef bint _header(self) except -1                                       # False: its bytes are not all here
+    cdef bint _header(self) except -1                                       # False: more bytes are needed
     cdef int _begin(self) except -1
     cdef int _join(self) except -1
+
+    # Make a piece. None: there was a fault
     cdef object _piece(self, Py_ssize_t n)
-    cdef object _plain(self, const uint8_t *data, Py_ssize_t n)             # None after a fault
+    cdef object _plain(self, const uint8_t *data, Py_ssize_t n)
     cdef object _decoded(self, const uint8_t *data, Py_ssize_t n, bint last)
     cdef object _text(self, const uint8_t *plain, Py_ssize_t n, bint last)
     cdef object _close(self, bytes payload)
     cdef int _count(self, Py_ssize_t n) except -1
+
+    # Let extensions make it
     cdef int _grant(self) except -1
     cdef object _extended(self, const uint8_t *data, Py_ssize_t n)
     cdef object _through(self, bytes data)
     cdef object _completed(self)
+
+    # Fail
     cdef int _fail(self, code, str text) except -1

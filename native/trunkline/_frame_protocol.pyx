@@ -1,14 +1,13 @@
-"""wsproto's FrameProtocol, compiled: bytes to pieces of messages, one at a time and only when asked, and back.
+"""wsproto's FrameProtocol, compiled: bytes to pieces of messages, one at a time and only on request, and back.
 
-Theory of operation. `feed` keeps a chunk as it is; nothing is parsed before `take` asks for the next piece, which is
-all that is here of one frame, as it is in wsproto. A piece is made with one copy, which unmasks it on the way. What
-cannot be read yet, a header or a control frame that is not whole, stays in its chunk and is joined with what comes
-next. Nothing else is ever kept but the beginning of a character, 3 bytes at most, so that no limit is needed; one may
-be set all the same: `max_size` counts the bytes of a message over its pieces. Extensions, if any are enabled, get each
-payload on its way, in wsproto's order. With a limit they get it in slices small enough that what an honest inflater
-makes of one slice stays in proportion to the room that is left.
+Theory of operation. `feed` only keeps a chunk; `take` parses. A piece is all that has arrived of one frame, as in
+wsproto, and is made in one copy, which also unmasks it. A header or a control frame that is incomplete stays in its
+chunk, and is joined with the next one. Nothing else is kept but the start of a character, 3 bytes at most: so no limit
+is needed. You may set one: `max_size` counts the bytes of a message over its pieces. Enabled extensions get each
+payload in wsproto's order. With a limit they get it in slices, so small that what an honest inflater makes of one stays
+in proportion to the room that is left.
 
-A parser that has failed is dead: it gives its fault once and keeps nothing more.
+A parser that has failed is dead: it reports its fault once, and keeps nothing.
 """
 
 cimport cython
@@ -29,9 +28,8 @@ from trunkline._kernels cimport (
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed, RsvBits
 
 cdef enum:
-    # What a slice for an extension may grow to stands in proportion to the room: deflate makes 1032 bytes of one.
-    SLICE_SHARE = 1024
-    SLICE_LEAST = 256
+    SLICE_SHARE = 1024  # an extension gets this part of the room at a time: deflate can make 1032 bytes of one
+    SLICE_LEAST = 256   # bytes of a slice at least
 
 cdef dict OPCODES = {int(opcode): opcode for opcode in Opcode}
 cdef dict CODES = {int(reason): reason for reason in CloseReason}
@@ -42,11 +40,13 @@ cdef object TOO_BIG = CloseReason.MESSAGE_TOO_BIG
 
 
 cdef class FrameProtocol(FrameWriter):
-    """wsproto's FrameProtocol: frames of both directions, no states and no events.
+    """wsproto's FrameProtocol: the frames of both directions, without states or events.
 
-    `extensions`: those that are enabled get every payload. `max_size`: bytes a message may have over its pieces, as the
-    extensions give them, None for no limit; one byte more fails with 1009, before it is inflated or kept where that can
-    be known.
+    Args:
+        client: our role.
+        extensions: wsproto's; the enabled ones get every payload.
+        max_size: bytes that a message may have over its pieces, as the extensions return them; None for no limit. One
+            more fails with code 1009, if possible before it is inflated.
     """
 
     def __init__(self, bint client, extensions=None, *, max_size=None):
@@ -64,19 +64,20 @@ cdef class FrameProtocol(FrameWriter):
 
     @property
     def max_size(self):
-        """Bytes a message may have over its pieces; None for no limit."""
+        """The bytes that a message may have over its pieces; None for no limit."""
         return None if self._max_size < 0 else self._max_size
 
-    # The way in
+    # Receive
 
     def receive_bytes(self, data):
-        """Takes a chunk (bytes-like). Nothing is parsed before the frames are asked for."""
+        """Keep a chunk (bytes-like). `received_frames` parses it."""
         self.feed(data)
 
     def received_frames(self):
-        """Gives the frames that are here, each as wsproto's Frame, a part of one if that is all that has come.
+        """Yield what has arrived as wsproto's Frame objects; the last may be a part of a frame.
 
-        Raises wsproto's ParseFailed, once, for what breaks RFC 6455; nothing comes after that.
+        Raises:
+            ParseFailed: wsproto's, once, if the peer broke a rule of RFC 6455. Nothing follows.
         """
         while True:
             data = self.take()
@@ -89,8 +90,9 @@ cdef class FrameProtocol(FrameWriter):
             raise ParseFailed(self.fault, self.code)
 
     cdef int feed(self, data) except -1:
+        """Keep a chunk (bytes-like)."""
         if self._step > READ_PAYLOAD:
-            return 0  # whatever follows a close frame or a fault is nobody's
+            return 0  # nothing counts after a close frame or a fault
         cdef bytes chunk
         if PyBytes_CheckExact(data):
             chunk = data
@@ -105,24 +107,27 @@ cdef class FrameProtocol(FrameWriter):
         return 0
 
     cdef object take(self):
+        """Return the next piece; None if there is none, or after a fault. It dies if it raises."""
         if self._taking:
             raise ValueError("an extension asks for the next piece while it is given this one")
         self._taking = True
         try:
             return self._take()
         except BaseException:
-            self._step = DEAD  # out of memory or an extension's own error, in the middle of anything
+            self._step = DEAD  # no memory, or an extension raised: the state may be anything
             raise
         finally:
             self._taking = False
 
     cdef bint has_failed(self) noexcept:
+        """Return whether there is a fault that was not reported yet."""
         if self._step != FAILED:
             return False
         self._step = DEAD
         return True
 
     cdef object _take(self):
+        """Parse until there is a piece. See `take`."""
         cdef Py_ssize_t here
         while self._step <= READ_PAYLOAD:
             if self._step == READ_HEADER:
@@ -141,6 +146,7 @@ cdef class FrameProtocol(FrameWriter):
         return None
 
     cdef bint _header(self) except -1:
+        """Read a header; return False if more bytes are needed."""
         cdef Py_ssize_t here = PyBytes_GET_SIZE(self._chunk) - self._at
         cdef int used = read_header(<const uint8_t *>PyBytes_AS_STRING(self._chunk) + self._at, <size_t>here,
                                        not self.client, TL_RSV if PyList_GET_SIZE(self.extensions) else 0,
@@ -157,7 +163,7 @@ cdef class FrameProtocol(FrameWriter):
         return True
 
     cdef int _begin(self) except -1:
-        """The header is whole: judges the frame against the message under way."""
+        """Judge a complete header against the message under way."""
         cdef tl_header *frame = &self._frame
         self._left = frame.length
         self._phase = 0
@@ -184,10 +190,11 @@ cdef class FrameProtocol(FrameWriter):
         return 0
 
     def _too_big(self, size):
+        """Return the words for a message that is too long."""
         return f"message of {size} bytes or more, max_size {self._max_size} (RFC 6455 7.4.1)"
 
     cdef int _join(self) except -1:
-        """What is left of the chunk and the chunks behind it become one."""
+        """Join the rest of the chunk with those behind it."""
         if self._at == PyBytes_GET_SIZE(self._chunk) and PyList_GET_SIZE(self._waiting) == 1:
             self._chunk = self._waiting.pop()
         else:
@@ -197,8 +204,8 @@ cdef class FrameProtocol(FrameWriter):
         return 0
 
     cdef object _piece(self, Py_ssize_t n):
-        """The next n bytes of the payload as they are given on; None after a fault."""
-        cdef bytes chunk = self._chunk  # an extension may feed us meanwhile
+        """Return the piece that the next n bytes of the payload become; None after a fault."""
+        cdef bytes chunk = self._chunk  # keep it: an extension may feed us meanwhile
         cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(chunk) + self._at
         cdef object piece
         self._at += n
@@ -225,17 +232,17 @@ cdef class FrameProtocol(FrameWriter):
         return piece
 
     cdef object _plain(self, const uint8_t *data, Py_ssize_t n):
-        """The next bytes of the payload, unmasked."""
+        """Return the next bytes of the payload, unmasked."""
         cdef bytes plain
         if not self._frame.masked:
             return PyBytes_FromStringAndSize(<const char *>data, n)
         plain = PyBytes_FromStringAndSize(NULL, n)
-        if n:  # the empty bytes object is shared
+        if n:  # the empty bytes object is shared: never write to it
             self._phase = apply_mask(<uint8_t *>PyBytes_AS_STRING(plain), data, n, self._frame.key, self._phase)
         return plain
 
     cdef object _decoded(self, const uint8_t *data, Py_ssize_t n, bint last):
-        """The next bytes of the payload, unmasked and decoded."""
+        """Return the next bytes of a text, unmasked and decoded; None after a fault."""
         cdef object ascii
         cdef uint8_t *plain
         if n == 0 or self._tail_used:
@@ -243,14 +250,14 @@ cdef class FrameProtocol(FrameWriter):
             return self._text(<const uint8_t *>PyBytes_AS_STRING(ascii), n, last)
         if not self._frame.masked:
             return self._text(data, n, last)
-        # Most text is ASCII: unmask it straight into the str. It is seen by nobody unless it is.
+        # Most text is ASCII: unmask it straight into a str, which is thrown away if it is not.
         ascii = PyUnicode_New(n, 127)
         plain = <uint8_t *>PyUnicode_DATA(ascii)
         self._phase = apply_mask(plain, data, n, self._frame.key, self._phase)
         return ascii if ascii_span(plain, n) == <size_t>n else self._text(plain, n, last)
 
     cdef object _text(self, const uint8_t *plain, Py_ssize_t n, bint last):
-        """The characters that end in these bytes; the beginning of one that does not is kept."""
+        """Return the characters that end in these bytes, and keep the start of one that does not. None: it failed."""
         cdef bytes joined
         cdef Py_ssize_t used = 0
         cdef object text = None
@@ -267,7 +274,7 @@ cdef class FrameProtocol(FrameWriter):
         if text is None:
             return None
         if n - used == 2 and plain[used] == 0xED and plain[used + 1] >= 0xA0:
-            # Python's decoder waits for the third byte of a surrogate.
+            # A surrogate: Python's decoder would wait for its third byte.
             self._fail(INVALID_DATA, f"text is not UTF-8 at byte {self._size - 1} (RFC 6455 8.1)")
             return None
         if last and used < n:
@@ -280,7 +287,7 @@ cdef class FrameProtocol(FrameWriter):
         return text
 
     cdef object _close(self, bytes payload):
-        """The close reason, with the close code beside it; None after a fault."""
+        """Return the close reason, and set the close code; None after a fault."""
         cdef Py_ssize_t n = PyBytes_GET_SIZE(payload)
         cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(payload)
         cdef int code
@@ -307,6 +314,7 @@ cdef class FrameProtocol(FrameWriter):
         return reason
 
     cdef int _fail(self, code, str text) except -1:
+        """Fail with a close code, and let go of all input."""
         self._step = FAILED
         self.code = code
         self.fault = text
@@ -315,10 +323,10 @@ cdef class FrameProtocol(FrameWriter):
         self._waiting.clear()
         return 0
 
-    # What extensions do on the way in
+    # Extensions
 
     cdef int _grant(self) except -1:
-        """Asks the extensions which of the reserved bits are theirs (RFC 6455 9.2)."""
+        """Ask the extensions which reserved bits are theirs (RFC 6455 9.2)."""
         cdef unsigned granted = 0
         cdef unsigned rsv = self._frame.rsv >> TL_RSV_SHIFT  # as a number of three bits
         bits = RsvBits(bool(rsv & 4), bool(rsv & 2), bool(rsv & 1))
@@ -335,7 +343,7 @@ cdef class FrameProtocol(FrameWriter):
         return 0
 
     cdef object _extended(self, const uint8_t *data, Py_ssize_t n):
-        """The next bytes of the payload as the extensions make them, decoded if they are text; None after a fault."""
+        """Return what the extensions make of the next bytes, decoded if it is text; None after a fault."""
         cdef bytes whole = self._plain(data, n)
         cdef bytes piece
         cdef Py_ssize_t start = 0, size
@@ -356,7 +364,7 @@ cdef class FrameProtocol(FrameWriter):
         return self._text(<const uint8_t *>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), self.message_finished)
 
     cdef object _through(self, bytes data):
-        """What the extensions, one after the other, make of data; None after a fault."""
+        """Return what the extensions, one after the other, make of data; None after a fault."""
         for extension in self.extensions:
             answer = extension.frame_inbound_payload_data(self, data)
             if isinstance(answer, CloseReason):
@@ -367,7 +375,7 @@ cdef class FrameProtocol(FrameWriter):
         return data
 
     cdef object _completed(self):
-        """What the extensions add at the end of a frame; None after a fault."""
+        """Return what the extensions add at the end of a frame; None after a fault."""
         cdef bytes added = b""
         for extension in self.extensions:
             answer = extension.frame_inbound_complete(self, bool(self._frame.fin))
@@ -380,7 +388,7 @@ cdef class FrameProtocol(FrameWriter):
         return added
 
     cdef int _count(self, Py_ssize_t n) except -1:
-        """Counts n more bytes of the message."""
+        """Count n more bytes of the message; fail if it is too long."""
         if self.opcode >= TL_CLOSE:
             return 0
         if n > PY_SSIZE_T_MAX - self._size:
@@ -392,5 +400,5 @@ cdef class FrameProtocol(FrameWriter):
 
 
 cdef str _refused(extension):
-    """The words for a frame that an extension refused."""
+    """Return the words for a frame that an extension refused."""
     return f"refused by extension {getattr(extension, 'name', type(extension).__name__)} (RFC 6455 9.2)"

@@ -1,4 +1,4 @@
-# Payloads to frames, one at a time.
+# wsproto's way of sending: one frame a call.
 
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -6,15 +6,18 @@ from trunkline._batch cimport MaskingKeys
 
 
 cdef class FrameWriter:
-    """The way out of one connection."""
+    """The sending half of a FrameProtocol."""
 
-    cdef readonly bint client              # we are the client: frames go masked and come unmasked
-    cdef readonly list extensions          # those that are enabled, as they were agreed on
+    cdef readonly bint client              # our role: a client masks its frames
+    cdef readonly list extensions          # the enabled ones, in the order of the handshake
     cdef MaskingKeys _keys                 # None for a server
-    cdef int _sending                      # the message under way: TEXT or BINARY; 0 between two
+    cdef int _sending                      # TL_TEXT or TL_BINARY while a message is unfinished, else 0
 
+    # Return frames
     cdef bytes message(self, data, bint finished)
     cdef bytes frame(self, unsigned opcode, payload, bint finished)
-    cdef bytes _write(self, unsigned first, const uint8_t *payload, Py_ssize_t n)
+
+    # Make them
+    cdef object _outbound(self, unsigned opcode, payload, bint finished)    # (reserved bits, payload)
     cdef bytes _write_any(self, unsigned first, payload)
-    cdef object _outbound(self, unsigned opcode, payload, bint finished)    # (bits, payload)
+    cdef bytes _write(self, unsigned first, const uint8_t *payload, Py_ssize_t n)

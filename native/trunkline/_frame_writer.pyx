@@ -1,7 +1,7 @@
-"""Payloads to frames, one at a time, each made in its final bytes: wsproto's way of sending.
+"""wsproto's way of sending: each call makes one frame.
 
-Theory of operation. A frame is allocated once, header and payload, and the payload is copied into it once, masked on
-the way if there are keys. Extensions, if any are enabled, get the payload before, the last of them first.
+Theory of operation. A frame is a bytes object, allocated once. The payload is copied into it once, and masked in the
+same pass if there are keys. Enabled extensions get the payload before, the last of them first.
 """
 
 import struct
@@ -25,17 +25,21 @@ from wsproto.frame_protocol import Opcode, RsvBits
 
 cdef dict OPCODES = {int(opcode): opcode for opcode in Opcode}
 cdef object NO_BITS = RsvBits(False, False, False)
-# RFC 6455 7.4.1: these describe what happened here and are never sent.
+# RFC 6455 7.4.1: these tell what happened here, and are never sent.
 cdef frozenset LOCAL_ONLY = frozenset({TL_NO_STATUS, TL_ABNORMAL, TL_TLS_FAILED})
 
 MAX_REASON = TL_REASON_MAX
 
 
 def close_payload(code, reason=None):
-    """The payload of a close frame (RFC 6455 5.5.1).
+    """Return the payload of a close frame (RFC 6455 5.5.1).
 
-    code: None or 1005 for a frame without one; 1006 and 1015, which are never sent, go as 1000, as in wsproto.
-    reason: cut after the last character that ends within 123 bytes.
+    Args:
+        code: the close code. None or 1005: none. 1006 and 1015 may not be sent: 1000 is sent instead, as in wsproto.
+        reason: the close reason, cut after the last character that fits into 123 bytes.
+
+    Raises:
+        TypeError: if there is a reason but no code.
     """
     cdef bytes encoded
     if code is None or code == TL_NO_STATUS:
@@ -55,31 +59,37 @@ cdef class FrameWriter:
         self.extensions = []
 
     def send_data(self, payload=b"", fin=True):
-        """The frame of a message, or of a part of one; each part but the last has fin=False.
+        """Return the frame of a message, or of a part of one.
 
-        Raises TypeError for what is neither text nor bytes-like, and for a part whose type is not that of the first.
+        Args:
+            payload: str or bytes-like.
+            fin: False for every part but the last.
+
+        Raises:
+            TypeError: if the payload is neither, or if it is text in a binary message, or the reverse.
         """
         return bytearray(self.message(payload, fin))
 
     def ping(self, payload=b""):
-        """The frame of a ping; ValueError for more than 125 bytes."""
+        """Return the frame of a ping; raise ValueError if the payload has more than 125 bytes."""
         return bytearray(self.frame(TL_PING, payload, True))
 
     def pong(self, payload=b""):
-        """The frame of a pong; ValueError for more than 125 bytes."""
+        """Return the frame of a pong; raise ValueError if the payload has more than 125 bytes."""
         return bytearray(self.frame(TL_PONG, payload, True))
 
     def close(self, code=None, reason=None):
-        """The close frame; TypeError for a reason without a code."""
+        """Return a close frame. See `close_payload`."""
         return bytearray(self.frame(TL_CLOSE, close_payload(code, reason), True))
 
     cdef bytes message(self, data, bint finished):
+        """Return the frame of a message, or of a part of one. See `send_data`."""
         cdef int opcode = TL_BINARY
         cdef const char *text = NULL
         cdef Py_ssize_t n = 0
         if isinstance(data, str):
             opcode = TL_TEXT
-            text = PyUnicode_AsUTF8AndSize(data, &n)  # raises for what is no text, before anything is changed
+            text = PyUnicode_AsUTF8AndSize(data, &n)  # may raise, so before anything is changed
         elif not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"a message is str or bytes-like, not {type(data).__name__}")
         if self._sending and self._sending != opcode:
@@ -93,18 +103,19 @@ cdef class FrameWriter:
             frame = self.frame(wire, text[:n], finished)
         else:
             frame = self._write((TL_FIN if finished else 0) | wire, <const uint8_t *>text, n)
-        self._sending = 0 if finished else opcode  # what raised has begun no message
+        self._sending = 0 if finished else opcode  # last: if something raised, no message has begun
         return frame
 
     cdef bytes frame(self, unsigned opcode, payload, bint finished):
+        """Return a frame; raise ValueError for a control frame of more than 125 bytes."""
         cdef unsigned bits = 0
         if PyList_GET_SIZE(self.extensions):
             bits, payload = self._outbound(opcode, payload, finished)
         return self._write_any((TL_FIN if finished else 0) | bits | opcode, payload)
 
     cdef object _outbound(self, unsigned opcode, payload, bint finished):
-        """What the extensions, the last one first, make of a payload: the reserved bits in their place, and the
-        payload.
+        """Return what the extensions, the last one first, make of a payload: the reserved bits, as in the first byte,
+        and the new payload.
         """
         rsv = NO_BITS
         payload = bytes(memoryview(payload))
@@ -113,6 +124,7 @@ cdef class FrameWriter:
         return (4 * bool(rsv.rsv1) + 2 * bool(rsv.rsv2) + bool(rsv.rsv3)) << TL_RSV_SHIFT, payload
 
     cdef bytes _write_any(self, unsigned first, payload):
+        """Make a frame of a bytes-like payload."""
         cdef Py_buffer view
         if PyBytes_CheckExact(payload):
             return self._write(first, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
@@ -125,7 +137,7 @@ cdef class FrameWriter:
             PyBuffer_Release(&view)
 
     cdef bytes _write(self, unsigned first, const uint8_t *payload, Py_ssize_t n):
-        """A frame, made in its final bytes."""
+        """Make a frame of n bytes of payload."""
         cdef uint8_t header[TL_HEADER_MAX]
         cdef const uint8_t *key = NULL
         cdef uint8_t *out

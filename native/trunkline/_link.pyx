@@ -1,18 +1,18 @@
-"""The hot path between an asyncio transport and a WebSocket: a read becomes messages.
+"""Receiving: the protocol object between an asyncio transport and a WebSocket.
 
-Theory of operation. A `Link` is the protocol object that the event loop calls. Each read is decoded in one pass and its
-messages are handed to the listener, or put into the inbox, together; its `Outlet` is corked meanwhile. A large message
-of which a good part is still to come is received straight into its final bytes.
+Theory of operation. The event loop calls a `Link` with each read. The read is decoded in one pass, and its messages go
+to the listener, or into the inbox, together; its `Outlet` is corked meanwhile. If a large part of a message is still to
+come, it is received straight into its final bytes.
 
-Many connections share the loop, so none gets more than its part of a turn: after MAX_FRAMES frames what else was read
-waits undecoded, and nothing more is read, until the others have had theirs. A loop that reads again and again from a
-socket that has more (uvloop, 32 times 256 KB) is stopped the same way. Control frames cost the peer nothing and us
-time: they are drawn from a bucket, and when it is empty the connection is not read until it has filled up again. To
-pause is enough, and loses nothing: a peer that is only eager must wait, one that means harm harms itself. What inflating
-and decoding may cost in a turn is bounded by the decoder, in the units of that work.
+Many connections share the loop, so none may take more than its share of a turn. After MAX_FRAMES frames the rest of a
+read waits for the next turn, undecoded, and nothing more is read. A loop that reads a busy socket again and again
+(uvloop, 32 times 256 KiB) is stopped the same way. Control frames cost the peer nothing and us time: they draw on a
+token bucket, and while that is empty, nothing is read. A pause is enough, and loses nothing: an eager peer waits, a
+hostile one harms itself. What inflating and decoding cost in a turn is bounded by the decoder, in the units of that
+work.
 
-Nothing here decides: the opening handshake, the closing handshake, timers and errors are its Lifecycle's
-(`trunkline.net.lifecycle`), which it calls by the methods that `_writer.pxd` lists.
+Nothing is decided here. The opening and closing handshakes, timers and errors belong to the Lifecycle
+(`trunkline.net.lifecycle`), which the link calls by the methods that `_writer.pxd` lists.
 """
 
 from asyncio import CancelledError
@@ -31,29 +31,34 @@ from trunkline._writer cimport READ_BUFFER, tl_thread
 
 
 cdef enum:
-    RESUMED = -2        # in place of a number of bytes: parsing was stalled, and goes on
-    SHARED = -1         # in place of a number of bytes that are lent: the buffer that all links share
-    BULK = 32 * 1024  # bytes: a payload of which so much is still to come is received straight into its body
-    MAX_FRAMES = 4096  # that one connection decodes in a turn; a control frame counts as eight
-    MANY_FRAMES = 256  # of one read: that is enough for a turn, where the loop would read again in it
-    WHOLE_READ = 192 * 1024  # bytes: after so large a read, such a loop does
-    LAST_TURNS = 8  # turns' worth that is inflated at once when the transport is gone; the rest is lost with it
+    RESUMED = -2             # in place of a number of bytes read: parse what had to wait
+    SHARED = -1              # in place of a number of bytes lent: the buffer that all links share
+    BULK = 32 * 1024         # bytes still to come of a payload, from which it is received straight into its body
+    MAX_FRAMES = 4096        # frames that a connection decodes in a turn; a control frame counts as eight
+    MANY_FRAMES = 256        # frames of one read that are enough for a turn, if the loop would read again in it
+    WHOLE_READ = 192 * 1024  # bytes of a read after which such a loop reads again
+    LAST_TURNS = 8           # turns' worth to inflate at once when the transport is gone; the rest is lost
 
 
 cdef class Link(Outlet):
     """The compiled base of `trunkline.WebSocket`."""
 
-    # What its Lifecycle tells it
+    # What its Lifecycle calls
 
     def _open(self, Decoder decoder not None, Inbox inbox, *, Py_ssize_t write_limit, Py_ssize_t control_rate):
-        """The opening handshake is done: from now on reads are frames. `inbox`: None if a listener takes the
-        messages. control_rate: control frames a second, 0 for no bound.
+        """Take reads as frames from now on, since the opening handshake is done.
+
+        Args:
+            decoder: parses them.
+            inbox: where messages wait; None if a listener takes them.
+            write_limit: bytes that may wait to be sent.
+            control_rate: control frames a second that the peer may send; 0 for no bound.
         """
         self._decoder = decoder
         self._last_turns = LAST_TURNS
         decoder._body_cache = self._loop_state._body_cache
         if inbox is not None:
-            inbox._loop_state = self._loop_state  # first: whoever finds the inbox asks it for its thread
+            inbox._loop_state = self._loop_state  # first: another thread that finds the inbox asks it for its thread
         self._inbox = inbox
         self._keys = self._loop_state._keys if decoder.client else None
         self._write_limit = write_limit
@@ -64,20 +69,17 @@ cdef class Link(Outlet):
             self._handed = True  # the transport may hold the end of the handshake
 
     def _adapt(self, make_twin):
-        """If the loop hands us `bytes`, and takes another protocol in our place for large payloads, this makes it of us.
-
-        make_twin: gives a BufferedProtocol with our callbacks; None for any other loop.
-        """
+        """Set what makes a BufferedProtocol that stands in for this one while large payloads come in; or None."""
         self._make_twin = make_twin
         self._adapts = make_twin is not None
 
     def _listen(self, on_message, on_batch):
-        """Messages go to these callbacks: to on_batch if it is not None."""
+        """Hand messages to these callbacks: to on_batch unless it is None."""
         self._on_message = on_message
         self._on_batch = on_batch
 
     def _end(self):
-        """Deliver nothing more: no message follows those in the inbox, and whoever waits for one learns it."""
+        """Deliver nothing more, and tell the task that waits in the inbox."""
         self._ended = True
         if self._decoder is not None:
             self._decoder._rest = None
@@ -86,7 +88,7 @@ cdef class Link(Outlet):
             self._inbox.wake()
 
     def _feed(self, data):
-        """Takes bytes as if they had just been read."""
+        """Take bytes (bytes-like) as if they had just been read."""
         cdef Py_buffer view
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
@@ -95,7 +97,7 @@ cdef class Link(Outlet):
             PyBuffer_Release(&view)
 
     def _resume_reading(self):
-        """Reads on: the inbox has drained, or a closing handshake has begun, which discards messages."""
+        """Read again: the inbox has drained, or a closing handshake has begun, which discards messages."""
         if self._inbox is not None and self._inbox.paused:
             self._inbox.paused = False
             self._go_on()
@@ -106,34 +108,27 @@ cdef class Link(Outlet):
 
     @property
     def _is_held(self):
-        """Reading is put off, since enough was read for now."""
+        """Whether reading is put off, since enough was read for now."""
         return self._held is not None
 
     def _moved(self):
-        """Bytes received and bytes sent since the link opened."""
+        """Return the bytes received and the bytes sent since the link opened."""
         if self._decoder is None:
             return 0, 0
         return self._decoder.bytes_received, self._bytes_sent
 
     def _counters(self):
-        """What a link counts by itself, under the names of `Stats`. What it receives its decoder counts."""
+        """Return the link's own counters, under the names of `Stats`. The decoder counts what is received."""
         return {
-            "messages_sent": self._messages_sent,
-            "messages_discarded": self._messages_discarded,
-            "messages_dropped": self._messages_dropped,
-            "bytes_sent": self._bytes_sent,
-            "frames_sent": self._frames_sent,
-            "pings_sent": self._pings_sent,
-            "pongs_sent": self._pongs_sent,
-            "writes": self._writes,
-            "throttles": self._throttles,
-            "holds": self._holds,
-            "deflated_bytes_sent": self._deflated_bytes,
-            "inflated_bytes_sent": self._inflated_bytes,
+            "messages_sent": self._messages_sent, "messages_discarded": self._messages_discarded,
+            "messages_dropped": self._messages_dropped, "bytes_sent": self._bytes_sent,
+            "frames_sent": self._frames_sent, "pings_sent": self._pings_sent, "pongs_sent": self._pongs_sent,
+            "writes": self._writes, "throttles": self._throttles, "holds": self._holds,
+            "deflated_bytes_sent": self._deflated_bytes, "inflated_bytes_sent": self._inflated_bytes,
         }
 
     def _take_heard(self):
-        """Whether bytes have come, since this was last asked, that were no frames of an open connection."""
+        """Return whether bytes came, since the last call, that were not frames of an open connection."""
         cdef bint heard = self._heard
         self._heard = False
         return heard
@@ -145,27 +140,27 @@ cdef class Link(Outlet):
 
     @property
     def _is_answering(self):
-        """Whether the application has messages to take, or has taken some and not come back for more."""
+        """Whether messages wait for the application, or it took some and did not come back for more."""
         cdef Inbox inbox = self._inbox
         if inbox is None:
             return False
         return inbox.count() > 0 or (self._decoder.messages_received > 0 and not inbox.is_awaited())
 
     def _read_on(self):
-        """A turn has passed, or as long as a throttle takes: the next part of what was read, or the next read."""
+        """Go on after a turn, or a throttle: with the rest of the last read, or with the next one."""
         self._held = None
         self._again = False
         if self._inbox is not None and not self._inbox.paused and self._inbox.is_over():
             self._pause_reading()
         if self._reading_paused:
-            return  # whoever ends that goes on
+            return  # whoever ends the pause goes on
         if self._is_behind():
             self._read_chunk(NULL, RESUMED)
         self._go_on()
 
     def _catch_up(self):
-        """The transport is gone: what was read and not decoded is received now. Of what is compressed, which may be
-        without end, LAST_TURNS turns' worth, and no more than the inbox holds; the rest is as lost as what was not read.
+        """Receive what was read and not decoded, since the transport is gone. Compressed data may be endless: of that,
+        LAST_TURNS turns' worth, and no more than the inbox holds. The rest is lost, like what was never read.
         """
         while self._is_behind() and self._last_turns > 0 and not self._reading:
             self._read_chunk(NULL, RESUMED)
@@ -173,23 +168,23 @@ cdef class Link(Outlet):
                 self._last_turns -= 1
                 if self._inbox is not None and self._inbox.is_over():
                     self._last_turns = 0
-        if self._held is not None:  # of a throttle it would be in force, and hold us, for as long as that takes
+        if self._held is not None:  # the timer of a throttle would keep this alive
             self._held.cancel()
             self._held = None
 
     def _inflated(self):
-        """A thread has inflated what the decoder waits for: goes on with what was read behind it."""
+        """Go on with what was read, since a thread has inflated what was before it."""
         self._inflating = False
         if not self._ended:
             self._read_chunk(NULL, RESUMED)
         self._go_on()
 
-    # The way in
+    # What the event loop calls
 
     def get_buffer(self, sizehint):
-        """Where the loop reads into: the body of a large message under way, or else a buffer that all links share.
+        """Return the buffer to read into: the body of a large message, or a buffer that all links share.
 
-        What is read into the shared buffer is taken out of it in `buffer_updated`, before any other link reads.
+        `buffer_updated` empties the shared buffer before any other link can read.
         """
         if self._decoder is not None and not self._ended and self._decoder.room() >= BULK and not self._reading:
             self._lent = self._decoder.room()
@@ -198,7 +193,7 @@ cdef class Link(Outlet):
         return self._loop_state._view
 
     def buffer_updated(self, Py_ssize_t n):
-        """n bytes were read into the buffer."""
+        """Take n bytes that were read into the buffer."""
         cdef Py_ssize_t lent = READ_BUFFER if self._lent == SHARED else self._lent
         if lent == 0:
             raise ValueError(f"the loop says it read {n} bytes into a buffer that it has not asked for")
@@ -213,7 +208,7 @@ cdef class Link(Outlet):
             self._read_chunk(self._loop_state._read, n)
 
     def data_received(self, data):
-        """Bytes were read."""
+        """Take bytes that were read."""
         if not PyBytes_CheckExact(data):
             self._feed(data)
             return
@@ -222,22 +217,25 @@ cdef class Link(Outlet):
             self._twinned = True
             self._transport.set_protocol(self._make_twin(self))
 
+    # Reading
+
     cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1:
+        """Hand a read of the opening handshake to the Lifecycle."""
         tl_put_word(&self._loop_state._thread, tl_thread())
         self._lent = 0
         self._heard = True
         self._life.on_opening(PyBytes_FromStringAndSize(<const char *>data, n))
         return 0
 
-    @cython.nonecheck(False)  # where there is a decoder there is a loop_state: see _open
+    @cython.nonecheck(False)  # if there is a decoder, there is a loop state: see _open
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1:
-        """Takes n bytes: at data, or, if that is NULL, those that were read into the body of a message, or (RESUMED)
-        that wait in the decoder.
+        """Process n bytes: at `data`; if that is NULL, those that were read into the body of a message, or, if n is
+        RESUMED, those that wait in the decoder. Raise only what must end the event loop.
         """
         cdef Decoder decoder = self._decoder
         if decoder is None:
             return self._read_opening(data, n)
-        self._lent = 0  # a buffer that is filled now holds what came before these bytes
+        self._lent = 0  # if a buffer is still lent, it was filled before these bytes came
         tl_put_word(&self._loop_state._thread, tl_thread())
         if self._reading:
             raise RuntimeError("a callback cannot feed bytes to the connection whose bytes it was called for")
@@ -245,11 +243,11 @@ cdef class Link(Outlet):
             self._heard = True
             if self._adapts and n >= WHOLE_READ:
                 self._hold()
-            return 0  # a parser that has failed is dead; so is what comes after a close frame
+            return 0  # nothing counts after a fault or a close frame
         self._reading = True
         try:
             self._process(data, n)
-        except BaseException as error:  # messages of this read are lost with it: the connection may not go on
+        except BaseException as error:  # messages of this read are lost, so the connection must end
             tl_put(&self._corked, False)
             self._life.on_broken(error)
             if not isinstance(error, (Exception, CancelledError)):
@@ -261,6 +259,7 @@ cdef class Link(Outlet):
 
     @cython.nonecheck(False)
     cdef int _process(self, const uint8_t *data, Py_ssize_t n) except -1:
+        """Decode and deliver n bytes, as `_read_chunk`, and put the rest off if that was enough for this turn."""
         cdef Decoder decoder = self._decoder
         cdef object message = None
         cdef uint64_t before = decoder.frames_received
@@ -296,9 +295,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _meter(self, Py_ssize_t controls) except -1:
-        """Takes so many out of the control frames that the peer may send; if that was too many, reads nothing until
-        they are made up for.
-        """
+        """Draw control frames from the token bucket. If it is empty, read nothing until it has filled up again."""
         cdef double now
         self._allowed -= controls
         if self._allowed >= 0 or not self._is_open or self._transport is None:
@@ -313,7 +310,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _hold(self) except -1:
-        """Reads nothing until the next turn."""
+        """Read nothing until the next turn."""
         if self._held is None and not self._reading_paused and self._transport is not None:
             tl_count(&self._holds, 1)
             self._held = self._loop_state.loop.call_soon(self._read_on)
@@ -321,16 +318,17 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _halt(self) except -1:
+        """Pause the transport."""
         if not self._transport.is_closing():
             self._transport.pause_reading()
         return 0
 
     cdef bint _is_behind(self) noexcept:
-        """Whether what was read waits for a turn, and is still wanted."""
+        """Return whether something that was read, and is still wanted, waits for the next turn."""
         return self._decoder is not None and not self._ended and self._decoder.is_behind()
 
     cdef int _go_on(self) except -1:
-        """Reads, if nothing stands against it; what has been read comes first, in the next turn."""
+        """Read again if nothing prevents it. What was read already comes first, in the next turn."""
         if self._transport is None or self._held is not None or self._reading_paused:
             return 0
         if self._is_behind():
@@ -340,11 +338,11 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _take(self, const uint8_t *data, Py_ssize_t n) except -1:
-        """Decodes and delivers all that was read, as `_read_chunk`."""
+        """Decode and deliver n bytes, as `_read_chunk`."""
         cdef list items = []
         cdef Py_ssize_t controls = 0
         if data != NULL:
-            controls = self._decoder.parse(data, n, items)  # from here on nothing refers to data
+            controls = self._decoder.parse(data, n, items)  # nothing refers to data from here on
         elif n == RESUMED:
             controls = self._decoder.resume(items)
         else:
@@ -356,9 +354,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _stall(self) except -1:
-        """A large compressed message: nothing is read until a thread has inflated what there is of it, or before the next
-        turn.
-        """
+        """Read nothing until a thread has inflated a large message, or, if that is not needed, until the next turn."""
         if not self._decoder.inflater.for_thread:
             return self._hold()
         if self._inflating or self._ended:
@@ -369,21 +365,22 @@ cdef class Link(Outlet):
         try:
             self._life.inflate(self._decoder.inflater)
         except BaseException:
-            self._inflating = False  # nobody will say that it is done
+            self._inflating = False  # nobody will call _inflated
             raise
         return 0
 
     cdef int _fault(self, fault) except -1:
-        """Fails the connection: at once, or if messages came before the fault, when the task that waits for them has
-        had its turn.
-        """
+        """Fail the connection. If messages came before the fault, first let the task that waits for them run."""
         if self._inbox is not None and self._inbox.count():
             self._loop_state.loop.call_soon(self._life.on_fault, fault)
         else:
             self._life.on_fault(fault)
         return 0
 
+    # Delivering
+
     cdef int _deliver(self, list items, Py_ssize_t controls) except -1:
+        """Deliver messages, and handle the control frames among them."""
         cdef object on_message = self._on_message
         if self._on_batch is not None:
             if controls:
@@ -405,7 +402,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _deliver_one(self, object message) except -1:
-        """Delivers the only message of a read."""
+        """Deliver the only message of a read."""
         cdef object on_message = self._on_message
         if on_message is None or self._on_batch is not None or not self._is_open:
             return self._deliver([message], 0)
@@ -413,7 +410,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _deliver_batch(self, list items) except -1:
-        """Messages and control frames, each in its place."""
+        """Deliver messages to on_batch and handle control frames, in their order."""
         cdef list messages = []
         for item in items:
             if type(item) is not Control:
@@ -428,6 +425,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _store(self, list items, Py_ssize_t controls) except -1:
+        """Put messages into the inbox, handle control frames, and wake the task that waits."""
         for item in items:
             if controls and type(item) is Control:
                 self._handle(<Control>item)
@@ -440,6 +438,7 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _handle(self, Control control) except -1:
+        """Answer a ping; hand any other control frame to the Lifecycle."""
         if self._ended:
             return 0  # a callback has failed or aborted the connection
         if control.opcode == TL_PING:
@@ -451,22 +450,29 @@ cdef class Link(Outlet):
         return 0
 
     cdef int _pause_reading(self) except -1:
+        """Read nothing until the inbox has drained."""
         if not self._inbox.paused and self._is_open and self._transport is not None:
             self._inbox.paused = True
             self._halt()
         return 0
 
+    # What applications call
+
     cdef Inbox _box(self):
+        """Return the inbox; raise if a listener takes the messages."""
         if self._inbox is None:
             raise self._life.no_inbox()
         return self._inbox
 
     def recv(self):
-        """The next message: `await ws.recv()` gives a str (text) or bytes (binary).
+        """Receive the next message: `await ws.recv()` returns a str (text) or bytes (binary).
 
-        Messages that came before the end of the connection are given first; then it raises ConnectionClosedOK or
-        ConnectionClosedError.
-        One task at a time may wait: a second one gets LocalProtocolError. A cancelled recv has taken nothing.
+        You get all messages that arrived before the connection ended. If it is cancelled, no message is lost.
+
+        Raises:
+            ConnectionClosedOK: if the connection has ended cleanly.
+            ConnectionClosedError: if it has ended any other way.
+            LocalProtocolError: if another task is already waiting.
         """
         return self._box().receipt(MESSAGE)
 
@@ -477,14 +483,16 @@ cdef class Link(Outlet):
         return self._box().receipt(NEXT_MESSAGE)
 
     def batches(self):
-        """Lists of messages: `async for batch in ws.batches()` gives all that are there, at least one, in order. Ends
-        as `async for` on ws.
+        """Iterate over lists of messages: `async for batch in ws.batches()`.
+
+        Each list has all messages that have arrived, at least one, in order. The iteration ends as `async for` on the
+        connection does.
         """
         return Batches(self._box())
 
 
 def iterated_natively(type kind not None):
-    """A class decorator: `async for` need not look for `__anext__` in a subclass that has none of its own."""
+    """Decorate a subclass that has no `__anext__` of its own: `async for` need not look it up by name then."""
     if issubclass(kind, Link) and kind.__anext__ is Link.__anext__:
         tl_inherit_anext(kind, Link)
     return kind

@@ -1,8 +1,8 @@
-"""The way out of a connection: what is sent becomes frames, and joins a batch.
+"""Sending: messages become frames, and join a batch.
 
-Theory of operation. A message is encoded into the batch of its `Writer`, which says when it leaves. A large unmasked
-message is not copied there: it is written behind the batch from where it lies. A message may only be sent while the
-connection is open, and while no more than `write_limit` bytes wait for the peer.
+Theory of operation. A message is encoded into the batch of the `Writer`, which decides when the batch leaves. A large
+unmasked message is not copied there: it is written behind the batch, from where it lies. Messages may be sent only
+while the connection is open, and while no more than `write_limit` bytes wait for the peer.
 """
 
 from collections.abc import Coroutine
@@ -17,47 +17,30 @@ from libc.string cimport memcpy
 
 from trunkline._atomic cimport tl_count, tl_put
 from trunkline._awaitable cimport PYGEN_ERROR, PYGEN_RETURN, PySendResult, tl_set_send
+from trunkline._cpython cimport (
+    PyIter_Send, PyUnicode_AsUTF8AndSize, PyUnicode_CheckExact, PyUnicode_DATA, PyUnicode_GET_LENGTH,
+    PyUnicode_IS_ASCII,
+)
 from trunkline._kernels cimport (
-    TL_BINARY,
-    TL_CONTINUATION,
-    TL_FIN,
-    TL_HEADER_MAX,
-    TL_KEY_SIZE,
-    TL_MASKED,
-    TL_PING,
-    TL_PONG,
-    TL_RSV1,
-    TL_SHORT_MAX,
-    TL_TEXT,
-    apply_mask,
+    TL_BINARY, TL_CONTINUATION, TL_FIN, TL_HEADER_MAX, TL_KEY_SIZE, TL_MASKED, TL_PING, TL_PONG, TL_RSV1,
+    TL_SHORT_MAX, TL_TEXT, apply_mask,
 )
 from trunkline._writer cimport Writer, tl_thread
 
-cdef extern from "Python.h":
-    bint PyUnicode_CheckExact(object value) noexcept
-    bint PyUnicode_IS_ASCII(object text) noexcept
-    const void *PyUnicode_DATA(object text) noexcept
-    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *n) except NULL
-    PySendResult PyIter_Send(PyObject *iterator, PyObject *value, PyObject **result) except PYGEN_ERROR
-
 cdef enum:
-    MAX_PONGS = 64             # that one read brings; of further pings the latest is answered
-
+    MAX_PONGS = 64    # answers to the pings of one read; of further pings, only the latest is answered
+    UNCOMPRESSED = 2  # index into COMPRESS
 
 cdef enum:  # stages of a Sending
     NEW
     WAITS
     OVER
 
-cdef enum:
-    UNCOMPRESSED = 2
-
 cdef tuple COMPRESS = (None, True, False)
 
 
 cdef const uint8_t *large_payload(object message, Py_ssize_t *n, unsigned *opcode) except? NULL:
-    """The payload of a message that is too large to be copied, its bytes and its opcode; NULL for any other message."""
+    """Return the payload of a message that is too large to copy, and set n and opcode; NULL for any other."""
     if PyBytes_CheckExact(message) and PyBytes_GET_SIZE(message) >= UNCOPIED:
         n[0], opcode[0] = PyBytes_GET_SIZE(message), TL_BINARY
         return <const uint8_t *>PyBytes_AS_STRING(message)
@@ -70,20 +53,23 @@ cdef const uint8_t *large_payload(object message, Py_ssize_t *n, unsigned *opcod
 cdef class Outlet(Writer):
     """The sending half of a link."""
 
-    # What its Lifecycle tells it
+    # What its Lifecycle calls
 
     def _set_open(self, bint is_open):
-        """Whether messages may be sent, and are still received."""
+        """Set whether messages may be sent, and are still received."""
         self._is_open = is_open
 
     def _send_control(self, unsigned opcode, bytes payload):
-        """Sends a control frame (at most 125 bytes) with this turn's batch, in any state."""
+        """Send a control frame (at most 125 bytes) with this turn's batch, in any state."""
         self._put_control(opcode, payload)
 
     def _send_frame(self, unsigned first, bytes payload not None, Py_ssize_t inflated=-1):
-        """Sends one frame whose first byte is `first`: a fragment. The order of fragments is the caller's.
+        """Send one frame, a fragment. The caller sees to their order.
 
-        inflated: bytes that it had before it was compressed; -1 if it is not.
+        Args:
+            first: the first byte of the frame.
+            payload: its payload.
+            inflated: bytes of the payload before it was compressed; -1 if it was not.
         """
         self._put_frame(first, payload)
         tl_count(&self._messages_sent, first == TL_FIN | TL_CONTINUATION)
@@ -93,50 +79,53 @@ cdef class Outlet(Writer):
 
     @property
     def _is_unfinished(self):
-        """A fragmented message is under way: no other may begin (RFC 6455 5.4)."""
+        """Whether a fragmented message is under way: no other may begin (RFC 6455 5.4)."""
         return self._unfinished
 
     def _set_unfinished(self, bint unfinished):
         self._unfinished = unfinished
 
     def _deflate(self, Deflater deflater):
-        """From now on messages are compressed by this."""
+        """Compress messages from now on."""
         self._deflater = deflater
 
     def _set_queueing(self, bint queueing):
         self._queueing = queueing
 
     def _count_dropped(self):
-        """A broadcast was left out."""
+        """Count a broadcast that was not sent here."""
         tl_count(&self._messages_dropped, 1)
 
     def _send_payload(self, unsigned opcode, bytes payload not None, Py_ssize_t n):
-        """Sends a message of n bytes that was compressed to `payload`."""
+        """Send a message of n bytes that was compressed to `payload`."""
         self._check_open()
         self._put_payload(opcode, payload, n)
 
     @property
     def _is_overdue(self):
-        """A turn's worth has been sent since the loop last ran."""
+        """Whether enough was sent since the event loop last ran."""
         return self._overdue
 
     def _start_turn(self):
-        """The loop has run: another turn's worth may be sent."""
+        """Note that the event loop has run."""
         tl_put(&self._overdue, False)
 
     # What applications call
 
     def send_nowait(self, message, *, compress=None):
-        """Sends a message without waiting: it joins this turn's batch.
+        """Send a message without waiting: it joins this turn's batch. If this raises, nothing is sent.
 
-        str goes as text, bytes-like as binary. It is copied: the caller may change a buffer afterwards. Raises
-        SlowConsumer, and sends nothing, if more than `write_limit` bytes would wait for the peer; ConnectionClosed if
-        the connection is not open; LocalProtocolError for a str that is no Unicode text (lone surrogates); TypeError
-        for any other type.
-        compress: on a connection with compression, False to send it as it is, True to compress it however short it is;
-        None leaves it to the threshold. It is compressed here and now, also if it is large, and does not wait for a
-        large one that `send` has under way.
-        Raises WrongThread, and does nothing, outside of the event loop's thread.
+        Args:
+            message: str (sent as text) or bytes-like (sent as binary). It is copied: you may reuse a buffer.
+            compress: on a connection with compression, True or False to decide; None compresses from the threshold on.
+                Large messages are compressed at once as well, and overtake those that `send` is compressing.
+
+        Raises:
+            SlowConsumer: if more than `write_limit` bytes wait for the peer.
+            ConnectionClosed: if the connection is not open.
+            LocalProtocolError: if a str is not Unicode text (it has lone surrogates).
+            TypeError: if the message is neither str nor bytes-like.
+            WrongThread: if this is not the event loop's thread.
         """
         if not self._corked or self._loop_state._thread != tl_thread():
             self._check_here()
@@ -146,8 +135,8 @@ cdef class Outlet(Writer):
             self._put_deflated(message, compress)
 
     def send_many(self, messages, *, compress=None):
-        """Sends several messages, joined into one write. As `send_nowait`; if it raises, none of them was sent."""
-        # Encoded apart: what the iterable or a buffer runs on the way may send here too, and may flush.
+        """Send several messages in one write. See `send_nowait`; if this raises, none of them is sent."""
+        # Into a batch of their own: the iterable, or a buffer, may run code that sends here too, or flushes.
         cdef list large = []
         cdef Batch batch
         self._check_here()
@@ -161,14 +150,14 @@ cdef class Outlet(Writer):
             self._join_batch(batch)
         except BaseException:
             if large:
-                self._give_up()  # some of them may have left
+                self._give_up()  # some may have left already
             elif self._deflater is not None:
                 self._deflater.reset()
             raise
         self._mark()
 
     cdef int _join_batch(self, Batch batch) except -1:
-        """Has the batch, which it takes, leave behind what waits to leave."""
+        """Append a borrowed batch to the output, and take it."""
         if self._frame is not None:
             self._lend(0)
         if self._batch is None:
@@ -179,8 +168,8 @@ cdef class Outlet(Writer):
         return 0
 
     cdef Batch _encode(self, messages, object compress, list large):
-        """A batch of our own with the frames of these messages, counted as sent. What must leave before it is added to
-        large: batches, each with the large message that it ends with the header of.
+        """Return a borrowed batch with the frames of these messages, and count them as sent. Add to `large` what must
+        leave before: batches, each with the large message whose header it ends with.
         """
         cdef Batch batch
         cdef uint64_t count = 0
@@ -216,16 +205,24 @@ cdef class Outlet(Writer):
         return batch
 
     def send(self, message, *, compress=None):
-        """Sends a message: `await ws.send("text")`.
+        """Send a message: `await ws.send("text")`.
 
-        str goes as text, bytes-like as binary; an iterable or asynchronous iterable of one of them as a fragmented
-        message. The call does nothing, the await does it all, as with a coroutine: it may be called in any thread, and
-        awaited in the event loop's; a send that is never awaited warns (RuntimeWarning).
-        While more than 64 KiB wait for the peer it waits first; otherwise the message joins this turn's batch at once
-        and the await takes no turn. Raises ConnectionClosed if the connection is not open or closes meanwhile;
-        SendTimeout if it would wait longer than `send_timeout`; WrongThread if another loop awaits it;
-        LocalProtocolError and TypeError as `send_nowait`. If it is cancelled or times out it has sent nothing; one in
-        fragments ends the connection with 1011, since a message cannot be left open.
+        As with a coroutine, the call does nothing and the await does everything. While more than 64 KiB wait for the
+        peer, it waits; otherwise the message joins this turn's batch, and the await takes no turn of the event loop. If
+        it is cancelled or times out, nothing was sent; a message in fragments that has begun ends the connection with
+        code 1011, since it cannot be left open.
+
+        Args:
+            message: str (sent as text), bytes-like (sent as binary), or an iterable or asynchronous iterable of either
+                (sent in fragments).
+            compress: on a connection with compression, True or False to decide; None compresses from the threshold on.
+
+        Raises:
+            ConnectionClosed: if the connection is not open, or closes meanwhile.
+            SendTimeout: if it had to wait longer than `send_timeout`.
+            LocalProtocolError: if a str is not Unicode text (it has lone surrogates).
+            TypeError: if the message has another type.
+            WrongThread: if another event loop awaits it.
         """
         cdef Sending sending = Sending.__new__(Sending)
         sending._outlet = self
@@ -234,21 +231,21 @@ cdef class Outlet(Writer):
         return sending
 
     cdef bint _may_put(self, object message) noexcept:
-        """Whether a message may be sent as it is, and at once."""
+        """Return whether a message may be sent now and uncompressed."""
         return (self._deflater is None and not self._full and not self._overdue and not self._unfinished
                 and (PyBytes_CheckExact(message) or PyUnicode_CheckExact(message)))
 
     cdef bint _may_deflate(self, object message, unsigned compress) except -1:
-        """Whether a message may be compressed and sent at once."""
+        """Return whether a message may be compressed and sent now."""
         if self._deflater is None or self._full or self._overdue or self._unfinished or self._queueing:
             return False
         if not PyBytes_CheckExact(message) and not PyUnicode_CheckExact(message):
             return False
-        # Of text: characters.
+        # For text, len() counts characters.
         return compress == UNCOMPRESSED or not 0 <= self._deflater.large <= len(message)
 
     cdef int _put_deflated(self, object message, object compress) except -1:
-        """Sends a message on a connection with compression."""
+        """Send a message on a connection with compression."""
         cdef object data
         cdef bytes payload
         try:
@@ -258,26 +255,13 @@ cdef class Outlet(Writer):
         if data is None:
             return self._put(message)
         self._check_open()
-        payload = self._deflater.payload(data)  # from here to the batch nobody else is asked
+        payload = self._deflater.payload(data)  # from here to the batch, no code of others runs
         if payload is None:
             return self._put(message)
         return self._put_payload(TL_TEXT if isinstance(message, str) else TL_BINARY, payload, PyBytes_GET_SIZE(data))
 
-    cdef int _put_shared(self, object message, dict payloads) except -1:
-        """Sends a message to one of many: compressed once for all that share a deflater."""
-        cdef Deflater deflater = self._deflater
-        if deflater.keeps:
-            return self._put_deflated(message, None)
-        if deflater not in payloads:
-            data = deflater.wanted(message, None)
-            payloads[deflater] = (None, 0) if data is None else (deflater.payload(data), len(data))
-        payload, n = payloads[deflater]
-        if payload is None:
-            return self._put(message)
-        return self._put_payload(TL_TEXT if isinstance(message, str) else TL_BINARY, payload, n)
-
     cdef int _put_payload(self, unsigned opcode, bytes payload, Py_ssize_t n) except -1:
-        """Sends a message of n bytes that was compressed to `payload`."""
+        """Send a message of n bytes that was compressed to `payload`."""
         try:
             self._lend(0)
             self._batch.put_frame(
@@ -294,7 +278,7 @@ cdef class Outlet(Writer):
         return 0
 
     cdef bint _put_short(self, object message) except -1:
-        """Sends a short message, if nothing stands against it; False if something does, or may."""
+        """Send a short message if nothing prevents it. If something may, return False; nothing is sent."""
         cdef const uint8_t *payload
         cdef const uint8_t *key = NULL
         cdef uint8_t *out
@@ -310,7 +294,7 @@ cdef class Outlet(Writer):
         if n > TL_SHORT_MAX:
             return False
         if self._keys is not None:
-            key = self._keys.take()  # may run code that sends, so before anything is looked at
+            key = self._keys.take()  # may run code that sends: before anything is checked
         if not self._is_open or self._unfinished or self._handed:
             return False
         if self._batch is None:
@@ -334,6 +318,7 @@ cdef class Outlet(Writer):
         return True
 
     cdef int _put(self, object message) except -1:
+        """Send a message, uncompressed."""
         if self._put_short(message):
             return 0
         if not PyBytes_CheckExact(message) and not PyUnicode_CheckExact(message):
@@ -352,7 +337,7 @@ cdef class Outlet(Writer):
         return 0
 
     cdef bint _put_uncopied(self, object message) except -1:
-        """Sends a large message at once, behind the batch and without copying it there; False if it is not large."""
+        """Send a large message at once, behind the batch and without a copy. Return False if it is not large."""
         cdef Py_ssize_t n = 0
         cdef unsigned opcode = 0
         cdef Batch batch = self._batch
@@ -365,13 +350,14 @@ cdef class Outlet(Writer):
         return True
 
     cdef int _write_large(self, Batch batch, object message) except -1:
-        """Writes the batch, which ends with the header of this message, and the message from where it lies."""
+        """Write a batch that ends with the header of a large message, and that message."""
         cdef Py_ssize_t n = 0
         cdef unsigned opcode = 0
         cdef const uint8_t *payload = large_payload(message, &n, &opcode)
         return self._write(batch, payload, n, message)
 
     cdef int _put_control(self, unsigned opcode, bytes payload) except -1:
+        """Send a control frame, unless the transport is gone."""
         if self._transport is None:
             return 0
         self._put_frame(TL_FIN | opcode, payload)
@@ -380,35 +366,26 @@ cdef class Outlet(Writer):
         return 0
 
     cdef int _put_frame(self, unsigned first, bytes payload) except -1:
+        """Send a frame, in any state."""
         self._lend(0)
         self._batch.put_frame(first, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), self._keys)
         tl_count(&self._frames_sent, 1)
         self._mark()
         return 0
 
-    cdef int _put_encoded(self, bytes frame) except -1:
-        """Sends a message that is already a short frame (of a server: unmasked)."""
-        tl_count(&self._messages_sent, 1)
-        tl_count(&self._frames_sent, 1)
-        if self._batch is None and self._frame is None:
-            self._frame = frame
-            return self._list()
-        self._lend(0)
-        self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
-        return self._mark()
-
     cdef int _put_pong(self, bytes payload) except -1:
-        # 5.5.3: only the latest of several pings need be answered, so that a peer that does not read costs one pong,
-        # and one that floods us costs few of them.
+        """Answer a ping, now or later."""
+        # 5.5.3: only the latest of several pings must be answered. So a peer that does not read costs us one pong, and
+        # one that floods us costs few.
         if self._full or self._pongs >= MAX_PONGS:
             self._pong = payload
-        elif self._is_open:  # 5.5.1: nothing follows our close frame
+        elif self._is_open:  # 5.5.1: nothing may follow our close frame
             self._pongs += 1
             self._put_control(TL_PONG, payload)
         return 0
 
     cdef int _end_pongs(self) except -1:
-        """A read has been processed: answers the latest of its pings, if that waits for this."""
+        """End a read: answer the latest of its pings if it was put off."""
         cdef bytes payload = self._pong
         self._pongs = 0
         if payload is not None and not self._full:
@@ -418,7 +395,7 @@ cdef class Outlet(Writer):
         return 0
 
     cdef int _check_open(self) except -1:
-        """Raises if no message may be sent: the connection is not open, or too much waits."""
+        """Raise if no message may be sent: the connection is not open, or too many bytes wait."""
         if not self._is_open or self._unfinished:
             raise self._life.refusal()
         if self._handed:
@@ -426,12 +403,14 @@ cdef class Outlet(Writer):
         return 0
 
     cdef int _check_limit(self) except -1:
+        """Raise SlowConsumer if more than _write_limit bytes wait."""
         cdef Py_ssize_t pending = self._pending()
         if pending > self._write_limit:
             raise self._life.slow_consumer(pending)
         return 0
 
     cdef int _make_room(self) except -1:
+        """Go on with what waited for room: a pong, and those that `send`."""
         cdef bytes payload = self._pong
         tl_put(&self._full, False)
         if payload is not None:
@@ -444,7 +423,7 @@ cdef class Outlet(Writer):
 @cython.final
 @cython.freelist(32)
 cdef class Sending:
-    """The awaitable of a send. It has a coroutine's methods, so that asyncio.create_task() and wait_for() take it."""
+    """What `send` returns. It has the methods of a coroutine, so asyncio.create_task() and wait_for() take it."""
 
     def __dealloc__(self):
         if self._stage == NEW:
@@ -460,7 +439,7 @@ cdef class Sending:
         return self.send(None)
 
     def send(self, value):
-        """As a coroutine's send."""
+        """Do what the send method of a coroutine does."""
         if self._stage != WAITS:
             self.begin()
             if self._stage != WAITS:
@@ -468,7 +447,7 @@ cdef class Sending:
         return self._what.send(value)
 
     cdef int begin(self) except -1:
-        """Sends the message, or makes the coroutine that does so when it may."""
+        """Send the message, or make the coroutine that waits and sends it."""
         cdef Outlet outlet = self._outlet
         cdef object message = self._what
         if self._stage != NEW:
@@ -486,7 +465,7 @@ cdef class Sending:
         return 0
 
     def throw(self, kind, value=None, traceback=None):
-        """As a coroutine's throw: before it has begun, nothing is sent."""
+        """Do what the throw method of a coroutine does. Before it has begun, nothing is sent."""
         if value is None:
             value = kind() if isinstance(kind, type) else kind
         elif not isinstance(value, BaseException):
@@ -497,16 +476,15 @@ cdef class Sending:
         raise value
 
     def close(self):
-        """As a coroutine's close."""
+        """Do what the close method of a coroutine does."""
         if self._stage == WAITS:
             self._what.close()
         self._stage = OVER
 
 
-# `await` asks through the slot am_send, which ends without raising StopIteration.
-
 cdef PySendResult send_sending(PyObject *sending, PyObject *value, PyObject **result) except PYGEN_ERROR:
-    result[0] = NULL  # what the slot gives if this raises
+    """Fill the slot am_send, through which `await` drives a Sending without a StopIteration."""
+    result[0] = NULL  # the result if this raises
     if (<Sending>sending)._stage != WAITS:
         (<Sending>sending).begin()
         if (<Sending>sending)._stage != WAITS:

@@ -1,18 +1,18 @@
-"""The end of the way out: a batch of frames becomes one write.
+"""Writing: a batch of frames becomes one write to the socket.
 
-Theory of operation. Whatever is sent while a read is processed (the writer is corked), and whatever a task sends in one
-turn of the loop, joins one `Batch`. It leaves when the read is done, or, with those of all other connections, when the
-loop's `LoopState` flushes at the end of the turn. A frame that many connections share, and that is all there is to send, is
-sent from where it lies.
+Theory of operation. Everything that is sent while a read is processed (the writer is corked), or by a task in one turn
+of the event loop, joins one `Batch`. It leaves at the end of the read or, with those of all other connections, when the
+`LoopState` is flushed at the end of the turn. A frame that many connections share is sent from where it lies if nothing
+else is to be sent.
 
-On plain TCP, and while the transport holds no bytes of ours, a write is one send(2) on the transport's socket. What the
-socket does not take waits in a `Backlog`, and only a small piece of it is handed to the transport, whose high-water mark
-is 0: it says by `pause_writing` that it holds it, and by `resume_writing` that it does no more, so that the socket takes
-again. Everything under TLS is handed to the transport.
+On plain TCP, while the transport holds no bytes of ours, a write is one send(2) on the transport's socket. What the
+socket does not take waits in a `Backlog`; only a small piece of it goes to the transport, whose high-water mark is 0:
+it calls `pause_writing` while it holds the piece, and `resume_writing` once the socket takes more. Under TLS everything
+goes to the transport.
 
-The socket belongs to the transport: it is used only between `connection_made` and the moment we ask for the close or
-are told of it. Both loops call `connection_lost` before they close it, except that uvloop closes every socket with the
-loop itself; so a closed loop is looked for first.
+The socket belongs to the transport. It is used only from `connection_made` until we ask for the close or are told of
+it. Both event loops call `connection_lost` before they close it, except that uvloop closes all sockets when the loop
+itself is closed: so that is checked first.
 """
 
 from asyncio import _get_running_loop
@@ -39,9 +39,13 @@ cdef tuple KEPT_EXTRA = ("peername", "sockname", "peercert", "cipher")
 
 @cython.final
 cdef class LoopState:
-    """What the connections of one event loop share.
+    """What the connections of one event loop share. At the end of a turn it writes what they have sent.
 
-    It writes at the end of a turn what they have sent in it, and lends them buffers meanwhile.
+    Args:
+        loop: the event loop.
+        timers: the `Timers` of trunkline.net for this loop.
+        wants_buffers: whether the loop reads faster into a buffer of ours.
+        adapts: whether it is fastest with `bytes` for small reads and a buffer for large ones.
     """
 
     def __cinit__(self, loop, timers=None, *, bint wants_buffers=False, bint adapts=False):
@@ -56,10 +60,11 @@ cdef class LoopState:
         self._spare = []
         self.deflaters = {}
         self._body_cache = BodyCache()
-        self._view = memoryview(buffer)  # holds the buffer, which can no more be resized
+        self._view = memoryview(buffer)  # keeps the buffer alive, and from being resized
         self._read = <uint8_t *>PyByteArray_AS_STRING(buffer)
 
     cdef Batch borrow(self, Py_ssize_t size):
+        """Lend an empty batch for about so many bytes; `give_back` returns it."""
         cdef Batch large
         if size > KEPT_SIZE and self._large is not None:
             large, self._large = self._large, None
@@ -70,7 +75,8 @@ cdef class LoopState:
         return self._spare.pop() if self._spare else Batch.__new__(Batch)
 
     cdef int give_back(self, Batch batch) except -1:
-        # Memory that is mapped and unmapped for each large message costs more than its copy: one large batch is kept.
+        """Take a batch back, and empty it."""
+        # To map and unmap memory for each large message costs more than to copy it: one large batch is kept.
         if self._large is None and KEPT_SIZE < batch._size <= LARGE_SIZE:
             batch._used = 0
             self._large = batch
@@ -84,6 +90,7 @@ cdef class LoopState:
         return 0
 
     cdef int add(self, Writer writer) except -1:
+        """Flush a writer at the end of this turn."""
         self._dirty.append(writer)
         if not self._scheduled:
             self.loop.call_soon(self.flush)
@@ -91,9 +98,9 @@ cdef class LoopState:
         return 0
 
     cpdef bint runs_here(self) except -1:
-        """Whether the loop runs in this thread; or no loop does, and it ran here last.
+        """Return whether the loop runs in this thread. If it does not run at all: whether it ran here last.
 
-        What a thread may still do between two runs of its loop, it may not while another thread runs it.
+        So a thread may use its connections between two runs of its loop, but not while another thread runs it.
         """
         cdef object running = _get_running_loop()
         if running is self.loop:
@@ -102,7 +109,7 @@ cdef class LoopState:
         return running is None and self._thread == tl_thread() and not self.loop.is_running()
 
     def flush(self):
-        """Writes what every writer has to send."""
+        """Write what all writers have to send."""
         cdef list dirty = self._dirty
         cdef Writer writer
         tl_put_word(&self._thread, tl_thread())
@@ -118,7 +125,7 @@ cdef class LoopState:
                     writer._life.on_broken(error)
         except BaseException:
             for writer in dirty:
-                if writer._listed:  # it was not its turn yet
+                if writer._listed:  # not flushed yet
                     self.add(writer)
             raise
         finally:
@@ -131,39 +138,43 @@ cdef class Writer:
     def __cinit__(self, *args, **kwargs):
         self._fd = -1
 
-    # What its Lifecycle tells it
+    # What its Lifecycle calls
 
     def _join(self, LoopState loop_state not None, life not None):
-        """Take what the loop shares, and what decides. Before all else: under TLS asyncio asks for a buffer before it
-        says connection_made.
+        """Set the loop's state and the Lifecycle. Call this first: under TLS, asyncio asks for a buffer even before
+        `connection_made`.
         """
         self._loop_state = loop_state
         self._life = life
 
     def _attach(self, transport, int fd, marks):
-        """The transport is there. fd: the socket of a plain TCP transport, -1 for any other. marks: bytes that wait at
-        which `send` waits, and goes on.
+        """Start to use a transport.
+
+        Args:
+            transport: asyncio's.
+            fd: the socket of a plain TCP transport; -1 for any other.
+            marks: the high-water and the low-water mark, in bytes: when `send` starts and stops to wait.
         """
         cdef bint direct = TL_SENDS_NOW and fd >= 0
         with cython.critical_section(self):
             self._transport = transport
         if fd < 0:
-            self._keep_extra()  # TLS no longer tells the addresses when it says connection_lost
+            self._keep_extra()  # a TLS transport no longer knows the addresses at connection_lost
         self._high, self._low = marks
         transport.set_write_buffer_limits(*((0, 0) if direct else marks))
         if direct:
-            self._fd = fd  # last: whatever raises above leaves no number behind
+            self._fd = fd  # last, so that it stays -1 if something above raises
 
     def _check_thread(self):
-        """Raises WrongThread unless this is the event loop's thread."""
+        """Raise WrongThread unless this is the event loop's thread."""
         if not self._loop_state.runs_here():
             raise self._life.wrong_thread()
 
     def _release_socket(self):
-        """The transport is about to end its side: nothing goes past it any more, and it gets all that waits."""
+        """Hand everything that waits to the transport, which is about to end its side; use the socket no more."""
         self._fd = -1
         if self._backlog is None or self._draining:
-            return  # or whoever hands it on is in the middle of that, and sees that it is to hand on all
+            return  # whoever is handing it over will see that there is no socket, and hand over all
         self._draining = True
         try:
             self._hand_rest()
@@ -171,17 +182,17 @@ cdef class Writer:
             self._draining = False
 
     def _drop_socket(self):
-        """The transport is about to be aborted: what waits is lost."""
+        """Give up what waits, since the transport is about to be aborted."""
         self._fd = -1
         self._backlog = None
 
     def _detach(self):
-        """The transport is gone: nothing is written any more."""
+        """Write nothing more, since the transport is gone."""
         cdef object gone = self._transport
         self._keep_extra()
         self._drop_socket()
         with cython.critical_section(self):
-            self._transport = None  # `gone` still holds it: what ends with it ends outside of the lock
+            self._transport = None  # `gone` keeps it alive: its finalizer must not run under the lock
         self._frame = None
         if self._batch is not None:
             self._loop_state.give_back(self._batch)
@@ -189,12 +200,13 @@ cdef class Writer:
 
     @property
     def transport(self):
-        """asyncio's transport; None before connection_made and after connection_lost. In any thread."""
-        # What the loop's thread takes away must not be freed before it is ours.
+        """asyncio's transport; None before `connection_made` and after `connection_lost`. For any thread."""
+        # Another thread may not free it before we hold a reference.
         with cython.critical_section(self):
             return self._transport
 
     cdef int _keep_extra(self) except -1:
+        """Keep the transport's information under the names of KEPT_EXTRA."""
         cdef object transport = self._transport
         if self._kept is None and transport is not None:
             self._kept = {name: transport.get_extra_info(name) for name in KEPT_EXTRA}
@@ -206,7 +218,7 @@ cdef class Writer:
         The names are asyncio's (`BaseTransport.get_extra_info`). "peername", "sockname", "peercert" and "cipher" are
         still known when the transport is gone.
         """
-        cdef object transport = self.transport  # once: another thread may ask while it goes
+        cdef object transport = self.transport  # read once: it may go while another thread asks
         cdef dict kept = self._kept
         cdef object known = None
         if transport is not None:
@@ -221,21 +233,21 @@ cdef class Writer:
 
     @property
     def _waiting(self):
-        """Bytes that wait for the socket."""
+        """The bytes that wait to be sent."""
         return self._pending()
 
     def _flush(self):
-        """Writes the batch without waiting for the end of the turn."""
+        """Write the output now, and not at the end of the turn."""
         self.flush()
 
     def pause_writing(self):
-        """The transport holds bytes of ours; under TLS: more than its high-water mark."""
+        """Note that the transport holds bytes of ours; under TLS: more than its high-water mark."""
         self._handed = True
         if self._fd < 0:
             self._fill_up()
 
     def resume_writing(self):
-        """The transport holds nothing of ours; under TLS: less than its low-water mark."""
+        """Note that the transport holds nothing of ours; under TLS: less than its low-water mark."""
         try:
             if self._fd >= 0:
                 self._handed = False
@@ -249,25 +261,25 @@ cdef class Writer:
                 raise
 
     cdef int _fill_up(self) except -1:
-        """More bytes wait than the high-water mark."""
+        """Note that more bytes wait than the high-water mark."""
         if not self._full:
             tl_put(&self._full, True)
             self._full_since = self._loop_state.loop.time()
         return 0
 
     cdef int _make_room(self) except -1:
-        """Fewer bytes wait than the low-water mark."""
+        """Note that fewer bytes wait than the low-water mark, and wake those that `send`."""
         tl_put(&self._full, False)
         self._life.on_writable()
         return 0
 
-    # What the outlet asks
+    # What Outlet calls
 
     cdef int _check_here(self) except -1:
-        """Raises WrongThread unless this is the event loop's thread, before anything is touched.
+        """Raise WrongThread unless this is the event loop's thread.
 
-        While a read is processed, or a flush is due, the loop's thread is the one that we know. At other times the
-        loop may have moved to another thread since, and is asked.
+        During a read, or while a flush is due, the thread that we know is the right one. At other times the loop may
+        have moved to another thread, so ask.
         """
         if (self._corked or self._loop_state._scheduled) and self._loop_state._thread == tl_thread():
             return 0
@@ -275,18 +287,18 @@ cdef class Writer:
         return 0
 
     cdef int _lend(self, Py_ssize_t size) except -1:
-        """Sees to it that there is a batch, for about so many bytes, and that all that waits to leave is in it."""
+        """Borrow a batch for about so many bytes if there is none, and move the shared frame into it."""
         cdef bytes frame
         if self._batch is None:
             self._batch = self._loop_state.borrow(size)
         if self._frame is not None:
             frame = self._frame
             self._batch.put_bytes(<const uint8_t *>PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame))
-            self._frame = None  # not before: without memory for it, it is still to be sent
+            self._frame = None  # last: if there is no memory, it must still be sent
         return 0
 
     cdef Py_ssize_t _pending(self) except -1:
-        """Bytes that wait to be sent."""
+        """Return how many bytes wait to be sent."""
         cdef Py_ssize_t pending = 0
         if self._handed and self._transport is not None:
             pending = self._transport.get_write_buffer_size()
@@ -294,30 +306,31 @@ cdef class Writer:
         if self._backlog is not None:
             pending += self._backlog.left
         if pending and self._batch is not None:
-            pending += self._batch._used  # without others it leaves at the end of the turn
+            pending += self._batch._used  # if nothing else waits, it leaves at the end of the turn
         if pending and self._frame is not None:
             pending += PyBytes_GET_SIZE(self._frame)
         return pending
 
     cdef int _mark(self) except -1:
-        """The batch has grown: sees to it that it is written."""
+        """See to it that the batch, which has grown, is written in time."""
         if self._batch._used >= FLUSH_AT:
-            tl_put(&self._overdue, not self._corked)  # a task that only sends would never let the loop run
+            tl_put(&self._overdue, not self._corked)  # or a task that only sends would never let the loop run
             self.flush()
         elif self._handed and not self._full and self._pending() > self._high:
-            self.flush()  # what is in the batch waits as well: from here on `send` does
+            self.flush()  # the batch waits too, so that `send` must wait from now on
         elif not self._corked and not self._listed:
             self._list()
         return 0
 
     cdef int _list(self) except -1:
-        """Sees to it that what has been sent is written at the end of the read, or of the turn."""
+        """See to it that the output is written at the end of the read, or of the turn."""
         if not self._corked and not self._listed:
             self._loop_state.add(self)
             self._listed = True
         return 0
 
     cdef int flush(self) except -1:
+        """Write the output now."""
         cdef Batch batch = self._batch
         cdef bytes frame = self._frame
         if frame is not None:
@@ -330,20 +343,21 @@ cdef class Writer:
         return 0
 
     cdef int _write(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
-        """Writes the batch, which it takes, and behind it n bytes of payload that belong to owner: bytes, or a str (its
-        UTF-8). If it raises, the transport is aborted: part of a frame may have left, and its rest is lost.
+        """Write a borrowed batch, and n bytes of payload behind it; take the batch. The payload belongs to `owner`,
+        bytes or a str (its UTF-8). If this raises it has aborted the transport, since a part of a frame may have left.
         """
         cdef bint failed = True
         try:
             self._write_out(batch, payload, n, owner)
             failed = False
-        finally:  # which costs a write nothing, where `except` would save what is being handled
+        finally:  # costs nothing, whereas `except` would save the exception being handled
             if failed:
                 self._give_up()
         return 0
 
     @cython.nonecheck(False)  # the batch was lent by the loop_state
     cdef int _write_out(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
+        """Write, as `_write` does."""
         cdef iovec parts[2]
         cdef Py_ssize_t used = batch._used, sent = 0
         cdef bint may
@@ -355,9 +369,9 @@ cdef class Writer:
             elif self._fd < 0:
                 self._hand_over(batch, payload, n, owner)
             else:
-                # Never past bytes that the transport still holds, nor on a loop that is closed: uvloop closes sockets
-                # with it. While the loop runs a read or a flush it is not closed. What is asked may run a finalizer,
-                # which may send, and so may the making of a backlog: all else is looked at behind them.
+                # Never overtake bytes that the transport holds, and never use a socket of a closed loop: uvloop closes
+                # it as well. A loop that runs a read or a flush is not closed. is_closed() may run a finalizer, which
+                # may send, and so may _prepare(): check everything else after them.
                 may = not self._handed and (
                     self._corked or self._loop_state._running or not self._loop_state.loop.is_closed())
                 if self._loop_state._idle is None:
@@ -371,12 +385,12 @@ cdef class Writer:
         return self._loop_state.give_back(batch)
 
     cdef int _hand_over(self, Batch batch, const uint8_t *payload, Py_ssize_t n, owner) except -1:
-        """Writes to the transport, as `_write`."""
+        """Write to the transport, as `_write` does."""
         cdef object transport = self._transport
         self._handed = self._draining = True
         try:
             if transport.is_closing():
-                return 0  # the line is gone, and `connection_lost` about to say so
+                return 0  # it is gone, and `connection_lost` is about to say so
             if batch._used:
                 transport.write(PyBytes_FromStringAndSize(<const char *>batch._bytes, batch._used))
             if n and type(owner) is bytes:
@@ -390,7 +404,7 @@ cdef class Writer:
         return 0
 
     cdef int _hand_rest(self) except -1:
-        """The transport gets all that waits, and what is sent meanwhile behind it."""
+        """Hand everything that waits to the transport, with what is sent meanwhile."""
         cdef Backlog backlog = self._backlog
         try:
             while (backlog.left and self._backlog is backlog and self._transport is not None
@@ -403,17 +417,17 @@ cdef class Writer:
         return 0
 
     cdef int _prepare(self) except -1:
-        """Makes the backlog for the next that needs one."""
+        """Make the backlog for the next writer that needs one."""
         self._loop_state._idle = Backlog.__new__(Backlog)
         return 0
 
     cdef int _keep(self, Batch batch, Py_ssize_t sent, Py_ssize_t n, owner) except -1:
-        """Keeps what the socket did not take of the batch, and of n bytes of owner behind it."""
+        """Keep what the socket did not take of a batch and of n bytes of owner behind it; `sent` bytes have left."""
         cdef Backlog backlog
         cdef Py_ssize_t gone = min(sent, batch._used)
         cdef bint kept = False
         if self._backlog is None and self._loop_state._idle is None:
-            self._prepare()  # never with a part of the batch sent: see _write
+            self._prepare()  # never once a part of the batch was sent: see _write_out
         if self._backlog is None:
             self._backlog, self._loop_state._idle = self._loop_state._idle, None
         backlog = self._backlog
@@ -424,21 +438,21 @@ cdef class Writer:
         if not kept:
             self._loop_state.give_back(batch)
         if self._pending() > self._high and self._fd >= 0:
-            self._fill_up()  # without a socket of our own it is the transport that says so
+            self._fill_up()  # without the socket, the transport calls pause_writing
         if not self._handed and not self._draining:
             self._drain(True)
         return 0
 
     cdef int _hand_piece(self) except -1:
-        """The socket takes no more: the transport gets a piece, and tells when it has gone."""
+        """Hand a piece to the transport, which calls resume_writing when the socket has taken it."""
         if self._transport.is_closing():
-            self._backlog = None  # the line is gone, and `connection_lost` about to say so
+            self._backlog = None  # it is gone, and `connection_lost` is about to say so
             return 0
         self._transport.write(self._backlog.take(PIECE))
         return 0
 
     cdef int _drain(self, bint full) except -1:
-        """Sends what waits until the transport holds a piece of it again. full: the socket takes no more now."""
+        """Send what waits, until the transport holds a piece again. `full`: the socket takes nothing now."""
         cdef Backlog backlog
         if self._draining:
             return 0
@@ -462,7 +476,7 @@ cdef class Writer:
         return 0
 
     cdef int _give_up(self) except -1:
-        """Part of a frame may have left, and its rest is lost: nothing may follow, and the transport is aborted."""
+        """Abort the transport: a part of a frame may have left, and nothing may follow it."""
         self._drop_socket()
         if self._transport is not None:
             self._transport.abort()

@@ -115,7 +115,7 @@ def encode_what_cannot_be() -> None:
 
 @counted
 def mask_and_check() -> None:
-    _frames.mask(fresh(), b"\1\2\3\4", 3)
+    _kernels.mask(fresh(), b"\1\2\3\4", 3)
     _kernels.utf8_fault(fresh())
     _kernels.utf8_fault(fresh() + b"\xff")
     _batch.MaskingKeys()
