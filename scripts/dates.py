@@ -1,4 +1,4 @@
-"""The one date that everything made of a commit has, so that whoever makes it again makes the same."""
+"""The date given to everything built from a commit, so that builds are reproducible."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ ROOT: Final = Path(__file__).parents[1]
 
 
 def the_date() -> str:
-    """The date of all files in the archives: that of the commit, or of the archive that this was unpacked from."""
+    """Return the commit's date in seconds, or that of the archive that was unpacked."""
     if "SOURCE_DATE_EPOCH" in os.environ:
         return os.environ["SOURCE_DATE_EPOCH"]
     if (ROOT / ".git").exists():

@@ -1,4 +1,4 @@
-"""What a wheel must not be or hold. Whoever builds one looks, and so does the release."""
+"""Faults of a wheel, checked when one is built and again at a release."""
 
 import zipfile
 from collections.abc import Iterable
