@@ -24,7 +24,7 @@ from trunkline.manager.incoming.inbox import Inbox, Received
 from trunkline.manager.leases import Leases
 from trunkline.manager.line import Line
 from trunkline.manager.outgoing.peer_limit import PeerLimit
-from trunkline.manager.outgoing.sender import Standing
+from trunkline.manager.outgoing.sender import Condition
 from trunkline.manager.redacting import redact
 from trunkline.manager.service import Service
 from trunkline.manager.states import ConnectionStatus
@@ -75,7 +75,7 @@ class Connection(Generic[Sends, Receives]):
             guard=guard,
             parameters=self.parameters,
             metadata=self.metadata,
-            standing=self._stand,
+            condition=self._stand,
             inbox=inbox,
             limit=limit,
             member=member or 0,
@@ -361,8 +361,8 @@ class Connection(Generic[Sends, Receives]):
         error.__cause__ = self._line.cause
         return error
 
-    def _stand(self) -> Standing:
-        return Standing(self._line.status, self._line.last_error, self._line.cause)
+    def _stand(self) -> Condition:
+        return Condition(self._line.status, self._line.last_error, self._line.cause)
 
     def _close_idle(self) -> None:
         if self.pending:

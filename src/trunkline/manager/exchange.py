@@ -17,7 +17,7 @@ from trunkline.manager.incoming.inbox import Inbox
 from trunkline.manager.incoming.receiver import Receiver
 from trunkline.manager.incoming.requests import Pending, Requests
 from trunkline.manager.outgoing.peer_limit import PeerLimit
-from trunkline.manager.outgoing.sender import Sender, Standing
+from trunkline.manager.outgoing.sender import Condition, Sender
 from trunkline.manager.service import Service
 from trunkline.manager.session import Session
 from trunkline.manager.states import DeliveryOutcome
@@ -43,7 +43,7 @@ class Exchange(Generic[Sends, Receives]):
         guard: Guard,
         parameters: Mapping[str, str | int],
         metadata: dict[str, Any],
-        standing: Callable[[], Standing],
+        condition: Callable[[], Condition],
         inbox: Inbox[Receives] | None = None,
         limit: PeerLimit | None = None,
         member: int = 0,
@@ -57,7 +57,7 @@ class Exchange(Generic[Sends, Receives]):
             context,
             meter,
             guard=guard,
-            standing=standing,
+            condition=condition,
             limit=self.limit,
             report=self._report,
         )
@@ -68,7 +68,7 @@ class Exchange(Generic[Sends, Receives]):
         self._meter = meter
         self._parameters = parameters
         self._metadata = metadata
-        self._standing = standing
+        self._condition = condition
         self._member = member
         self._tell = context.undelivered
         self._link: WebSocket | None = None
@@ -137,11 +137,19 @@ class Exchange(Generic[Sends, Receives]):
         self.receiver.call_last()
 
     def stop(self, link: WebSocket) -> None:
-        """The link is gone."""
+        """Let go of a link that is gone: one walk, in this order, in which no part calls another.
+
+        receiver   takes what the link still holds, and may find replies in it
+        requests   fail those that the link had been given; say which may be written once more
+        sender     puts these back into the outbox, in front; says what is lost or was for this link only
+        and each of those is reported, to whoever asked and to the program's hook
+        """
         is_poisoned, self._is_poisoned = self._is_poisoned, False
         self._link = None
         self.receiver.call_last()
-        self.sender.stop(self.requests.interrupt(self._interruption, repeat=not is_poisoned))
+        again = self.requests.interrupt(self._interruption, repeat=not is_poisoned)
+        for delivery in self.sender.stop(again):
+            self._report(delivery)
 
     async def wait_stopped(self) -> None:
         """Wait until no task is left of it."""
@@ -149,7 +157,8 @@ class Exchange(Generic[Sends, Receives]):
 
     def end(self) -> None:
         """No link will come by itself."""
-        self.sender.end()
+        for delivery in self.sender.end():
+            self._report(delivery)
         self.requests.end(self._refusal)
         self.receiver.inbox.changed.notify()
 
@@ -207,13 +216,13 @@ class Exchange(Generic[Sends, Receives]):
     # Errors
 
     def _interruption(self) -> Exception:
-        status, issue, cause = self._standing()
+        status, issue, cause = self._condition()
         error = SendInterrupted(self._id, status, issue)
         error.__cause__ = cause
         return error
 
     def _refusal(self) -> Exception:
-        status, issue, cause = self._standing()
+        status, issue, cause = self._condition()
         error = NotConnected(self._id, status, issue)
         error.__cause__ = cause
         return error

@@ -29,7 +29,7 @@ from trunkline.net.close import READS_TOO_SLOWLY
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import ConnectionClosed, SendTimeout
 
-__all__ = ["Writer"]
+__all__ = ["LinkWriter"]
 
 Sends = TypeVar("Sends")
 
@@ -38,7 +38,7 @@ WRITTEN: Final = DeliveryOutcome.WRITTEN
 CONFIRMED: Final = DeliveryOutcome.CONFIRMED
 
 
-class Writer(Generic[Sends]):
+class LinkWriter(Generic[Sends]):
     """Writes what waits in an outbox. `progress` is called when something was written or confirmed; `refused`, with
     each message that the link would not take.
     """

@@ -18,7 +18,7 @@ from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
 from trunkline.manager.logs import redact
-from trunkline.manager.outgoing.link_writer import Writer
+from trunkline.manager.outgoing.link_writer import LinkWriter
 from trunkline.manager.outgoing.outbox import Outbox
 from trunkline.manager.outgoing.peer_limit import PeerLimit
 from trunkline.manager.service import Service
@@ -26,13 +26,13 @@ from trunkline.manager.states import ENDED, ConnectionStatus, DeliveryOutcome
 from trunkline.net.logs import log_fields
 from trunkline.net.websocket import WebSocket
 
-__all__ = ["Sender", "Standing"]
+__all__ = ["Condition", "Sender"]
 
 Sends = TypeVar("Sends")
 _O = DeliveryOutcome
 
 
-class Standing(NamedTuple):
+class Condition(NamedTuple):
     """How a line stands."""
 
     status: ConnectionStatus
@@ -43,7 +43,7 @@ class Standing(NamedTuple):
 class Sender(Generic[Sends]):
     """What one connection sends, across its links.
 
-    `standing` tells how the line stands; `report` is told of every message that was not delivered, except those whose
+    `condition` tells how the line stands; `report` is told of every message that was not delivered, except those whose
     own sender gave up on them.
     """
 
@@ -55,12 +55,12 @@ class Sender(Generic[Sends]):
         meter: Meter,
         *,
         guard: Guard,
-        standing: Callable[[], Standing],
+        condition: Callable[[], Condition],
         limit: PeerLimit,
         report: Callable[[Delivery[Any]], None],
     ) -> None:
         self.outbox: Outbox[Sends] = Outbox(service.outbox, context.clock)
-        self.writer = Writer(
+        self.writer = LinkWriter(
             self.outbox,
             service,
             guard,
@@ -73,7 +73,7 @@ class Sender(Generic[Sends]):
         self._clock = context.clock
         self._logger = context.logger
         self._meter = meter
-        self._standing = standing
+        self._condition = condition
         self._limit = limit
         self._report = report
         self._age_timer: Timer | None = None
@@ -154,9 +154,17 @@ class Sender(Generic[Sends]):
         self._generation = generation
         self.writer.prepare(link)
 
-    def stop(self, again: Sequence[Delivery[Sends]] = ()) -> None:
-        """The link is gone. What is unconfirmed stays unknown, but for `again`, which is to be written once more."""
-        status, issue, _ = self._standing()
+    def stop(self, again: Sequence[Delivery[Sends]] = ()) -> list[Delivery[Sends]]:
+        """Let go of a link that is gone.
+
+        Args:
+            again: what is to be written once more, on the next link.
+
+        Returns:
+            What is settled now, for the caller to report: what was for this link only, and what was written and never
+            confirmed.
+        """
+        status, issue, _ = self._condition()
         spared = set(again)
         lost = [delivery for delivery in self.writer.stop() if delivery not in spared]
         for delivery in again:
@@ -164,25 +172,28 @@ class Sender(Generic[Sends]):
         self.outbox.put_back(again)
         self._moved.notify()
         self._generation = 0
-        for delivery in self.outbox:
-            if delivery.generation is not None and self.outbox.remove(delivery):
-                self._give_back(delivery, _O.STALE)
-        self.outbox.release()  # for those among the senders that wait
+        stale = [one for one in self.outbox if one.generation is not None and self.outbox.remove(one)]
+        for delivery in stale:
+            self._settle(delivery, _O.STALE)
         for delivery in lost:
-            self._give_back(delivery, _O.UNKNOWN, status, issue)
+            self._settle(delivery, _O.UNKNOWN, status, issue)
+        self.outbox.release()  # for those among the senders that wait
+        return stale + lost
 
-    def end(self) -> None:
-        """No link will come by itself: what waits is not sent."""
+    def end(self) -> list[Delivery[Sends]]:
+        """Send nothing more, since no link will come by itself. Return what waited, which is settled: report it."""
         self._is_shut = True
-        status, issue, _ = self._standing()
-        for delivery in self.outbox:
+        status, issue, _ = self._condition()
+        unsent = list(self.outbox)
+        for delivery in unsent:
             self.outbox.remove(delivery)
-            self._give_back(delivery, _O.UNSENT, status, issue)
+            self._settle(delivery, _O.UNSENT, status, issue)
         self.outbox.release()
         if self._age_timer is not None:
             self._age_timer.cancel()
             self._age_timer = None
         self._moved.notify()
+        return unsent
 
     def start_over(self) -> None:
         """A connection that had failed is used again."""
@@ -204,7 +215,7 @@ class Sender(Generic[Sends]):
     # Into the outbox
 
     def _check_open(self) -> None:
-        status, issue, cause = self._standing()
+        status, issue, cause = self._condition()
         if status in ENDED:
             raise NotConnected(self._id, status, issue) from cause
         if self._is_draining:
@@ -230,11 +241,11 @@ class Sender(Generic[Sends]):
             return
         if not await outbox.wait_turn(delivery.size, until, functools.partial(self._check_sendable, delivery)):
             delivery.settle(_O.CANCELLED)
-            raise self._timed_out(timeout) from self._standing().cause
+            raise self._timed_out(timeout) from self._condition().cause
 
     def _check_sendable(self, delivery: Delivery[Sends]) -> None:
         """Whether it still makes sense to wait for room: raises why not."""
-        status, issue, cause = self._standing()
+        status, issue, cause = self._condition()
         if status in ENDED:
             raise NotConnected(self._id, status, issue) from cause
         self._limit.check(self._id, delivery.payload)  # the limit may have been learned since
@@ -260,10 +271,10 @@ class Sender(Generic[Sends]):
         try:
             await delivery.wait_written()
         except NotConnected as error:
-            raise error from self._standing().cause
+            raise error from self._condition().cause
         except MessageDropped:
             if delivery.outcome is _O.CANCELLED:
-                raise self._timed_out(timeout) from self._standing().cause
+                raise self._timed_out(timeout) from self._condition().cause
             raise
         finally:
             self.withdraw(delivery)  # nothing, unless the wait was cancelled
@@ -271,7 +282,7 @@ class Sender(Generic[Sends]):
                 timer.cancel()
 
     def _timed_out(self, timeout: float | None) -> WaitTimeout:
-        status, issue, _ = self._standing()
+        status, issue, _ = self._condition()
         return WaitTimeout(self._id, status, issue, timeout or 0.0)
 
     def withdraw(self, delivery: Delivery[Sends]) -> None:
@@ -299,7 +310,7 @@ class Sender(Generic[Sends]):
 
     @property
     def _is_busy(self) -> bool:
-        if self._standing().status in ENDED:
+        if self._condition().status in ENDED:
             return False
         return bool(self.outbox) or bool(self.outbox.senders) or self.writer.unconfirmed > 0
 
@@ -314,7 +325,7 @@ class Sender(Generic[Sends]):
         self._logger.warning("%s: a message was refused: %r", known, error, extra=extra)
         self._give_back(delivery, _O.REFUSED)
 
-    def _give_back(
+    def _settle(
         self,
         delivery: Delivery[Sends],
         outcome: DeliveryOutcome,
@@ -323,4 +334,7 @@ class Sender(Generic[Sends]):
     ) -> None:
         delivery.settle(outcome, status, issue)
         self._meter.count_undelivered(is_unknown=outcome is _O.UNKNOWN)
+
+    def _give_back(self, delivery: Delivery[Sends], outcome: DeliveryOutcome) -> None:
+        self._settle(delivery, outcome)
         self._report(delivery)
