@@ -79,7 +79,8 @@ def test_the_source_distribution_holds_all_sources_and_nothing_else(sources: Pat
 
 
 def test_programs_in_the_source_distribution_can_still_be_run(unpacked: Path) -> None:
-    programs = [path for path in (unpacked / "scripts").iterdir() if path.read_bytes().startswith(b"#!")]
+    files = [path for path in (unpacked / "scripts").rglob("*") if path.is_file()]
+    programs = [path for path in files if path.read_bytes().startswith(b"#!")]
     assert len(programs) > 10
     assert [path.name for path in programs if not path.stat().st_mode & 0o100] == []
 
