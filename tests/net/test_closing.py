@@ -1,6 +1,8 @@
 """The closing handshake: every way it can go, what is recorded of it and what whoever uses the connection is told."""
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from trunkline import (
     ErrorCategory,
     LocalProtocolError,
 )
+from trunkline.net import parting
+from trunkline.net.websocket import life_of
 from turns import settle, until
 
 pytestmark = pytest.mark.anyio
@@ -348,3 +352,22 @@ async def test_process_request_may_end_the_connection(end, slowly):
             await trunkline.connect(f"ws://127.0.0.1:{server.port}/")
         assert caught.value.category is ErrorCategory.NETWORK_ERROR
         assert server.connections == set()
+
+
+async def test_an_ended_connection_is_freed_at_once_and_nothing_is_asked_of_it_then() -> None:
+    """By its reference count, without the garbage collector; a callback that comes late finds nothing to do."""
+    gc.disable()
+    try:
+        async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0) as server:
+            ws = await trunkline.connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
+            life, gone = life_of(ws), weakref.ref(ws)
+            await ws.close()
+            del ws
+            await until(lambda: gone() is None)
+            life.abort()
+            parting.after_opening(life)
+            life.linger()
+            life.fail(1011, "late")
+            life.start_closing()
+    finally:
+        gc.enable()

@@ -90,6 +90,11 @@ class Ending:
             self._timer = self.due = None
 
     @property
+    def is_over(self) -> bool:
+        """Whether the transport is gone. The connection itself may be as well: a late callback asks this first."""
+        return self.whose is not None
+
+    @property
     def is_awaited(self) -> bool:
         """Whether somebody has begun to wait for the end."""
         return self._waiter is not None

@@ -69,14 +69,15 @@ def inflate_apart(life: Inflating, inflater: Inflater) -> None:
     """Have a thread inflate what the connection waits for."""
     loop = asyncio.get_running_loop()
     working = loop.run_in_executor(None, inflater.work)
-    working.add_done_callback(lambda work: guarded(life, "inflating", _worked, life, work))
+    link = life.link  # kept until the thread is done, though the connection may end meanwhile
+    working.add_done_callback(lambda work: guarded(life, "inflating", _worked, life, link, work))
 
 
-def _worked(life: Inflating, work: asyncio.Future[None]) -> None:
+def _worked(life: Inflating, link: Link, work: asyncio.Future[None]) -> None:
     if work.cancelled():
         error: BaseException | None = asyncio.CancelledError("the executor was shut down")
     else:
         error = work.exception()
     if error is not None and life.state is not ConnectionState.CLOSED:
         life.on_broken(error)
-    life.link._inflated()
+    link._inflated()

@@ -217,6 +217,8 @@ class Lifecycle:
 
     def abort(self) -> None:
         """Drop the transport at once: no closing handshake, and what waits to be sent is lost."""
+        if self.ending.is_over:
+            return
         link = self.link
         if link.transport is not None:
             link._drop_socket()

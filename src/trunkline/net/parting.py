@@ -91,6 +91,8 @@ def linger(life: Departing, *, at_once: bool = False) -> None:
 
     at_once: the peer is not thought to be sending, so that a TLS transport need not wait until it is quiet.
     """
+    if life.ending.is_over:
+        return
     life.abort_later()
     life.link._release_socket()
     transport = life.link.transport
@@ -149,8 +151,9 @@ def _stop_receiving(life: Departing) -> None:
 
 def after_opening(life: Departing) -> None:
     """The peer had ended its side before the opening handshake was done, and what it sent behind it has been read."""
-    if life.link.transport is not None and not life.link.transport.is_closing() and not life.receive_eof():
-        life.link.transport.close()
+    transport = None if life.ending.is_over else life.link.transport
+    if transport is not None and not transport.is_closing() and not life.receive_eof():
+        transport.close()
 
 
 def empty_tls(life: Departing) -> None:
