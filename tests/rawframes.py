@@ -1,6 +1,10 @@
 """Bytes of frames, written out by hand: the tests do not ask the code under test what a frame looks like."""
 
+import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
 
 KEY = bytes((0x37, 0xFA, 0x21, 0x3D))  # the key of the examples in RFC 6455 5.7
 
@@ -16,3 +20,10 @@ def build(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
     head = bytes((fin << 7 | rsv << 4 | opcode, masked << 7 | short))
     head += b"" if size < 126 else struct.pack("!H" if size < 65536 else "!Q", size)
     return head + (KEY + xor(payload) if masked else payload)
+
+
+@contextmanager
+def same_keys() -> Iterator[None]:
+    """Whoever asks for a masking key meanwhile gets KEY."""
+    with mock.patch.object(os, "urandom", lambda size: (KEY * (size // 4 + 1))[:size]):
+        yield

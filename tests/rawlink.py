@@ -12,6 +12,12 @@ from trunkline._writer import LoopState
 from trunkline.protocol.backends import find_backend
 
 
+def once(do: Callable[[], object]) -> Callable[[], None]:
+    """A hook that calls `do` the first time it is called, and then nothing."""
+    waiting = [do]
+    return lambda: waiting.pop()() if waiting else None
+
+
 class Loop:
     """What a loop_state asks of a loop."""
 

@@ -2,19 +2,13 @@
 
 import io
 
+from clocks import Clock
 from trunkline.cli.progress import CLEAR, Progress
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_nothing_is_shown_of_what_is_quick() -> None:
     clock, stream = Clock(), io.StringIO()
-    progress = Progress(stream, clock)
+    progress = Progress(stream, clock.time)
     progress.begin(lambda passed: f"dialling: {passed:.0f} s")
     clock.now = 0.9
     progress.tick()
@@ -26,7 +20,7 @@ def test_nothing_is_shown_of_what_is_quick() -> None:
 
 def test_what_takes_longer_is_shown_and_vanishes() -> None:
     clock, stream = Clock(), io.StringIO()
-    progress = Progress(stream, clock)
+    progress = Progress(stream, clock.time)
     progress.begin(lambda passed: f"looking up: {passed:.0f} s")
     clock.now = 1
     progress.tick()

@@ -4,9 +4,7 @@ Each pair talks over a line of its own. Both draw the same masking keys, so that
 for byte, whatever was sent, however it is cut, and in whichever order the two sides close.
 """
 
-import os
 from typing import Any
-from unittest import mock
 
 import wsproto
 import wsproto.connection
@@ -25,7 +23,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-from rawframes import KEY
+from rawframes import same_keys
 from trunkline import protocol
 from trunkline.protocol import CLIENT, SERVER, ConnectionState
 
@@ -90,7 +88,7 @@ class Connections(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys = mock.patch.object(os, "urandom", lambda size: (KEY * (size // 4 + 1))[:size])
+        self.keys = same_keys()
         self.keys.start()
         self.pairs = self.make()
 

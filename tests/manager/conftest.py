@@ -1,9 +1,7 @@
-"""A clock that moves by hand, and a network that a test writes down: no sleep, no socket, no chance."""
+"""A network that a test writes down, beside the clock of `clocks`: no sleep, no socket, no chance."""
 
 import asyncio
 import functools
-import heapq
-import itertools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,61 +11,14 @@ import msgspec
 import pytest
 from wsproto.connection import ConnectionState
 
+import turns
+from clocks import Clock
 from trunkline.manager.connection import Connection
 from trunkline.manager.events import StateChange
 from trunkline.manager.manager import ConnectionManager
 from trunkline.manager.service import Service
 from trunkline.net.stats import Stats
 from trunkline.protocol.errors import ConnectError, connection_closed
-
-
-class FakeTimer:
-    def __init__(self) -> None:
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class FakeClock:
-    """Monotonic seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self._now = 1000.0
-        self._order = itertools.count()
-        self._timers: list[tuple[float, int, FakeTimer, Callable[..., object], tuple[object, ...]]] = []
-
-    def time(self) -> float:
-        return self._now
-
-    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> FakeTimer:
-        timer = FakeTimer()
-        heapq.heappush(self._timers, (self._now + delay, next(self._order), timer, callback, args))
-        return timer
-
-    @property
-    def pending(self) -> int:
-        """Timers that have neither fired nor been cancelled."""
-        return sum(not entry[2].cancelled for entry in self._timers)
-
-    async def advance(self, seconds: float) -> None:
-        """Let `seconds` pass, with everything that is due in between, each at its time."""
-        end = self._now + seconds
-        await turns()
-        while self._timers and self._timers[0][0] <= end:
-            due, _, timer, callback, args = heapq.heappop(self._timers)
-            if not timer.cancelled:
-                self._now = max(self._now, due)
-                callback(*args)
-                await turns()
-        self._now = end
-        await turns()
-
-
-async def turns(count: int = 20) -> None:
-    """Let every task go on until it waits for something."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 class FakeLink:
@@ -198,7 +149,7 @@ class FakeNet:
     `down` refuse.
     """
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.times: list[float] = []  # when each dial began
         self.down: set[str] = set()
@@ -241,12 +192,12 @@ class FakeNet:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> Clock:
+    return Clock(1000.0)
 
 
 @pytest.fixture
-def net(clock: FakeClock) -> Iterator[FakeNet]:
+def net(clock: Clock) -> Iterator[FakeNet]:
     net = FakeNet(clock)
     yield net
     for error in net.raised:  # modules keep theirs, which would keep all that they passed through
@@ -255,7 +206,7 @@ def net(clock: FakeClock) -> Iterator[FakeNet]:
 
 @pytest.fixture
 def settle() -> Callable[[], Any]:
-    return turns
+    return turns.settle
 
 
 class Note(msgspec.Struct):
@@ -295,7 +246,7 @@ class Line:
 
 
 @pytest.fixture
-def make_line(clock: FakeClock, net: FakeNet) -> Callable[..., Line]:
+def make_line(clock: Clock, net: FakeNet) -> Callable[..., Line]:
     """Makes a Line with the given options of its service."""
     return functools.partial(Line, clock, net)
 

@@ -135,7 +135,7 @@ def in_timer(frame: types.FrameType) -> bool:
     """Whether it is the fake clock that calls."""
     outer = frame.f_back
     while outer is not None:
-        if outer.f_code.co_qualname == "FakeClock.advance":
+        if outer.f_code.co_qualname == "Clock.advance":
             return True
         outer = outer.f_back
     return False

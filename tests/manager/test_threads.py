@@ -1,7 +1,6 @@
 """A manager and its connections belong to one event loop: from anywhere else nothing is touched."""
 
 import asyncio
-import sys
 import threading
 
 import pytest
@@ -109,15 +108,6 @@ async def test_a_pool_is_refused_in_another_thread():
             assert pool.members == []
             await pool.send("goes on")
             assert await anext(pool) == "goes on"
-
-
-@pytest.fixture
-def hasty():
-    """Threads that take turns as often as the interpreter lets them."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 async def test_health_may_be_asked_for_in_another_thread_while_lines_come_and_go(hasty):

@@ -1,11 +1,12 @@
-"""Programs in C that the tests here are run with."""
+"""The programs in C and the pair of sockets that the tests here are run with."""
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,13 @@ def load(make: Callable[[str], Path]) -> Callable[[str], Any]:
         return module
 
     return loaded
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a line: ours and the peer's. Neither blocks."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        yield ours, theirs

@@ -6,27 +6,12 @@ A link without a loop. What its transport and loop are asked runs code that send
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from rawlink import Line
+from rawlink import Line, once
 
 LARGE = b"x" * 3_000_000
-
-
-@pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        yield ours, theirs
-
-
-def once(do: Callable[[], object]) -> Callable[[], None]:
-    waiting = [do]
-    return lambda: waiting.pop()() if waiting else None
 
 
 @pytest.mark.parametrize("hook", ["loop.on_is_closed", "transport.on_asked", "transport.on_write"])

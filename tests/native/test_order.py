@@ -10,24 +10,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rawlink import Line
+from rawlink import Line, once
 
 LARGE = b"x" * 3_000_000
 Ends = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def ends() -> Iterator[Ends]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        yield ours, theirs
-
-
-def once(do: Callable[[], object]) -> Callable[[], None]:
-    waiting = [do]
-    return lambda: waiting.pop()() if waiting else None
 
 
 def drain(line: Line) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import socket
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,15 +27,6 @@ from trunkline.protocol.backends import find_backend
 TEXT, BINARY, CONTINUATION, PING = 1, 2, 0, 9
 ZLIB = find_backend("zlib")
 Ends = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def ends() -> Iterator[Ends]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        yield ours, theirs
 
 
 def deflate(data: bytes) -> bytes:

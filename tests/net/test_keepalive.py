@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import trunkline
-from loopclock import Clock
+from clocks import Clock
 from rawpeer import PING, PONG, TEXT
 from trunkline import Close, ConnectionClosedError, ErrorCategory, LocalProtocolError, Settings
 from trunkline.net.keepalive import BUFFERS, MAX_PENDING, SECOND_LOOK, Keepalive
@@ -75,27 +75,27 @@ class Bench:
 def test_pings_go_out_at_the_interval(interval, timeout, period):
     bench = Bench(interval, timeout)
     bench.keepalive.start()
-    bench.clock.advance(interval - 0.001)
+    bench.clock.advance_nowait(interval - 0.001)
     assert bench.line.pings == []
-    bench.clock.advance(0.001)
+    bench.clock.advance_nowait(0.001)
     for count in range(1, 6):
         assert len(bench.line.pings) == count
         bench.line.received += 1
-        bench.clock.advance(period)
+        bench.clock.advance_nowait(period)
     assert bench.line.dead == 0
 
 
 def test_without_an_interval_there_are_none():
     bench = Bench(None)
     bench.keepalive.start()
-    bench.clock.advance(10_000)
-    assert (bench.line.pings, bench.line.dead, bench.clock.running()) == ([], 0, 0)
+    bench.clock.advance_nowait(10_000)
+    assert (bench.line.pings, bench.line.dead, bench.clock.pending) == ([], 0, 0)
 
 
 def test_every_ping_is_unpredictable():
     bench = Bench(1, None)
     bench.keepalive.start()
-    bench.clock.advance(50)
+    bench.clock.advance_nowait(50)
     assert len(set(bench.line.pings)) == 50
     assert {len(payload) for payload in bench.line.pings} == {8}
 
@@ -106,9 +106,9 @@ def test_every_ping_is_unpredictable():
 def test_a_silent_line_is_dead_after_interval_timeout_and_a_second_look():
     bench = Bench(20, 15)
     bench.keepalive.start()
-    bench.clock.advance(20 + 15 + SECOND_LOOK - 0.001)
+    bench.clock.advance_nowait(20 + 15 + SECOND_LOOK - 0.001)
     assert bench.line.dead == 0
-    bench.clock.advance(0.001)
+    bench.clock.advance_nowait(0.001)
     assert bench.line.dead == 1
     assert 20 + 15 + SECOND_LOOK <= 20 + 15 + 1, "what is promised"
 
@@ -116,11 +116,11 @@ def test_a_silent_line_is_dead_after_interval_timeout_and_a_second_look():
 def test_any_byte_is_a_sign_of_life():
     bench = Bench(20, 20)
     bench.keepalive.start()
-    bench.clock.advance(20)
+    bench.clock.advance_nowait(20)
     for _ in range(10):
-        bench.clock.advance(19.999)
+        bench.clock.advance_nowait(19.999)
         bench.line.received += 1
-        bench.clock.advance(0.001)
+        bench.clock.advance_nowait(0.001)
     assert bench.line.dead == 0
     assert len(bench.line.pings) == 11
 
@@ -129,9 +129,9 @@ def test_bytes_from_before_the_ping_are_none():
     bench = Bench(20, 20)
     bench.line.received = 1000
     bench.keepalive.start()
-    bench.clock.advance(19.999)
+    bench.clock.advance_nowait(19.999)
     bench.line.received += 1
-    bench.clock.advance(20.001 + SECOND_LOOK)
+    bench.clock.advance_nowait(20.001 + SECOND_LOOK)
     assert bench.line.dead == 1
 
 
@@ -139,14 +139,14 @@ def test_bytes_that_are_read_just_after_the_deadline_save_the_line():
     """The loop had stalled: the timer ran before the bytes that had come meanwhile were read."""
     bench = Bench(20, 15)
     bench.keepalive.start()
-    bench.clock.advance(20 + 15)
+    bench.clock.advance_nowait(20 + 15)
     bench.line.received += 1
-    bench.clock.advance(SECOND_LOOK)
+    bench.clock.advance_nowait(SECOND_LOOK)
     assert bench.line.dead == 0
     assert len(bench.line.pings) == 2, "the second one probes"
-    bench.clock.advance(5)
+    bench.clock.advance_nowait(5)
     assert len(bench.line.pings) == 3
-    bench.clock.advance(15 + SECOND_LOOK)
+    bench.clock.advance_nowait(15 + SECOND_LOOK)
     assert bench.line.dead == 1
 
 
@@ -155,23 +155,23 @@ def test_a_timer_that_comes_late_brings_a_probe_and_no_verdict(moment):
     """We slept, or the whole machine did: what did not come meanwhile proves nothing."""
     bench = Bench(20, 15)
     bench.keepalive.start()
-    bench.clock.advance(moment)
+    bench.clock.advance_nowait(moment)
     bench.clock.now += 3600
-    bench.clock.advance(0)
+    bench.clock.advance_nowait(0)
     pings = len(bench.line.pings)
-    bench.clock.advance(14.999)
+    bench.clock.advance_nowait(14.999)
     assert bench.line.dead == 0
     assert pings >= 2
-    bench.clock.advance(0.001 + SECOND_LOOK)
+    bench.clock.advance_nowait(0.001 + SECOND_LOOK)
     assert bench.line.dead == 1, "the probe's time was up"
 
 
 def test_reading_that_pauses_between_deadline_and_second_look_gives_no_verdict():
     bench = Bench(20, 20)
     bench.keepalive.start()
-    bench.clock.advance(40)
+    bench.clock.advance_nowait(40)
     bench.line.deaf = True
-    bench.clock.advance(SECOND_LOOK)
+    bench.clock.advance_nowait(SECOND_LOOK)
     assert bench.line.dead == 0
 
 
@@ -180,9 +180,9 @@ def test_reading_that_pauses_between_deadline_and_second_look_gives_no_verdict()
 def test_a_line_is_dead_in_time_whatever_the_interval_and_the_timeout(interval, timeout, moment):
     bench = Bench(interval, timeout)
     bench.keepalive.start()
-    bench.clock.advance(3 * interval + moment * interval)
+    bench.clock.advance_nowait(3 * interval + moment * interval)
     bench.line.received += 1
-    bench.clock.advance(interval + timeout + 1)
+    bench.clock.advance_nowait(interval + timeout + 1)
     assert bench.line.dead == 1
 
 
@@ -193,7 +193,7 @@ def upload(bench: Bench, rate: int, seconds: int) -> None:
     """So many bytes a second leave for so long, while 100 kB wait."""
     bench.line.queued, bench.line.pressed = 100_000, True
     for _ in range(seconds * 10):
-        bench.clock.advance(0.1)
+        bench.clock.advance_nowait(0.1)
         bench.line.left += rate // 10
 
 
@@ -208,7 +208,7 @@ def test_an_upload_that_gets_no_further_is_dead_in_time():
     bench = Bench(1, 1)
     bench.keepalive.start()
     upload(bench, 500_000, 6)
-    bench.clock.advance(1 + 1 + 1)
+    bench.clock.advance_nowait(1 + 1 + 1)
     assert bench.line.dead == 1
 
 
@@ -218,7 +218,7 @@ def test_what_stood_before_the_ping_may_take_its_time():
     bench.keepalive.start()
     bench.line.queued = 60_000
     for _ in range(60):
-        bench.clock.advance(0.1)
+        bench.clock.advance_nowait(0.1)
         bench.line.left += 1000
         bench.line.queued -= 1000
     assert bench.line.dead == 0
@@ -230,7 +230,7 @@ def test_a_line_that_swallows_everything_and_never_answers_is_dead(pressed):
     bench.keepalive.start()
     bench.line.queued, bench.line.pressed = 1000, pressed
     for _ in range(40):
-        bench.clock.advance(0.1)
+        bench.clock.advance_nowait(0.1)
         bench.line.left += 2**20
     assert bench.line.dead == 1
 
@@ -250,7 +250,7 @@ def test_small_messages_into_a_void_are_no_sign_of_life():
     bench = Bench(20, 20)
     bench.keepalive.start()
     for _ in range(410):
-        bench.clock.advance(0.1)
+        bench.clock.advance_nowait(0.1)
         bench.line.left += 100
     assert bench.line.dead == 1
 
@@ -263,7 +263,7 @@ def test_a_line_that_is_not_read_is_alive_while_the_kernel_receives():
     bench.line.deaf = True
     bench.keepalive.start()
     for _ in range(10):
-        bench.clock.advance(20)
+        bench.clock.advance_nowait(20)
         bench.line.unread += 10
     assert bench.line.dead == 0
 
@@ -272,7 +272,7 @@ def test_a_line_that_is_not_read_and_moves_neither_way_is_dead():
     bench = Bench(20, 20)
     bench.line.deaf = bench.line.choked = True
     bench.keepalive.start()
-    bench.clock.advance(20 + 20 + 1)
+    bench.clock.advance_nowait(20 + 20 + 1)
     assert bench.line.dead == 1
 
 
@@ -282,7 +282,7 @@ def test_a_line_that_is_not_read_and_only_swallows_is_dead_unless_it_may_have_no
     bench.line.deaf, bench.line.choked = True, choked
     bench.keepalive.start()
     for _ in range(205):
-        bench.clock.advance(0.2)
+        bench.clock.advance_nowait(0.2)
         bench.line.left += 1
     assert bench.line.dead == (not choked)
 
@@ -292,11 +292,11 @@ def test_a_line_that_is_read_again_has_no_more_excuse():
     bench.line.deaf = bench.line.choked = True
     bench.keepalive.start()
     for _ in range(100):
-        bench.clock.advance(1)
+        bench.clock.advance_nowait(1)
         bench.line.left += 1
     bench.line.deaf = bench.line.choked = False
     for _ in range(41):
-        bench.clock.advance(1)
+        bench.clock.advance_nowait(1)
         bench.line.left += 1
     assert bench.line.dead == 1
 
@@ -304,7 +304,7 @@ def test_a_line_that_is_read_again_has_no_more_excuse():
 def test_without_a_timeout_nothing_is_ever_dead():
     bench = Bench(20, None)
     bench.keepalive.start()
-    bench.clock.advance(2000)
+    bench.clock.advance_nowait(2000)
     assert (len(bench.line.pings), bench.line.dead) == (100, 0)
 
 
@@ -312,12 +312,12 @@ def test_without_a_timeout_nothing_is_ever_dead():
 def test_once_stopped_it_is_still(moment):
     bench = Bench(20, 20)
     bench.keepalive.start()
-    bench.clock.advance(moment)
+    bench.clock.advance_nowait(moment)
     bench.keepalive.stop(AssertionError)
     count = len(bench.line.pings)
     dead = bench.line.dead
-    bench.clock.advance(1000)
-    assert (len(bench.line.pings), bench.line.dead, bench.clock.running()) == (count, dead, 0)
+    bench.clock.advance_nowait(1000)
+    assert (len(bench.line.pings), bench.line.dead, bench.clock.pending) == (count, dead, 0)
 
 
 # Round trips
@@ -328,7 +328,7 @@ def test_a_pong_gives_the_round_trip_and_the_latency():
     assert bench.keepalive.latency is None
     waiter = bench.ping(b"a")
     assert bench.line.pings == [b"a"]
-    bench.clock.advance(0.25)
+    bench.clock.advance_nowait(0.25)
     bench.keepalive.pong(b"a")
     assert waiter.result(0) == 0.25
     assert bench.keepalive.latency == 0.25
@@ -337,8 +337,8 @@ def test_a_pong_gives_the_round_trip_and_the_latency():
 def test_the_pong_of_the_keepalives_own_ping_gives_the_latency():
     bench = Bench(20, 20)
     bench.keepalive.start()
-    bench.clock.advance(20)
-    bench.clock.advance(0.125)
+    bench.clock.advance_nowait(20)
+    bench.clock.advance_nowait(0.125)
     bench.keepalive.pong(bench.line.pings[0])
     assert bench.keepalive.latency == 0.125
 
@@ -349,7 +349,7 @@ def test_a_pong_answers_the_pings_before_its_own():
     waiters = []
     for payload in (b"1", b"2", b"3"):
         waiters.append(bench.ping(payload))
-        bench.clock.advance(1)
+        bench.clock.advance_nowait(1)
     bench.keepalive.pong(b"2")
     assert [waiter.done() for waiter in waiters] == [True, True, False]
     assert [waiter.result(0) for waiter in waiters[:2]] == [3, 2]
@@ -398,7 +398,7 @@ def test_of_too_many_pings_the_oldest_is_given_up():
 def test_the_pings_of_a_keepalive_without_deadline_are_bounded():
     bench = Bench(1, None)
     bench.keepalive.start()
-    bench.clock.advance(10 * MAX_PENDING)
+    bench.clock.advance_nowait(10 * MAX_PENDING)
     assert len(bench.keepalive._pending) == MAX_PENDING
 
 

@@ -26,15 +26,6 @@ def options(request):
     return {"compression": COMPRESSION[request.param]}
 
 
-@pytest.fixture
-def hasty():
-    """Threads that take turns as often as the interpreter lets them."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
 class Collect(trunkline.Listener):
     """Keeps what it gets."""
 

@@ -4,7 +4,7 @@ import weakref
 
 import pytest
 
-from loopclock import Clock
+from clocks import Clock
 from trunkline.net.timers import A_TURN, Timers
 
 
@@ -31,8 +31,8 @@ def test_each_comes_due_at_its_moment(clock: Clock) -> None:
     timers, log = Timers(clock), []
     for name, delay in (("a", 3), ("b", 1), ("c", 3)):
         timers.after(delay, Item(clock, log, name))
-        clock.advance(0.5)
-    clock.advance(10)
+        clock.advance_nowait(0.5)
+    clock.advance_nowait(10)
     assert log == [(1.5, "b"), (3.0, "a"), (4.0, "c")]
 
 
@@ -41,11 +41,11 @@ def test_one_timer_serves_a_delay_and_none_is_left(clock: Clock) -> None:
     for _ in range(1000):
         timers.after(20, Item(clock, log))
         timers.after(5, Item(clock, log))
-        clock.advance(0.001)
-    assert clock.running() == 2
-    clock.advance(30)
+        clock.advance_nowait(0.001)
+    assert clock.pending == 2
+    clock.advance_nowait(30)
     assert len(log) == 2000
-    assert (clock.running(), timers._queues) == (0, {})
+    assert (clock.pending, timers._queues) == (0, {})
 
 
 def test_what_comes_due_at_once_is_spread_over_turns(clock: Clock) -> None:
@@ -53,7 +53,7 @@ def test_what_comes_due_at_once_is_spread_over_turns(clock: Clock) -> None:
     for _ in range(3 * A_TURN):
         timers.after(1, Item(clock, log))
     real, clock.call_later = clock.call_later, lambda delay, call: real(delay, lambda: (call(), turns.append(len(log))))
-    clock.advance(1)
+    clock.advance_nowait(1)
     assert turns == [2 * A_TURN, 3 * A_TURN]
 
 
@@ -67,7 +67,7 @@ def test_an_item_may_wait_again_from_where_it_is_called(clock: Clock) -> None:
                 timers.after(2, self)
 
     timers.after(2, Again(clock, log))
-    clock.advance(100)
+    clock.advance_nowait(100)
     assert [moment for moment, _ in log] == [2, 4, 6, 8, 10]
     assert timers._queues == {}
 
@@ -82,8 +82,8 @@ def test_one_that_raises_holds_up_no_other(clock: Clock) -> None:
     for kind in (Item, Bad, Item):
         timers.after(1, kind(clock, log))
     with pytest.raises(LookupError):
-        clock.advance(1)
-    clock.advance(1)
+        clock.advance_nowait(1)
+    clock.advance_nowait(1)
     assert len(log) == 2
 
 
@@ -99,7 +99,7 @@ def test_one_that_is_forgotten_leaves_at_once_wherever_it_stands(clock: Clock) -
         timers.forget(items[index])  # changes nothing
         items[index] = None
         assert seen[index]() is None
-    clock.advance(3600)
+    clock.advance_nowait(3600)
     assert [name for _, name in log] == ["b", "d"]
     assert timers._queues == {}
 
@@ -109,13 +109,13 @@ def test_a_queue_whose_items_are_all_forgotten_goes_at_its_moment(clock: Clock) 
     item = Item(clock, log)
     timers.after(10, item)
     timers.forget(item)
-    clock.advance(5)
+    clock.advance_nowait(5)
     timers.after(10, item)
-    clock.advance(5)
+    clock.advance_nowait(5)
     assert log == []
-    clock.advance(5)
+    clock.advance_nowait(5)
     assert [moment for moment, _ in log] == [15]
-    assert (clock.running(), timers._queues) == (0, {})
+    assert (clock.pending, timers._queues) == (0, {})
 
 
 def test_an_item_may_forget_another_that_comes_due_with_it(clock: Clock) -> None:
@@ -129,5 +129,5 @@ def test_an_item_may_forget_another_that_comes_due_with_it(clock: Clock) -> None
 
     timers.after(1, Forgetful(clock, log, "first"))
     timers.after(1, last)
-    clock.advance(1)
+    clock.advance_nowait(1)
     assert [name for _, name in log] == ["first"]

@@ -4,13 +4,10 @@ Both draw their masking keys from `os.urandom`; where that gives the same key to
 equal byte for byte. The few differences that are meant stand in `DIFFERENCES`, each with its reason.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
-from unittest import mock
 
 import pytest
 import wsproto.connection
@@ -28,7 +25,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-from rawframes import KEY, build
+from rawframes import build, same_keys
 from trunkline import protocol
 from trunkline.protocol import CLIENT, SERVER, CloseReason, ConnectionType
 
@@ -36,13 +33,6 @@ TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 ROLES = [CLIENT, SERVER]
 
 Call = Callable[[Any], object]
-
-
-@contextmanager
-def same_keys() -> Iterator[None]:
-    """Whoever asks for a masking key now gets the one of `rawframes`."""
-    with mock.patch.object(os, "urandom", lambda size: (KEY * (size // 4 + 1))[:size]):
-        yield
 
 
 def outcome(call: Callable[[], object]) -> object:

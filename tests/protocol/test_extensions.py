@@ -2,11 +2,9 @@
 
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
-from unittest import mock
 
 import pytest
 import wsproto.connection
@@ -16,19 +14,13 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessa
 from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, Opcode, RsvBits
 
-from rawframes import KEY, build
+from rawframes import build, same_keys
 from trunkline import protocol
 from trunkline.protocol import CLIENT, SERVER, Connection, ConnectionType
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 ROLES = [CLIENT, SERVER]
 MODULES = [wsproto.connection, protocol]
-
-
-@contextmanager
-def same_keys() -> Iterator[None]:
-    with mock.patch("os.urandom", lambda size: (KEY * (size // 4 + 1))[:size]):
-        yield
 
 
 class Recorder(Extension):

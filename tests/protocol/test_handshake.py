@@ -21,42 +21,11 @@ from wsproto.events import (
 from wsproto.extensions import PerMessageDeflate
 
 from rawframes import build
+from rawhttp import ACCEPT, ASKED, KEY, answer, request
 from trunkline import protocol
 from trunkline.protocol import CLIENT, SERVER, ConnectionState
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
 from trunkline.protocol.head import MAX_FIELDS, MAX_HEAD, MAX_LINE
-
-# The example of RFC 6455 1.3.
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-ASKED: dict[str, bytes] = {
-    "Host": b"localhost",
-    "Upgrade": b"websocket",
-    "Connection": b"Upgrade",
-    "Sec-WebSocket-Key": KEY,
-    "Sec-WebSocket-Version": b"13",
-}
-ANSWERED: dict[str, bytes] = {"Upgrade": b"websocket", "Connection": b"Upgrade", "Sec-WebSocket-Accept": ACCEPT}
-
-Fields = dict[str, bytes | None]
-
-
-def head(line: bytes, fields: dict[str, bytes], changed: Fields, more: bytes) -> bytes:
-    kept = {name: value for name, value in {**fields, **changed}.items() if value is not None}
-    return line + b"\r\n" + b"".join(b"%s: %s\r\n" % (name.encode(), value) for name, value in kept.items()) + more
-
-
-def request(changed: Fields | None = None, more: bytes = b"", line: bytes = b"GET /chat?x=1 HTTP/1.1") -> bytes:
-    """A request with some fields changed (None: left out) and more lines at its end."""
-    return head(line, ASKED, changed or {}, more) + b"\r\n"
-
-
-def answer(
-    changed: Fields | None = None, more: bytes = b"", line: bytes = b"HTTP/1.1 101 Switching Protocols"
-) -> bytes:
-    """An answer, likewise, to a client that has offered the subprotocols a and b."""
-    return head(line, ANSWERED, changed or {}, more) + b"\r\n"
 
 
 def take(end: Any, data: bytes | None, step: int | None = None) -> tuple[object, list[Event], ConnectionState]:
