@@ -6,8 +6,8 @@
             ...
 
 The floors, from below: the compiled core (`_frames`, `_link`, `_writer` and others), the sans-IO protocol
-(`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`). What most
-applications need of them is here; policies, codecs, hints and rules are in `trunkline.manager`. Beside it stand
+(`trunkline.protocol`), client and server (`trunkline.net`), managed connections (`trunkline.manager`). This package
+gathers what most applications need; policies, codecs, hints and rules are in `trunkline.manager`. There are also
 `trunkline.observe` (logs, metrics, the dashboard) and `trunkline.testing`.
 """
 
@@ -17,7 +17,7 @@ from trunkline import _guard
 
 _guard.check()
 
-# For type checkers. At run time a name is imported when it is first asked for (PEP 562): who only connects does not
+# For type checkers. At run time a name is imported on first use (PEP 562), so a program that only connects does not
 # load the manager.
 if _typing.TYPE_CHECKING:
     from trunkline._metrics import Histogram
@@ -134,7 +134,7 @@ __all__ = [
     "serve",
 ]
 
-# A module, and the names above that it holds.
+# Each module with the names it provides.
 _HOMES = {
     "trunkline.manager": """
         Connection ConnectionHealth ConnectionIssue ConnectionManager ConnectionStatus CredentialsError
@@ -162,7 +162,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 _PARTS = {"manager", "net", "protocol"}
 
-# What only whoever configures a manager needs: policies, codecs, hints and rules are in `trunkline.manager`.
+# Only needed to configure a manager, so in `trunkline.manager`. These aliases are deprecated; type checkers do not see
+# them, so that they report old uses.
 _MOVED = frozenset(
     [
         "BatchPolicy",
@@ -184,7 +185,7 @@ _MOVED = frozenset(
     ]
 )
 
-if not _typing.TYPE_CHECKING:  # to a type checker it would say that every name is there
+if not _typing.TYPE_CHECKING:  # a type checker would take every name for valid
 
     def __getattr__(name: str) -> object:
         from importlib import import_module

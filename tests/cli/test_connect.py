@@ -195,7 +195,7 @@ async def test_nobody_listens(run: Any, refusing_port: int) -> None:
 async def test_the_server_refuses(run: Any, server: Server) -> None:
     done = await (await run("connect", server.url + "forbidden")).finish()
     assert done.status == 4
-    assert done.err == "trunkline: the server answered 403 Forbidden, wanted 101 (RFC 6455 4.1)\n"
+    assert done.err == "trunkline: the server answered 403 Forbidden, expected 101 (RFC 6455 4.1)\n"
 
 
 @pytest.mark.parametrize(

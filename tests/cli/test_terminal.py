@@ -119,9 +119,9 @@ async def test_doctor(pane: Pane, places: dict[str, Place], kind: str, status: i
     [
         ("refused", 3, "Connection refused"),
         ("403", 4, "403: the token is not right"),
-        ("wrong certificate", 3, "no TLS with"),
+        ("wrong certificate", 3, "cannot set up TLS with"),
         ("silent", 3, "open_timeout"),
-        ("not a WebSocket", 4, "no dashboard answers: the server answered 200 OK, wanted 101"),
+        ("not a WebSocket", 4, "no dashboard answers: the server answered 200 OK, expected 101"),
     ],
 )
 async def test_top_against_what_is_no_dashboard(

@@ -298,7 +298,7 @@ def test_what_stands_between(told: Told) -> None:
 )
 def test_fields_that_cannot_stand_in_http(told: Told, field: tuple[bytes, str]) -> None:
     request = protocol.Request("localhost", "/", extra_headers=[(field[0], field[1].encode())])
-    with pytest.raises(trunkline.LocalProtocolError, match="cannot stand in a handshake: Illegal header") as caught:
+    with pytest.raises(trunkline.LocalProtocolError, match="not allowed in a handshake: Illegal header") as caught:
         H11Handshake(protocol.CLIENT).send(request)
     told.error(caught.value)
     with pytest.raises(trunkline.LocalProtocolError) as caught:

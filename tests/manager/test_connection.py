@@ -92,7 +92,7 @@ async def test_what_cannot_be_mended_fails_it(line: Any) -> None:
     line.net.script = [HandshakeError(403)]
     connection = await line.start()
     assert line.path == "connecting failed"
-    assert line.last.explain() == "given up: the server answered 403 Forbidden, wanted 101 (RFC 6455 4.1)"
+    assert line.last.explain() == "given up: the server answered 403 Forbidden, expected 101 (RFC 6455 4.1)"
     with pytest.raises(NotConnected, match=r"notes\?book=b is failed: the server answered 403") as caught:
         await connection.send(line.note("x"))
     assert caught.value.category is ErrorCategory.FORBIDDEN

@@ -193,8 +193,8 @@ def test_retry_after(headers: list[tuple[str, str]], seconds: float | None) -> N
     ("error", "text"),
     [
         (HandshakeError(503, [("Retry-After", "4")]), "503 with Retry-After 4"),
-        (HandshakeError(404), "the server answered 404 Not Found, wanted 101 (RFC 6455 4.1)"),
-        (HandshakeError(None), "the server's answer is not HTTP, wanted 101 (RFC 6455 4.1)"),
+        (HandshakeError(404), "the server answered 404 Not Found, expected 101 (RFC 6455 4.1)"),
+        (HandshakeError(None), "the server's answer is not HTTP, expected 101 (RFC 6455 4.1)"),
         (
             HandshakeError(101, detail="no Upgrade field"),
             "the server answered 101 Switching Protocols: no Upgrade field",
@@ -202,7 +202,7 @@ def test_retry_after(headers: list[tuple[str, str]], seconds: float | None) -> N
         (connection_closed(1001, "bye", "remote"), "received 1001 (going away) bye"),
         (connection_closed(4001, "a\x1b[2Jb\n", "remote"), "received 4001 (private use) a\\x1b[2Jb\\n"),
         (connection_closed(1006), "1006 (abnormal closure)"),
-        (SlowConsumer(9, 8), "9 bytes wait to be sent, limit 8 (write_limit)"),
+        (SlowConsumer(9, 8), "9 bytes are waiting to be sent, limit 8 (write_limit)"),
     ],
 )
 def test_the_words(error: TrunklineError, text: str) -> None:

@@ -269,7 +269,7 @@ async def test_a_host_field_that_is_none(value: str) -> None:
 
 @pytest.mark.parametrize("name", ["a" * 64, "a..b"])
 async def test_a_name_to_connect_from_that_is_none(server: trunkline.Server, name: str) -> None:
-    with pytest.raises(trunkline.ConnectError, match=f"^cannot find local_addr {name}:0: ") as caught:
+    with pytest.raises(trunkline.ConnectError, match=f"^cannot resolve local_addr {name}:0: ") as caught:
         await trunkline.connect(f"ws://127.0.0.1:{server.port}/", local_addr=(name, 0))
     assert caught.value.phase == "dns"
 

@@ -30,21 +30,21 @@ BAD = {
         r"Sec-WebSocket-Accept is 'A{27}=', must be '[+/0-9A-Za-z]{27}=' for our key \(RFC 6455 4\.1\)",
     ),
     "no accept key": Bad(answer({"Sec-WebSocket-Accept": None}), "Sec-WebSocket-Accept is missing, must be"),
-    "two accept keys": Bad(answer({"Sec-WebSocket-Accept": [ACCEPT, ACCEPT]}), "accept stands twice"),
+    "two accept keys": Bad(answer({"Sec-WebSocket-Accept": [ACCEPT, ACCEPT]}), "accept appears twice"),
     "no Upgrade": Bad(answer({"Upgrade": None}), r"Upgrade is missing, must be 'websocket' \(RFC 6455 4\.1\)"),
     "another Upgrade": Bad(answer({"Upgrade": b"h2c"}), "Upgrade is 'h2c', must be 'websocket'"),
     "no Connection": Bad(
-        answer({"Connection": b"close"}), r"Connection is 'close', must have 'Upgrade' in it \(RFC 6455 4\.1\)"
+        answer({"Connection": b"close"}), r"Connection is 'close', must include 'Upgrade' \(RFC 6455 4\.1\)"
     ),
-    "no Connection at all": Bad(answer({"Connection": None}), "Connection is missing, must have 'Upgrade' in it"),
+    "no Connection at all": Bad(answer({"Connection": None}), "Connection is missing, must include 'Upgrade'"),
     "two Connections": Bad(
         answer({"Connection": [b"keep-alive", b"close"]}),
-        "Connection is 'keep-alive, close', must have 'Upgrade' in it",
+        "Connection is 'keep-alive, close', must include 'Upgrade'",
     ),
-    "two Upgrades": Bad(answer({"Upgrade": [b"websocket", b"websocket"]}), "upgrade stands twice"),
+    "two Upgrades": Bad(answer({"Upgrade": [b"websocket", b"websocket"]}), "upgrade appears twice"),
     "a long Upgrade": Bad(answer({"Upgrade": b"h" * 5000}), f"Upgrade is '{'h' * 100}', must be"),
     "two extension fields": Bad(
-        answer({"Sec-WebSocket-Extensions": [b"permessage-deflate", b"x"]}), "extensions stands twice"
+        answer({"Sec-WebSocket-Extensions": [b"permessage-deflate", b"x"]}), "extensions appears twice"
     ),
     "a field with a space before its colon": Bad(answer(more=b"X : y\r\n"), r"illegal header line \(RFC 9112\)$"),
     "HTTP/1.0": Bad(answer(line=b"HTTP/1.0 101 Switching Protocols"), "HTTP/1.0, must be 1.1"),
@@ -57,7 +57,7 @@ BAD = {
     "two subprotocols": Bad(
         answer({"Sec-WebSocket-Protocol": b"chat, soap"}), "it chose, of 10 characters, was not offered"
     ),
-    "two subprotocol fields": Bad(answer({"Sec-WebSocket-Protocol": [b"chat", b"soap"]}), "protocol stands twice"),
+    "two subprotocol fields": Bad(answer({"Sec-WebSocket-Protocol": [b"chat", b"soap"]}), "protocol appears twice"),
     "a subprotocol beyond ASCII": Bad(
         answer({"Sec-WebSocket-Protocol": b"caf\xe9"}), "of 4 characters, was not offered"
     ),
@@ -70,14 +70,14 @@ BAD = {
     ),
     "a field of 9,000 bytes": Bad(answer({"X": b"x" * 9000}), "header field of 9003 bytes, limit 8192"),
     "2,000 fields": Bad(answer({"X": [b"y"] * 2000}), "2003 header fields, limit 100"),
-    "a head of 1 MB": Bad(answer({"X": b"x" * 1_000_000}), "no HTTP head ends within 32768 bytes", None),
+    "a head of 1 MB": Bad(answer({"X": b"x" * 1_000_000}), "HTTP head is longer than 32768 bytes", None),
     "SSH": Bad(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "is not HTTP", None),
     "noughts": Bad(bytes(1000) + b"\r\n\r\n", "is not HTTP", None),
     "frames at once": Bad(build(1, b"hello\r\n\r\n", masked=False), "is not HTTP", None),
     "a status of two digits": Bad(head(b"HTTP/1.1 99 Low", {}), "is not HTTP", None),
     "404": Bad(
         head(b"HTTP/1.1 404 Not Found", {"Content-Length": b"0"}),
-        r"^the server answered 404 Not Found, wanted 101 \(RFC 6455 4\.1\)$",
+        r"^the server answered 404 Not Found, expected 101 \(RFC 6455 4\.1\)$",
         404,
         Category.NOT_FOUND,
     ),
@@ -193,7 +193,7 @@ BODIES = {
 @pytest.mark.parametrize("data", BODIES.values(), ids=BODIES)
 async def test_bodies(data: bytes) -> None:
     async with answering(data) as uri:
-        with pytest.raises(trunkline.HandshakeError, match="200 OK, wanted 101") as caught:
+        with pytest.raises(trunkline.HandshakeError, match="200 OK, expected 101") as caught:
             await trunkline.connect(uri)
     assert (caught.value.status, caught.value.body) == (200, b"<html>")
 

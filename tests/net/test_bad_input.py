@@ -48,7 +48,7 @@ async def test_a_port_that_refuses(refusing_port):
 
 
 async def test_a_name_that_is_not_found():
-    with pytest.raises(trunkline.ConnectError, match=r"cannot find nowhere\.invalid") as caught:
+    with pytest.raises(trunkline.ConnectError, match=r"cannot resolve nowhere\.invalid") as caught:
         await trunkline.connect("ws://nowhere.invalid/")
     assert (caught.value.category, caught.value.phase) == (Category.DNS_FAILED, "dns")
     assert isinstance(caught.value.__cause__, socket.gaierror)
@@ -87,7 +87,12 @@ def plain(status, body=b"", fields=""):
 SWITCH = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 ANSWERS = {
     "404": (plain("404 Not Found", b"nothing here"), 404, "the server answered 404 Not Found", Category.NOT_FOUND),
-    "plain HTTP": (plain("200 OK", b"<html>"), 200, "the server answered 200 OK, wanted 101", Category.INVALID_UPGRADE),
+    "plain HTTP": (
+        plain("200 OK", b"<html>"),
+        200,
+        "the server answered 200 OK, expected 101",
+        Category.INVALID_UPGRADE,
+    ),
     "503": (plain("503 No", fields="Retry-After: 7\r\n"), 503, "answered 503", Category.SERVICE_UNAVAILABLE),
     "401": (plain("401 Who"), 401, "answered 401 Unauthorized", Category.AUTHENTICATION_FAILED),
     "redirect": (plain("302 Found", fields="Location: ws://x/\r\n"), 302, "answered 302 Found", Category.REDIRECT),
@@ -149,7 +154,9 @@ async def test_a_server_that_says_nothing():
 
 async def test_a_certificate_for_another_host(wrong_name_tls, client_tls):
     async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, ssl=wrong_name_tls) as server:
-        with pytest.raises(trunkline.ConnectError, match=r"no TLS with localhost:.*[Hh]ostname mismatch") as caught:
+        with pytest.raises(
+            trunkline.ConnectError, match=r"cannot set up TLS with localhost:.*[Hh]ostname mismatch"
+        ) as caught:
             await trunkline.connect(f"wss://localhost:{server.port}/", ssl=client_tls)
     assert (caught.value.category, caught.value.recoverable) == (Category.TLS_CERTIFICATE, False)
     assert caught.value.phase == "tls"

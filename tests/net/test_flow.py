@@ -237,7 +237,7 @@ async def test_send_nowait_raises_slow_consumer_and_the_connection_goes_on(line)
                 error = raised
         assert limit < error.pending <= limit + 10_100
         assert error.limit == limit
-        assert str(error) == f"{error.pending} bytes wait to be sent, limit {limit} (write_limit)"
+        assert str(error) == f"{error.pending} bytes are waiting to be sent, limit {limit} (write_limit)"
         assert (error.category, error.recoverable) == (ErrorCategory.OVERLOADED, True)
         for refused in (lambda: ws.send_nowait("x"), lambda: ws.send_many(["x"]), lambda: ws.send_nowait(bytearray(1))):
             with pytest.raises(SlowConsumer):

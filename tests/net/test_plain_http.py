@@ -199,19 +199,19 @@ async def test_the_host_of_a_target(served, target, host, origin, status):
 
 TLS = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(300)
 STRANGERS = {
-    "TLS": (TLS, "this is TLS, and this port speaks HTTP without it: it begins with b'\\x16\\x03\\x01"),
+    "TLS": (TLS, "this is TLS, but this port expects plain HTTP: it begins with b'\\x16\\x03\\x01"),
     "PROXY protocol 1": (
         b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n" + request(),
-        "this is the PROXY protocol, version 1, which is not spoken here: it begins with b'PROXY TCP4 192.0.2.1",
+        "this is the PROXY protocol, version 1, which is not supported: it begins with b'PROXY TCP4 192.0.2.1",
     ),
     "PROXY protocol 2": (
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12) + request(),
-        "this is the PROXY protocol, version 2, which is not spoken here",
+        "this is the PROXY protocol, version 2, which is not supported",
     ),
-    "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", "this is no HTTP: it begins with b'SSH-2.0-OpenSSH_9.2'"),
-    "SMB": (b"\0\0\0\x85\xffSMBr" + bytes(100), "this is no HTTP: it begins with b'\\x00\\x00\\x00\\x85\\xffSMBr"),
-    "RDP": (b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\3\0\0\0", "this is no HTTP: it begins with b'\\x03"),
-    "Redis": (b"*1\r\n$4\r\nPING\r\n", "this is no HTTP: it begins with b'*1'"),
+    "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", "this is not HTTP: it begins with b'SSH-2.0-OpenSSH_9.2'"),
+    "SMB": (b"\0\0\0\x85\xffSMBr" + bytes(100), "this is not HTTP: it begins with b'\\x00\\x00\\x00\\x85\\xffSMBr"),
+    "RDP": (b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\3\0\0\0", "this is not HTTP: it begins with b'\\x03"),
+    "Redis": (b"*1\r\n$4\r\nPING\r\n", "this is not HTTP: it begins with b'*1'"),
     "version 8": (
         request({"Sec-WebSocket-Version": b"8"}),
         "Sec-WebSocket-Version is b'8', must be 13 (RFC 6455 4.2.1)",

@@ -81,7 +81,7 @@ async def test_a_redirect_to_nowhere_that_is_not_followed() -> None:
         async with trunkline.serve(
             trunkline.WebSocket.wait_closed, "127.0.0.1", 0, process_request=lambda *_, answer=answer: answer
         ) as server:
-            with pytest.raises(HandshakeError, match="answered 302 Found, wanted 101"):
+            with pytest.raises(HandshakeError, match="answered 302 Found, expected 101"):
                 await trunkline.connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
 
 

@@ -36,7 +36,8 @@ async def test_a_send_that_finds_no_room_in_time_has_sent_nothing(line: Callable
         assert (error.category, error.recoverable) == (trunkline.ErrorCategory.OVERLOADED, True)
         assert (error.timeout, error.pending) == (0.1, ws._waiting)
         assert (
-            str(error) == f"the peer reads too slowly: {error.pending} bytes wait, no room after 0.1 s (send_timeout)"
+            str(error)
+            == f"the peer is reading too slowly: {error.pending} bytes are waiting, no room in 0.1 s (send_timeout)"
         )
         sent = ws.stats().messages_sent
         assert ws.close_info is None

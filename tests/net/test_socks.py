@@ -178,7 +178,7 @@ async def test_a_proxy_that_refuses_connections(refusing_port: int) -> None:
 
 async def test_a_name_that_is_looked_up_here_and_not_found() -> None:
     async with proxied() as proxy:
-        with pytest.raises(trunkline.ConnectError, match=r"cannot find server\.invalid:80") as caught:
+        with pytest.raises(trunkline.ConnectError, match=r"cannot resolve server\.invalid:80") as caught:
             await trunkline.connect("ws://server.invalid/", proxy=f"socks5://127.0.0.1:{proxy.port}")
     assert caught.value.phase == "dns"
 

@@ -58,7 +58,7 @@ async def test_the_log_names_the_proxy_protocol(haproxy, caplog, option, version
             await trunkline.connect(f"ws://127.0.0.1:{port}/")
         assert caught.value.status == 400
     told = {record.getMessage() for record in caplog.records if record.event == "handshake.refused"}
-    assert any(f"the PROXY protocol, version {version}, which is not spoken here" in text for text in told)
+    assert any(f"the PROXY protocol, version {version}, which is not supported" in text for text in told)
 
 
 async def test_a_check_that_only_connects(haproxy, health, caplog):

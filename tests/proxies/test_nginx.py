@@ -93,7 +93,7 @@ async def test_websockets_as_it_comes(before, caplog):
         with pytest.raises(trunkline.HandshakeError) as caught:
             await trunkline.connect(f"ws://127.0.0.1:{port}/")
     assert caught.value.status == 426
-    assert "this asks for no WebSocket" in caplog.text
+    assert "the request does not ask for a WebSocket" in caplog.text
 
 
 async def test_websockets_without_proxy_http_version(before, caplog):

@@ -20,7 +20,7 @@ from trunkline.cli.options import Commands, add_address, add_command, add_json, 
 from trunkline.cli.progress import show_progress
 from trunkline.net.faults import watch
 from trunkline.net.uri import parse_uri
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["add", "talk"]
 

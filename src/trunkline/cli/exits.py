@@ -6,7 +6,7 @@ import enum
 import sys
 
 import trunkline
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["CONNECTING", "Exit", "explain", "give_up"]
 

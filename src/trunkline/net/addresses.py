@@ -15,8 +15,9 @@ from aiohappyeyeballs import start_connection
 
 from trunkline.net.route import Progress, Route
 from trunkline.protocol.categories import ErrorCategory, judge_os_error
-from trunkline.protocol.errors import ConnectError, describe_os_error
+from trunkline.protocol.errors import ConnectError
 from trunkline.protocol.oserrors import errno_of
+from trunkline.protocol.wording import describe_os_error
 
 __all__ = ["STAGGER", "AddressInfo", "Runners", "connect_tcp", "look_up", "race"]
 
@@ -52,7 +53,7 @@ async def look_up(host: str, port: int, where: str, family: int = 0) -> Sequence
     except OSError as error:
         raise ConnectError.wrap(error, "dns", where) from error
     except UnicodeError as error:  # Python's codec, for a name with a label that is empty or over 63 bytes
-        raise ConnectError(f"cannot find {where}: {error}", phase="dns") from error
+        raise ConnectError(f"cannot resolve {where}: {error}", phase="dns") from error
 
 
 async def race(found: Sequence[AddressInfo], runners: Runners, where: str) -> socket.socket:

@@ -105,7 +105,7 @@ async def _enter(tunnel: Tunnel, route: Route, ws: WebSocket, progress: Progress
     else:
         tunnel.transport.set_protocol(ws)
     if transport is None:  # start_tls: the line went while TLS began
-        raise ConnectError(f"no TLS with {route.where}: the connection ended", phase="tls")
+        raise ConnectError(f"cannot set up TLS with {route.where}: the connection ended", phase="tls")
     ws.connection_made(transport)
     if route.tls is None:
         if tunnel.trailing_data:

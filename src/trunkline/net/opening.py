@@ -20,9 +20,9 @@ from trunkline.net.faults import watch
 from trunkline.net.http import Request, Response, from_fields
 from trunkline.net.logs import log_fields
 from trunkline.protocol.deflate import PerMessageDeflate, agreement_of
-from trunkline.protocol.errors import printable
 from trunkline.protocol.handshake import Handshake
 from trunkline.protocol.head import quote
+from trunkline.protocol.wording import printable
 
 if TYPE_CHECKING:
     from trunkline.net.health import Tally

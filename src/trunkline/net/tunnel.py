@@ -11,8 +11,9 @@ from trunkline.net.http import BODY_WAIT, MAX_BODY, MAX_PARTS, from_fields
 from trunkline.net.proxy import Proxy
 from trunkline.net.uri import URI
 from trunkline.protocol.answers import without_quotes
-from trunkline.protocol.errors import ProxyError, RemoteProtocolError, printable
+from trunkline.protocol.errors import ProxyError, RemoteProtocolError
 from trunkline.protocol.head import HeadLimits, HeadReader, pieces
+from trunkline.protocol.wording import printable
 
 __all__ = ["Tunnel"]
 

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from typing import Any, Final, TextIO
 
 from trunkline.net.logs import EVENTS, FIELDS
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["EVENTS", "FIELDS", "FieldFilter", "JsonFormatter", "LineFormatter", "configure"]
 

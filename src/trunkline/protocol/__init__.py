@@ -1,8 +1,8 @@
 """The protocol without I/O: no socket, no clock, no event loop.
 
-What stands here the client and the server live on: errors and what they mean, the opening handshake, compression, the
-states of a connection, close codes. `trunkline.protocol.wsproto` is a drop-in for wsproto on the same core, whose names
-are here as well: `from trunkline.protocol import WSConnection`. It is loaded when one of them is asked for.
+The client and the server are built on these modules: errors and their categories, the opening handshake, compression,
+connection states, close codes. `trunkline.protocol.wsproto` is a drop-in for wsproto on the same core. Its names can be
+imported from here too: `from trunkline.protocol import WSConnection`. It is loaded on first use.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""A server's answer to our opening handshake, judged by RFC 6455 4.1: what was seen, and what should have been.
+"""Check a server's answer to our opening handshake (RFC 6455 4.1), and say what was seen and what was expected.
 
-wsproto judges it as well, but says only which field it misses. Nothing that may be a secret is quoted: a subprotocol
-may carry a token.
+wsproto checks it too, but names only the field. Nothing that may be a secret is quoted: a subprotocol can carry a
+token.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from wsproto.extensions import Extension
 
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["check_answer", "join_fields", "without_quotes"]
 
@@ -20,7 +20,7 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 
 def join_fields(fields: Fields, name: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields with all of one name joined to one list, in the place of the first (RFC 9110 5.3)."""
+    """Join all fields of one name into one list, and put it first (RFC 9110 5.3)."""
     values = [value for one, value in fields if one == name]
     if len(values) < 2:
         return list(fields)
@@ -29,22 +29,26 @@ def join_fields(fields: Fields, name: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def check_answer(fields: Fields, accept: bytes, offered: Sequence[str], extensions: Iterable[Extension]) -> str | None:
-    """What is wrong with the fields of a 101; None if nothing is.
+    """Return what is wrong with the fields of a 101; None if nothing is.
 
-    fields: names in lower case. accept: what proves that our request was read. offered, extensions: what we have named.
+    Args:
+        fields: the fields, names in lower case.
+        accept: the value of Sec-WebSocket-Accept for our key.
+        offered: the subprotocols that we offered.
+        extensions: the extensions that we offered.
     """
     upgrade = _value(fields, b"upgrade")
     if upgrade.lower() != "websocket":
         return f"Upgrade {_seen(fields, b'upgrade')}, must be 'websocket' (RFC 6455 4.1)"
     if "upgrade" not in _tokens(_value(fields, b"connection").lower()):
-        return f"Connection {_seen(fields, b'connection')}, must have 'Upgrade' in it (RFC 6455 4.1)"
+        return f"Connection {_seen(fields, b'connection')}, must include 'Upgrade' (RFC 6455 4.1)"
     proof = _value(fields, b"sec-websocket-accept")
     if proof != accept.decode():
         seen = _seen(fields, b"sec-websocket-accept")
         return f"Sec-WebSocket-Accept {seen}, must be {accept.decode()!r} for our key (RFC 6455 4.1)"
     chosen = _value(fields, b"sec-websocket-protocol")
     if any(name == b"sec-websocket-protocol" for name, _ in fields) and chosen not in offered:
-        return f"the subprotocol it chose, of {len(chosen)} characters, was not offered (RFC 6455 4.1)"
+        return f"the chosen subprotocol, of {len(chosen)} characters, was not offered (RFC 6455 4.1)"
     known = {extension.name for extension in extensions}
     for token in _tokens(_value(fields, b"sec-websocket-extensions")):
         name = token.partition(";")[0].strip()
@@ -54,7 +58,7 @@ def check_answer(fields: Fields, accept: bytes, offered: Sequence[str], extensio
 
 
 def without_quotes(error: Exception) -> str:
-    """What h11 says, without the bytes that it quotes: they may be somebody's credentials."""
+    """Return h11's text without the bytes that it quotes, which may be credentials."""
     text = str(error)
     for mark in (" b'", ' b"', " bytearray("):
         text = text.partition(mark)[0]

@@ -1,4 +1,4 @@
-"""What a server makes of a request: a WebSocket handshake, a plain request or a fault (RFC 6455 4.2.1, RFC 9112)."""
+"""Judge a request to a server: a WebSocket handshake, a plain request, or invalid (RFC 6455 4.2.1, RFC 9112)."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ __all__ = ["Asked", "PlainRequest", "judge_request"]
 
 _Fields = Sequence[tuple[bytes, bytes]]
 
-# RFC 6455 4.2.1 and 11.3: these stand at most once in a request.
+# RFC 6455 4.2.1 and 11.3: these may appear only once in a request.
 _SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"upgrade", b"origin"})
-# Lists, which may be spread over several fields (RFC 9110 5.3), and where they are kept.
+# Lists, which may span several fields (RFC 9110 5.3), and the attributes of `Asked` that hold them.
 _LISTS: Final = {
     b"connection": "connection",
     b"sec-websocket-extensions": "extensions",
     b"sec-websocket-protocol": "subprotocols",
     b"upgrade": "upgrade",
 }
-_APART: Final = frozenset({b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"})  # wsproto's event has them
+_APART: Final = frozenset(
+    {b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"}
+)  # separate in wsproto's event
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-_KEY: Final = re.compile(rb"[0-9A-Za-z+/]{21}[AQgw]==")  # 16 bytes in base64; the last digit has no bits to spare
+_KEY: Final = re.compile(rb"[0-9A-Za-z+/]{21}[AQgw]==")  # 16 bytes in base64; the last digit has only two bits of data
 _LENGTH: Final = re.compile(rb"^content-length:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _UPGRADE: Final = ((b"Upgrade", WEBSOCKET_UPGRADE), (b"Connection", b"Upgrade, close"))
 
 
 class PlainRequest(NamedTuple):
-    """A request that asks for no WebSocket. target: path and query, or "*"."""
+    """A request that does not ask for a WebSocket. target: path and query, or "*"."""
 
     method: str
     target: str
@@ -46,16 +48,19 @@ class PlainRequest(NamedTuple):
 
 @dataclass(slots=True)
 class Asked:
-    """A request, judged. fault: why it leads to no WebSocket. plain: what a program may answer in its place."""
+    """A judged request.
+
+    fault: why it cannot become a WebSocket; plain: the request that your program may answer instead.
+    """
 
     method: str = ""
     target: str = ""
-    host: str = ""  # as it came; "" for none
+    host: str = ""  # as received; "" for none
     fields: list[tuple[bytes, bytes]] = field(default_factory=list)
-    others: list[tuple[bytes, bytes]] = field(default_factory=list)  # those that wsproto's event has as they are
+    others: list[tuple[bytes, bytes]] = field(default_factory=list)  # those that wsproto's event has unchanged
     subprotocols: list[str] = field(default_factory=list)
     extensions: list[str] = field(default_factory=list)
-    connection: list[str] = field(default_factory=list)  # tokens of Connection, of Upgrade, in lower case
+    connection: list[str] = field(default_factory=list)  # tokens of the field, in lower case
     upgrade: list[str] = field(default_factory=list)
     version: bytes | None = None
     key: bytes | None = None
@@ -65,10 +70,10 @@ class Asked:
 
 
 def judge_request(event: h11.Request, head: bytes) -> Asked:
-    """What `event` asks for; `head` is what h11 read it from."""
+    """Judge what `event` asks for; `head` is the bytes that h11 read it from."""
     asked = Asked(method=event.method.decode("ascii"))
     try:
-        asked.fields = list(event.headers)  # h11 builds each pair anew whenever it is asked for
+        asked.fields = list(event.headers)  # h11 builds the pairs anew on each access
         _judge_line(event, asked)
         _sort_fields(asked)
         _judge_body(event, asked, head)
@@ -77,29 +82,29 @@ def judge_request(event: h11.Request, head: bytes) -> Asked:
     except RemoteProtocolError as fault:
         asked.fault = fault.with_traceback(None)
     except UnicodeError as error:
-        asked.fault = refused(f"a field of the handshake cannot be read: {error}")
+        asked.fault = refused(f"cannot read a field of the handshake: {error}")
     return asked
 
 
 def _judge_line(event: h11.Request, asked: Asked) -> None:
-    """The version, the target and the host."""
+    """Check the version, the target and the host."""
     if event.http_version[:1] != b"1":
         raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 (RFC 9112 2.3)", 505)
     host = next((value for name, value in asked.fields if name == b"host"), None)
     if host is None and event.http_version >= b"1.1":
-        raise refused("Missing header, 'Host'", detail="there is no Host field (RFC 9112 3.2)")
+        raise refused("Missing header, 'Host'", detail="the Host field is missing (RFC 9112 3.2)")
     if host is not None and parse_authority(host) is None:
-        raise refused(f"Host is {quote(host)}, must be a host, with a port or without (RFC 9110 7.2)")
+        raise refused(f"Host is {quote(host)}, must be a host with an optional port (RFC 9110 7.2)")
     if event.method == b"CONNECT":
         raise _refused_method(asked.method)
     target = parse_target(event.method, event.target)
     if target is None:
-        # Behind a "?" may be a secret.
+        # What follows a "?" may be a secret.
         seen = quote(event.target.partition(b"?")[0])
         raise refused(f"the target is {seen}, must be a path or an http URL, without a fragment (RFC 9112 3.2)")
     asked.target = target.path
     if target.authority is not None:
-        # RFC 9112 3.2.2: what it names is the host, whatever the field says.
+        # RFC 9112 3.2.2: the target's host overrides the field.
         asked.fields = [(b"host", target.authority), *(pair for pair in asked.fields if pair[0] != b"host")]
         host = target.authority
     asked.host = "" if host is None else host.decode("ascii")
@@ -110,7 +115,7 @@ def _sort_fields(asked: Asked) -> None:
     for name, value in asked.fields:
         if name in _SINGLE:
             if name in single:
-                raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
+                raise refused(f"{name.decode()} appears twice (RFC 6455 11.3)")
             single[name] = value
         if name in _LISTS:
             getattr(asked, _LISTS[name]).extend(split_comma_header(value))
@@ -123,8 +128,9 @@ def _sort_fields(asked: Asked) -> None:
 
 
 def _judge_body(event: h11.Request, asked: Asked, head: bytes) -> None:
-    """How long the body is must be beyond doubt: what two servers read differently is how requests are smuggled
-    (RFC 9112 6.1, 6.3). h11 makes one length of several.
+    """Refuse an ambiguous body length: requests are smuggled where two servers disagree (RFC 9112 6.1, 6.3).
+
+    h11 merges several lengths into one, so read them from the head.
     """
     names = [name for name, _ in asked.fields if name in _FRAMING]
     if not names:
@@ -139,36 +145,36 @@ def _judge_body(event: h11.Request, asked: Asked, head: bytes) -> None:
 
 
 def _plain_of(event: h11.Request, asked: Asked) -> PlainRequest | None:
-    # RFC 9110 7.8: in HTTP/1.0 an Upgrade is to be ignored.
+    # RFC 9110 7.8: ignore Upgrade in HTTP/1.0.
     if event.method == b"GET" and event.http_version >= b"1.1" and "websocket" in asked.upgrade:
         return None
     return PlainRequest(asked.method, asked.target, asked.fields)
 
 
 def _judge_upgrade(event: h11.Request, asked: Asked) -> None:
-    """Raises for what is no good handshake. The texts are wsproto's, where it has one."""
+    """Raise RemoteProtocolError unless the handshake is valid. Texts are wsproto's where it has one."""
     if event.method not in (b"GET", b"HEAD"):
         raise _refused_method(asked.method)
     if event.http_version < b"1.1" and "websocket" in asked.upgrade:
         raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.1, 4.2.1)", 505)
     if asked.plain is not None:
         missing = "Upgrade: websocket" if "upgrade" in asked.connection else "Connection: Upgrade"
-        detail = "this asks for no WebSocket (RFC 6455 4.2.1)"
+        detail = "the request does not ask for a WebSocket (RFC 6455 4.2.1)"
         raise refused(f"Missing header, '{missing}'", 426, detail=detail, fields=_UPGRADE)
     if "upgrade" not in asked.connection:
-        detail = "Connection names no Upgrade: a proxy on the way may have dropped it (RFC 6455 4.2.1)"
+        detail = "Connection does not list Upgrade; a proxy may have removed it (RFC 6455 4.2.1)"
         raise refused("Missing header, 'Connection: Upgrade'", detail=detail)
     if asked.version != WEBSOCKET_VERSION:
         raise _refused_version(asked.version)
     if asked.key is None:
-        raise refused("Missing header, 'Sec-WebSocket-Key'", detail="there is no Sec-WebSocket-Key (RFC 6455 4.2.1)")
+        raise refused("Missing header, 'Sec-WebSocket-Key'", detail="Sec-WebSocket-Key is missing (RFC 6455 4.2.1)")
     if _KEY.fullmatch(asked.key) is None:
         raise refused("sec-websocket-key is not 16 bytes in base64 (RFC 6455 4.2.1)")
     if asked.upgrade != ["websocket"]:
         detail = f"Upgrade is {quote(', '.join(asked.upgrade).encode())}, must be websocket alone (RFC 6455 4.2.1)"
         raise refused("Missing header, 'Upgrade: websocket'", detail=detail)
     if asked.has_body:
-        raise refused("a body in a WebSocket handshake (RFC 9112 6.1)")
+        raise refused("the WebSocket handshake has a body, must have none (RFC 9112 6.1)")
 
 
 def _refused_method(method: str) -> RemoteProtocolError:
@@ -177,7 +183,7 @@ def _refused_method(method: str) -> RemoteProtocolError:
 
 
 def _refused_version(version: bytes | None) -> RemoteProtocolError:
-    detail = f"Sec-WebSocket-Version is {quote(version)}" if version else "there is no Sec-WebSocket-Version"
+    detail = f"Sec-WebSocket-Version is {quote(version)}" if version else "Sec-WebSocket-Version is missing"
     return refused(
         "Missing header, 'Sec-WebSocket-Version'",
         426 if version else 400,

@@ -1,7 +1,7 @@
-"""Hosts, request targets and origins, read as bytes that a stranger sent.
+"""Parse hosts, request targets and origins from a stranger's bytes.
 
-Nothing here decodes IDNA, and nothing hands a peer's bytes to a parser that was not written for them: Python's codec
-takes more than a second for one label of 8 KiB, and urllib guesses. Each pattern takes linear time.
+Nothing here decodes IDNA or uses a parser that is not made for hostile input: Python's codec takes more than a second
+for one label of 8 KiB, and urllib guesses. Each pattern takes linear time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MAX_HOST: Final = 255  # bytes of a name (RFC 1035 2.3.4)
-MAX_LABEL: Final = 63  # bytes between two dots of it
+MAX_LABEL: Final = 63  # bytes of a label, between two dots
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 # RFC 3986 3.2.2: reg-name, and an IPv6 address in brackets, with a zone or without (RFC 6874).
@@ -36,25 +36,31 @@ _ORIGIN: Final = re.compile(rb"([a-z][a-z0-9+.-]*)://([^\s/?#@\\]+)", re.IGNOREC
 
 
 class Authority(NamedTuple):
-    """host: in lower case; an IPv6 address in brackets, in its shortest form. port: None where none is named."""
+    """A host and its port.
+
+    host: in lower case; an IPv6 address in brackets, in its shortest form. port: None if absent.
+    """
 
     host: str
     port: int | None
 
 
 class Target(NamedTuple):
-    """path: with the query; "*" for the server as a whole. authority: what the absolute form names; None otherwise."""
+    """The target of a request.
+
+    path: with the query; "*" for the server as a whole. authority: that of the absolute form; None otherwise.
+    """
 
     path: str
     authority: bytes | None
 
 
 def parse_authority(value: bytes) -> Authority | None:
-    """What `uri-host[:port]` (RFC 9110 7.2) names; None for anything else."""
+    """Parse `uri-host[:port]` (RFC 9110 7.2); return None if malformed."""
     return None if len(value) > MAX_HOST + 6 else _parse_authority(value)
 
 
-@functools.lru_cache(maxsize=256)  # a server has few names, and none that is kept is longer than 261 bytes
+@functools.lru_cache(maxsize=256)  # a server has few names, and a key is at most 261 bytes
 def _parse_authority(value: bytes) -> Authority | None:
     match = _AUTHORITY.fullmatch(value)
     if match is None:
@@ -76,21 +82,21 @@ def _is_name(name: bytes) -> bool:
 
 
 def _canonical_address(text: str) -> str | None:
-    """An IPv6 address as browsers write it (RFC 5952 4, and never with a dotted part); None for none."""
+    """Return an IPv6 address as browsers write it (RFC 5952 4, never with a dotted part); None if malformed."""
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
         return None
     if address.ipv4_mapped is None:
         return address.compressed
-    low = int(address.ipv4_mapped)  # which newer versions of Python write with dots
+    low = int(address.ipv4_mapped)  # newer versions of Python write it with dots
     return f"::ffff:{low >> 16:x}:{low & 0xFFFF:x}"
 
 
 def parse_target(method: bytes, target: bytes) -> Target | None:
-    """What a request line asks for, in origin, absolute or asterisk form (RFC 9112 3.2); None for none of them.
+    """Parse a request target in origin, absolute or asterisk form (RFC 9112 3.2); return None if malformed.
 
-    The method decides whether the asterisk may stand. The authority form is CONNECT's, and no target here.
+    Only OPTIONS may use the asterisk. The authority form, which is CONNECT's, is not accepted.
     """
     if b"#" in target:
         return None
@@ -108,9 +114,9 @@ def parse_target(method: bytes, target: bytes) -> Target | None:
 
 
 def parse_origin(value: bytes) -> tuple[str, Authority] | None:
-    """Scheme and authority of a serialized origin (RFC 6454 6.2), in lower case, the scheme's own port left out.
+    """Parse a serialized origin (RFC 6454 6.2) into its scheme and authority, in lower case, without a default port.
 
-    None for anything else, "null" included.
+    Return None for anything else, including "null".
     """
     match = _ORIGIN.fullmatch(value)
     authority = None if match is None else parse_authority(match[2])

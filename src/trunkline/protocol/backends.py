@@ -1,8 +1,8 @@
-"""What compresses: zlib of the standard library, isal where it is installed, or another module with their surface.
+"""Compression back ends: the standard library's zlib, isal if it is installed, or your own.
 
-A back end is looked up by its name, or is an object like those here. It makes compressors and decompressors of raw
-DEFLATE (RFC 1951), with the methods that zlib's have. They may release the GIL while they work, and are used by one
-thread at a time; they must not call back.
+A back end is given by name, or as an object with the methods of `Backend`. It makes compressors and decompressors of
+raw DEFLATE (RFC 1951) with zlib's methods. They may release the GIL, are used by one thread at a time, and must not
+call back into trunkline.
 """
 
 from __future__ import annotations
@@ -19,53 +19,61 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "Backend", "Compressor", "Decompressor", "find_backend"]
 
-MIN_BITS: Final = 9  # zlib makes no raw stream with a window of 256 bytes, and reads one with a larger window as well
+MIN_BITS: Final = 9  # zlib cannot write raw streams with a window of 256 bytes, but can read them with a larger one
 
 
 class Compressor(Protocol):
-    """As zlib.compressobj gives."""
+    """An object like those of zlib.compressobj."""
 
     def compress(self, data: Buffer, /) -> bytes:
-        """Some of what the data becomes."""
+        """Compress data; return the output that is ready."""
 
     def flush(self, mode: int, /) -> bytes:
-        """The rest of it. mode: zlib's Z_SYNC_FLUSH, or Z_FULL_FLUSH, after which nothing refers to what was before."""
+        """Return the rest of the output. mode: zlib's Z_SYNC_FLUSH, or Z_FULL_FLUSH to forget the window as well."""
 
 
 class Decompressor(Protocol):
-    """As zlib.decompressobj gives. It may have `copy()`; where it has, messages cut short are found at once."""
+    """An object like those of zlib.decompressobj. With a `copy()` method, truncated messages are found at once."""
 
     unconsumed_tail: bytes
     unused_data: bytes
     eof: bool
 
     def decompress(self, data: Buffer, max_length: int, /) -> bytes:
-        """At most max_length bytes, which is 1 or more. What of the data is not taken is `unconsumed_tail`; that may be
-        empty while more is to come, but then max_length bytes are given. At a final block `eof` becomes true.
+        """Decompress to at most max_length bytes, 1 or more; leave the input that is not used in `unconsumed_tail`.
+
+        It may be empty with output still to come, but only if this call returned max_length bytes. Set `eof` at a
+        final block.
         """
 
 
 class Backend(Protocol):
-    """Makes compressors and decompressors."""
+    """A factory for compressors and decompressors."""
 
     @property
     def name(self) -> str:
-        """Its name, for people."""
+        """The name, for messages."""
 
     @property
     def error(self) -> type[Exception]:
-        """What decompressors raise for data that is no DEFLATE."""
+        """The exception that decompressors raise if the data is not DEFLATE."""
 
     def compressor(self, level: int, bits: int, mem_level: int) -> Compressor:
-        """level: 1, fast, to 9, small. bits: of the window, 9 to 15. mem_level: 1 to 9."""
+        """Make a compressor.
+
+        Args:
+            level: from 1 (fastest) to 9 (smallest).
+            bits: size of the window, 9 to 15.
+            mem_level: 1 to 9, as in zlib.
+        """
 
     def decompressor(self, bits: int) -> Decompressor:
-        """bits: of the window, 9 to 15."""
+        """Make a decompressor. bits: size of the window, 9 to 15."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleBackend:
-    """A module with zlib's surface. levels: its levels for zlib's, where they are others."""
+    """A module with zlib's functions. levels: maps zlib's levels to the module's, where they differ."""
 
     name: str
     module: Any
@@ -73,29 +81,34 @@ class ModuleBackend:
 
     @property
     def error(self) -> type[Exception]:
-        """What its decompressors raise."""
+        """The exception that its decompressors raise."""
         error: type[Exception] = self.module.error
         return error
 
     def compressor(self, level: int, bits: int, mem_level: int) -> Compressor:
-        """A compressor of raw DEFLATE."""
+        """Make a compressor of raw DEFLATE."""
         made: Compressor = self.module.compressobj(self.levels.get(level, level), zlib.DEFLATED, -bits, mem_level)
         return made
 
     def decompressor(self, bits: int) -> Decompressor:
-        """A decompressor of raw DEFLATE."""
+        """Make a decompressor of raw DEFLATE."""
         made: Decompressor = self.module.decompressobj(-max(bits, MIN_BITS))
         return made
 
 
-# ISA-L has levels 0 to 3; its 0 compresses too little to be of use here.
+# ISA-L has levels 0 to 3; level 0 compresses too little to be useful.
 _ISAL_LEVELS: Final = {level: min(3, 1 + level // 4) for level in range(1, 10)}
 BACKENDS: Final = {"zlib": ("zlib", {}), "isal": ("isal.isal_zlib", _ISAL_LEVELS)}
 
 
 @cache
 def find_backend(name: str | None) -> Backend:
-    """The back end of this name; None: the fastest that is installed. ValueError or ImportError if there is none."""
+    """Return the back end with this name, or the fastest that is installed for None.
+
+    Raises:
+        ValueError: there is no back end of that name.
+        ImportError: it is not installed.
+    """
     if name is None:
         try:
             return find_backend("isal")

@@ -1,15 +1,16 @@
-"""What can go wrong with a line, as data.
+"""What can go wrong with a connection, as data.
 
-An `ErrorCategory` names a failure by what a client can do about it. The tables give, for each close code and each HTTP
-status, the category and whether trying again can help at all; *how* to try again is the business of a retry policy,
-and no word of it is here.
+An `ErrorCategory` groups failures by what a client can do about them. The tables give, for each close code, HTTP status
+and error number, the category and whether trying again can help. How to try again is up to the retry policy.
 
     close code   -> CLOSE_CODES, then ranges  (RFC 6455 7.4, IANA "WebSocket Close Code Number Registry")
     HTTP status  -> HTTP_STATUSES, then class (RFC 9110 15)
-    OSError      -> class, then POSIX's number, then the phase it came in
+    OSError      -> class, then POSIX error number, then the phase
 
-`recoverable` says that at least one more attempt makes sense. What makes sense only once, or three times, is
-recoverable too: the policy counts.
+`recoverable` means that at least one more attempt makes sense. If only one or three do, it is still recoverable: the
+policy counts them.
+
+To add a close code, add it to `CLOSE_CODES` and to `CLOSE_NAMES`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from trunkline.protocol.oserrors import errno_of
 
 __all__ = [
     "CLOSE_CODES",
+    "CLOSE_NAMES",
     "ERRNOS",
     "HTTP_STATUSES",
     "ErrorCategory",
@@ -42,7 +44,7 @@ _CERTIFICATE_EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL's x50
 
 
 class ErrorCategory(enum.StrEnum):
-    """The kinds of failure; the value is the name in lower case, fit for logs and labels."""
+    """The kinds of failure. Each value is the name in lower case, for logs and metric labels."""
 
     # How an open connection ended
     NORMAL_CLOSURE = "normal_closure"
@@ -60,7 +62,7 @@ class ErrorCategory(enum.StrEnum):
     RESERVED = "reserved"
     APPLICATION = "application"
 
-    # What the service answered, or did not
+    # What the server answered, or failed to
     SERVICE_UNAVAILABLE = "service_unavailable"
     TIMEOUT = "timeout"
     THROTTLED = "throttled"
@@ -73,7 +75,7 @@ class ErrorCategory(enum.StrEnum):
     INVALID_UPGRADE = "invalid_upgrade"
     CONNECTION_FAILED = "connection_failed"
 
-    # What the way there did
+    # What the network did
     NETWORK_ERROR = "network_error"
     DNS_FAILED = "dns_failed"
     CONNECTION_REFUSED = "connection_refused"
@@ -85,7 +87,7 @@ class ErrorCategory(enum.StrEnum):
 
 
 class Verdict(NamedTuple):
-    """A row of the tables."""
+    """A category, and whether trying again can help."""
 
     category: ErrorCategory
     recoverable: bool
@@ -115,8 +117,30 @@ CLOSE_CODES: Final[dict[int, Verdict]] = {
     3008: Verdict(_C.TIMEOUT, True),
 }
 
+# The names of close codes in the IANA registry (RFC 6455 7.4.1), in lower case.
+CLOSE_NAMES: Final[dict[int, str]] = {
+    1000: "normal closure",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1005: "no status received",
+    1006: "abnormal closure",
+    1007: "invalid frame payload data",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "mandatory extension",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+    1015: "TLS handshake",
+    3000: "unauthorized",
+    3003: "forbidden",
+    3008: "timeout",
+}
+
 HTTP_STATUSES: Final[dict[int, Verdict]] = {
-    # Redirects are not followed, and the same address would redirect again.
+    # We do not follow redirects, and the same address would redirect again.
     301: Verdict(_C.REDIRECT, False),
     302: Verdict(_C.REDIRECT, False),
     303: Verdict(_C.REDIRECT, False),
@@ -153,7 +177,7 @@ ERRNOS: Final[dict[int, Verdict]] = {
     errno.ECONNABORTED: Verdict(_C.NETWORK_ERROR, True),
     errno.EPIPE: Verdict(_C.NETWORK_ERROR, True),
     errno.ETIMEDOUT: Verdict(_C.TIMEOUT, True),
-    # A unix socket that is not there yet is a server that has not started; one that we may not open stays shut.
+    # A missing unix socket is a server that has not started yet; one we may not open stays closed to us.
     errno.ENOENT: Verdict(_C.CONNECTION_REFUSED, True),
     errno.EACCES: Verdict(_C.FORBIDDEN, False),
     errno.EPERM: Verdict(_C.FORBIDDEN, False),
@@ -161,9 +185,9 @@ ERRNOS: Final[dict[int, Verdict]] = {
 
 
 def judge_close(code: int, initiator: Initiator | None = None) -> Verdict:
-    """The verdict on a closed connection, by its close code (RFC 6455 7.4.2 has the ranges) and by who closed it.
+    """Judge a closed connection by its close code (RFC 6455 7.4.2 has the ranges) and by who closed it.
 
-    A 1011 of our own is a keepalive that was not answered, the peer's is its own failure.
+    We send 1011 when the peer does not answer a keepalive ping. A peer sends it when the peer itself has failed.
     """
     if code == 1011 and initiator == "local":
         return Verdict(ErrorCategory.TIMEOUT, True)
@@ -176,10 +200,10 @@ def judge_close(code: int, initiator: Initiator | None = None) -> Verdict:
 
 
 def judge_status(status: int | None) -> Verdict:
-    """The verdict on the answer to an opening handshake (RFC 6455 4.1).
+    """Judge the answer to an opening handshake (RFC 6455 4.1) by its status; None means that it was not HTTP.
 
-    None (no HTTP at all), 1xx and 2xx are answers that are no valid upgrade, a 101 with a wrong key among them.
-    A status that is not in the table counts as the x00 of its class (RFC 9110 15).
+    None, 1xx and 2xx are invalid upgrades; so is a 101 with a wrong key. A status that is not in the table counts as
+    the x00 of its class (RFC 9110 15).
     """
     if status is None:
         return Verdict(ErrorCategory.INVALID_UPGRADE, True)
@@ -194,11 +218,11 @@ def judge_status(status: int | None) -> Verdict:
 
 
 def judge_os_error(error: OSError, phase: Phase = "tcp") -> Verdict:
-    """The verdict on what the system said while a link was made or used."""
+    """Judge an error of the operating system, raised while a connection was made or used."""
     if isinstance(error, socket.gaierror):
         return Verdict(ErrorCategory.DNS_FAILED, True)
     if isinstance(error, ssl.SSLCertVerificationError):
-        # An expired certificate is renewed one day, a wrong name stays wrong.
+        # An expired certificate will be renewed; a wrong name stays wrong.
         return Verdict(ErrorCategory.TLS_CERTIFICATE, error.verify_code == _CERTIFICATE_EXPIRED)
     if isinstance(error, ssl.SSLEOFError):
         return ERRNOS[errno.ECONNRESET]
@@ -212,7 +236,7 @@ def judge_os_error(error: OSError, phase: Phase = "tcp") -> Verdict:
     if isinstance(error, ConnectionRefusedError):
         return ERRNOS[errno.ECONNREFUSED]
     if isinstance(error, ConnectionError):
-        # asyncio raises these without a number for an end of file.
+        # At an end of file asyncio raises these without a number.
         return ERRNOS[errno.ECONNRESET]
     return Verdict(_PHASES.get(phase, ErrorCategory.NETWORK_ERROR), True)
 

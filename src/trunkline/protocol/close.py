@@ -1,4 +1,4 @@
-"""What a close frame may say (RFC 6455 5.5.1, 7.4)."""
+"""Check the code and reason of a close frame (RFC 6455 5.5.1, 7.4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["check_close", "close_payload"]
 
 
 def check_close(code: int, reason: str) -> None:
-    """Raise LocalProtocolError if a close frame may not have this code (RFC 6455 7.4) or this reason."""
+    """Raise LocalProtocolError if a close frame must not carry this code (RFC 6455 7.4) or this reason."""
     if not may_be_sent(code):
         raise LocalProtocolError(f"close code {code} may not be sent (code, RFC 6455 7.4)")
     try:

@@ -1,12 +1,12 @@
-"""permessage-deflate (RFC 7692): what may be set, how it is agreed on, and the extension for wsproto's events.
+"""permessage-deflate (RFC 7692): its settings, its negotiation, and the extension for wsproto's events.
 
-Theory of operation. `Deflate` is what one side wants. A `PerMessageDeflate` carries it through one opening handshake:
-a client's `offer` and `finalize`, or a server's `accept`, which wsproto's handshake calls. Either ends in an
-`Agreement`, from which the two directions are made: `inflater`, `deflater`. Whatever is not exactly as RFC 7692 7.1
-has it declines an offer, and fails the connection of a client that is answered with it.
+Theory of operation. `Deflate` is what one side wants. A `PerMessageDeflate` carries it through one opening handshake,
+which calls `offer` and `finalize` for a client, or `accept` for a server. The result is an `Agreement`, from which
+`inflater_for` and `deflater_for` make the two directions. RFC 7692 7.1 is applied strictly: a server declines an offer
+that breaks it, and a client fails a connection whose answer breaks it.
 
-The frame hooks that follow are for those who hand the extension to a connection that calls them; trunkline's own net
-compresses in its compiled core.
+The frame hooks are for connections that call them, such as the drop-in's. trunkline's own client and server compress in
+the compiled core.
 """
 
 from __future__ import annotations
@@ -34,24 +34,27 @@ __all__ = ["Agreement", "Deflate", "PerMessageDeflate", "agreement_of", "deflate
 
 NAME: Final = "permessage-deflate"
 MAX_BITS: Final = 15
-OWN_BITS: Final = 12  # of the window that we compress with if nobody says otherwise: a tenth of the memory of 15
+OWN_BITS: Final = 12  # default window for compressing; takes a tenth of the memory of 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deflate:
-    """What one side wants of permessage-deflate; the same for `connect` and `serve`.
+    """Settings for permessage-deflate, for `connect` and `serve`.
 
-    server_no_context_takeover, client_no_context_takeover: whether each message of that side is compressed by itself,
-    so that between two messages neither side holds a window for it. None: a server insists, a client leaves it to the
-    server.
-    server_max_window_bits, client_max_window_bits: 9 to 15, the most that side may compress with (8 too for the other
-    side). None: up to 15 of the other side, 12 of our own.
-    threshold: bytes of a message from which it is compressed, unless `send` is told.
-    level: 1, fast, to 9, small. mem_level: 1 to 9, memory of the compressor, as zlib has it.
-    off_thread: bytes of a message from which a thread compresses it, and after which a thread goes on inflating; None
-    for never.
-    backend: "zlib", "isal", an object as `trunkline.protocol.backends` describes it, or None for isal if it is
-    installed, else zlib.
+    Args:
+        server_no_context_takeover: whether the server compresses each message on its own, so that neither side keeps a
+            window between messages. None: a server does, a client lets the server decide.
+        client_no_context_takeover: the same for the client's messages.
+        server_max_window_bits: largest window that the server may compress with, 9 to 15 (a client may also set 8).
+            None: 15 for the other side, 12 for ours.
+        client_max_window_bits: the same for the client (a server may also set 8).
+        threshold: compress messages of at least this many bytes, unless `send` says otherwise.
+        level: from 1 (fastest) to 9 (smallest).
+        mem_level: the compressor's memory, 1 to 9, as in zlib.
+        off_thread: compress messages of at least this many bytes in a thread, and inflate there what goes beyond them;
+            None for never.
+        backend: "zlib", "isal", an object as in `trunkline.protocol.backends`, or None for isal if it is installed and
+            zlib otherwise.
     """
 
     server_no_context_takeover: bool | None = None
@@ -80,14 +83,15 @@ class Deflate:
 
 
 def backend_of(wanted: Deflate) -> Backend:
-    """Return the back end. Raise ValueError for a name that there is not, ImportError if it is not installed."""
+    """Return the back end. Raise ValueError if the name is unknown, ImportError if it is not installed."""
     return find_backend(wanted.backend) if wanted.backend is None or isinstance(wanted.backend, str) else wanted.backend
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What two sides have agreed on. bits: of the window of that side's compressor; keeps: it takes its context over
-    from one message to the next.
+    """The result of a negotiation.
+
+    bits: the window of that side's compressor. keeps: whether it keeps its context from one message to the next.
     """
 
     client: bool  # we are the client
@@ -99,12 +103,12 @@ class Agreement:
 
 
 def inflater_for(agreement: Agreement, max_size: int | None) -> Inflater:
-    """Return what inflates the messages that come."""
+    """Return the object that inflates incoming messages."""
     return Inflater(inflate_stream(agreement), max_size=max_size, off_thread=agreement.settings.off_thread)
 
 
 def inflate_stream(agreement: Agreement) -> InflateStream:
-    """Return what inflates payload that comes."""
+    """Return the object that inflates incoming payload."""
     backend = backend_of(agreement.settings)
     bits, keeps = (
         (agreement.server_bits, agreement.server_keeps)
@@ -115,7 +119,7 @@ def inflate_stream(agreement: Agreement) -> InflateStream:
 
 
 def deflater_for(agreement: Agreement, loop_state: LoopState | None = None) -> Deflater:
-    """Return what compresses the messages that go. loop_state: of a loop, whose connections share what they can."""
+    """Return the object that compresses outgoing messages. Connections with the same `loop_state` may share it."""
     settings = agreement.settings
     bits, keeps = (
         (agreement.client_bits, agreement.client_keeps)
@@ -136,8 +140,8 @@ def deflater_for(agreement: Agreement, loop_state: LoopState | None = None) -> D
 class PerMessageDeflate(Extension):
     """The extension in one opening handshake, for wsproto's Request or AcceptConnection event.
 
-    agreement: None until it is agreed on. max_size: bytes that a message may inflate to, if the frame hooks inflate it;
-    None for no limit.
+    `agreement` is None until the two sides agree. `max_size` is the most bytes that the frame hooks inflate a message
+    to; None for no limit.
     """
 
     name = NAME
@@ -148,19 +152,19 @@ class PerMessageDeflate(Extension):
         self.agreement: Agreement | None = None
         self._inflating: InflateStream | None = None
         self._deflating: Deflater | None = None
-        self._incoming: bool | None = None  # whether the message under way is compressed; None between two
+        self._incoming: bool | None = None  # whether the current message is compressed; None between messages
         self._outgoing: bool | None = None
-        self._inflated = 0  # bytes of the message under way
-        self._is_data = False  # the frame under way is of a message
+        self._inflated = 0  # bytes of the current message
+        self._is_data = False  # the current frame belongs to a message
 
     def enabled(self) -> bool:
-        """Whether it was agreed on."""
+        """Return whether the two sides agreed on it."""
         return self.agreement is not None
 
     # The opening handshake
 
     def offer(self) -> str:
-        """A client's offer (7.1)."""
+        """Return a client's offer (7.1)."""
         wanted = self.settings
         parameters = []
         if wanted.server_no_context_takeover:
@@ -174,21 +178,21 @@ class PerMessageDeflate(Extension):
         return "; ".join(parameters)
 
     def finalize(self, offer: str) -> None:
-        """A server's answer. Raises RemoteProtocolError if it is none to our offer: that fails the handshake (7.1)."""
+        """Read a server's answer. Raise RemoteProtocolError if it does not fit our offer; the handshake fails (7.1)."""
         wanted = self.settings
         own = max(wanted.client_max_window_bits or OWN_BITS, 9)
         try:
             if self.agreement is not None:
-                raise ValueError("it stands twice")
+                raise ValueError("it appears twice")
             answer = _parameters(offer)
             server_bits = _bits(answer, "server_max_window_bits", wanted.server_max_window_bits)
             client_bits = _bits(answer, "client_max_window_bits", wanted.client_max_window_bits and own)
             if wanted.server_max_window_bits is not None and "server_max_window_bits" not in answer:
-                raise ValueError("server_max_window_bits was asked for and is missing")
+                raise ValueError("server_max_window_bits was requested but is missing")
             if wanted.server_no_context_takeover and "server_no_context_takeover" not in answer:
-                raise ValueError("server_no_context_takeover was asked for and is missing")
+                raise ValueError("server_no_context_takeover was requested but is missing")
             if client_bits < 9:
-                raise ValueError("client_max_window_bits is 8, which zlib cannot compress with")
+                raise ValueError("client_max_window_bits is 8, but zlib needs at least 9 to compress")
         except ValueError as error:
             raise RemoteProtocolError(f"answer {offer!r} to our offer is not valid: {error} (RFC 7692 7.1)") from None
         self.agreement = Agreement(
@@ -201,7 +205,7 @@ class PerMessageDeflate(Extension):
         )
 
     def accept(self, offer: str) -> str | None:
-        """A server's answer to an offer, its parameters; None to decline it. The first that will do is taken."""
+        """Return a server's answer to an offer, or None to decline it. The first acceptable offer is taken."""
         wanted = self.settings
         if self.agreement is not None:
             return None
@@ -236,12 +240,12 @@ class PerMessageDeflate(Extension):
         )
         return "; ".join(answer)
 
-    # The frames, for a connection that calls these hooks as wsproto's does
+    # Frame hooks, for a connection that calls them as wsproto's does
 
     def frame_inbound_header(
         self, proto: Any, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> CloseReason | RsvBits:
-        """Grants RSV1 to the first frame of a message (6.1), and to no other."""
+        """Allow RSV1 on the first frame of a message only (6.1)."""
         self._is_data = not opcode.iscontrol()
         if rsv.rsv1 and (opcode.iscontrol() or opcode is Opcode.CONTINUATION):
             return CloseReason.PROTOCOL_ERROR
@@ -251,20 +255,20 @@ class PerMessageDeflate(Extension):
         return RsvBits(True, False, False)
 
     def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes | CloseReason:
-        """What payload inflates to; the close code if it is corrupt (1007) or too much (1009)."""
+        """Inflate payload; return a close code instead if it is corrupt (1007) or too large (1009)."""
         if not (self._is_data and self._incoming):
             return data
         return self._inflate(bytes(data))
 
     def frame_inbound_complete(self, proto: Any, fin: bool) -> CloseReason | None:
-        """The end of a frame adds nothing to its message; the close code (1007) if the message cannot end here."""
+        """End a frame; return the close code 1007 if the message cannot end here, otherwise None."""
         if not (fin and self._is_data and self._incoming):
             return None
         self._incoming = None
         return self._end_inflating()
 
     def frame_outbound(self, proto: Any, opcode: Opcode, rsv: RsvBits, data: bytes, fin: bool) -> tuple[RsvBits, bytes]:
-        """A frame's bits and payload: compressed from the threshold on, of a fragmented message by its first part."""
+        """Return a frame's bits and payload, compressed if the message or its first fragment reaches the threshold."""
         if opcode.iscontrol():
             return rsv, data
         if self._deflating is None:
@@ -311,7 +315,7 @@ class PerMessageDeflate(Extension):
 
 
 def agreement_of(extensions: Sequence[object]) -> Agreement | None:
-    """What the extensions of a handshake have agreed on; None for no compression."""
+    """Return what the extensions of a handshake agreed on; None for no compression."""
     return next((one.agreement for one in extensions if isinstance(one, PerMessageDeflate)), None)
 
 
@@ -321,20 +325,20 @@ _WINDOWS: Final = frozenset({"server_max_window_bits", "client_max_window_bits"}
 
 
 def _parameters(text: str, bare: frozenset[str] = frozenset()) -> dict[str, int | None]:
-    """The parameters of an offer or an answer, each with its value; ValueError unless all are as RFC 7692 7.1 has them.
+    """Parse the parameters of an offer or an answer; raise ValueError unless all follow RFC 7692 7.1.
 
-    A value may be a quoted string (RFC 6455 9.1). bare: windows that may come without a value.
+    A value may be a quoted string (RFC 6455 9.1). bare: window parameters that may have no value.
     """
     found: dict[str, int | None] = {}
     for part in text.split(";")[1:]:
         match = _PARAMETER.fullmatch(part.strip(" \t"))
         if match is None:
-            raise ValueError(f"{part.strip()!r} is no parameter of {NAME}")
+            raise ValueError(f"{part.strip()!r} is not a parameter of {NAME}")
         name, value = match[1], match[2] if match[3] is None else match[3].replace("\\", "")
         if name in found:
-            raise ValueError(f"{name} stands twice")
+            raise ValueError(f"{name} appears twice")
         if name not in _FLAGS | _WINDOWS or (name in _FLAGS and value is not None):
-            raise ValueError(f"{part.strip()!r} is no parameter of {NAME}")
+            raise ValueError(f"{part.strip()!r} is not a parameter of {NAME}")
         if value is None and name in _WINDOWS - bare:
             raise ValueError(f"{name} has no value")
         # 7.1.2: 8 to 15, without leading zeros.
@@ -345,8 +349,8 @@ def _parameters(text: str, bare: frozenset[str] = frozenset()) -> dict[str, int 
 
 
 def _bits(parameters: dict[str, int | None], name: str, most: int | None = None) -> int:
-    """The window that a parameter grants; ValueError if it is more than was offered."""
+    """Return the window that a parameter allows; raise ValueError if it is larger than offered."""
     bits = parameters.get(name) or MAX_BITS
     if name in parameters and most is not None and bits > most:
-        raise ValueError(f"{name} is {bits}, {most} was offered")
+        raise ValueError(f"{name} is {bits}, at most {most} was offered")
     return bits

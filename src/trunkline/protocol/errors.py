@@ -1,34 +1,32 @@
 """The exceptions of trunkline.
 
-The type says whose doing it was; the text says what was seen, the limit, the parameter that sets it and the section;
-data is on attributes.
+The type says whose fault it is. The text says what was seen, the limit, the parameter that sets it and the section of
+the RFC. The data is on attributes.
 
     TrunklineError                the root: .category .recoverable
      ├ ConnectionClosed           an open connection ended: .code .reason .initiator
      │  ├ ConnectionClosedOK      1000 or 1001
      │  └ ConnectionClosedError   anything else
-     │     ├ RemoteProtocolError  the peer broke RFC 6455, we failed the connection: wsproto's error too
-     │     └ MessageTooBig        the peer's message is over max_size, we failed the connection: 1009
-     ├ ConnectError               no link came up: an OSError too, .errno .phase
-     │  ├ OpenTimeout             open_timeout passed: a TimeoutError too
-     │  └ ProxyError              the proxy would not: .status .reason .headers .body
-     ├ HandshakeError             another answer than a valid 101: .status .headers .body .retry_after
-     ├ InvalidURI                 no WebSocket URL: a ValueError too
-     ├ LocalProtocolError         we were asked to break RFC 6455: wsproto's error too
-     ├ SlowConsumer               more waits to be sent than may: .pending .limit
-     ├ SendTimeout                too little was taken in send_timeout: a TimeoutError too, .pending .timeout
-     ├ WrongThread                used outside of its event loop: a RuntimeError too
-     └ DecodeError                a payload does not fit its type: a ValueError too, .payload
+     │     ├ RemoteProtocolError  the peer broke RFC 6455, so we failed the connection: wsproto's error too
+     │     └ MessageTooBig        a message was over max_size, so we failed the connection: 1009
+     ├ ConnectError               could not connect: an OSError too, .errno .phase
+     │  ├ OpenTimeout             not open within open_timeout: a TimeoutError too
+     │  └ ProxyError              the proxy refused: .status .reason .headers .body
+     ├ HandshakeError             the answer was not a valid 101: .status .headers .body .retry_after
+     ├ InvalidURI                 not a WebSocket URL: a ValueError too
+     ├ LocalProtocolError         your program asked to break RFC 6455: wsproto's error too
+     ├ SlowConsumer               too many bytes are waiting to be sent: .pending .limit
+     ├ SendTimeout                no room within send_timeout: a TimeoutError too, .pending .timeout
+     ├ WrongThread                used outside its event loop: a RuntimeError too
+     └ DecodeError                a payload does not match its type: a ValueError too, .payload
 """
 
 from __future__ import annotations
 
 import http
-import socket
-import ssl
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import wsproto.utilities
 
@@ -41,8 +39,9 @@ from trunkline.protocol.categories import (
     judge_os_error,
     judge_status,
 )
-from trunkline.protocol.oserrors import errno_of, words_for
+from trunkline.protocol.oserrors import errno_of
 from trunkline.protocol.waits import read_retry_after
+from trunkline.protocol.wording import describe_close_code, describe_os_error, describe_phase, printable
 
 if TYPE_CHECKING:
     from wsproto.events import Event
@@ -65,55 +64,17 @@ __all__ = [
     "TrunklineError",
     "WrongThread",
     "connection_closed",
-    "describe_os_error",
-    "printable",
 ]
-
-# RFC 6455 7.4.1 and the IANA registry; the words of the registry, in lower case.
-CLOSE_NAMES: Final[dict[int, str]] = {
-    1000: "normal closure",
-    1001: "going away",
-    1002: "protocol error",
-    1003: "unsupported data",
-    1005: "no status received",
-    1006: "abnormal closure",
-    1007: "invalid frame payload data",
-    1008: "policy violation",
-    1009: "message too big",
-    1010: "mandatory extension",
-    1011: "internal error",
-    1012: "service restart",
-    1013: "try again later",
-    1014: "bad gateway",
-    1015: "TLS handshake",
-    3000: "unauthorized",
-    3003: "forbidden",
-    3008: "timeout",
-}
-
-
-def printable(text: str) -> str:
-    """`text` with everything a terminal or a log line could act upon written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-
-
-def _describe_code(code: int) -> str:
-    name = CLOSE_NAMES.get(code)
-    if name is None:
-        name = "private use" if 4000 <= code <= 4999 else "registered" if 3000 <= code <= 3999 else "reserved"
-    return f"{code} ({name})"
 
 
 class TrunklineError(Exception):
-    """The root of the tree. `category` says what kind of failure it is, `recoverable` whether trying again can help."""
+    """The base class of trunkline's exceptions."""
 
     _verdict: Verdict = Verdict(ErrorCategory.CONNECTION_FAILED, False)
 
     @property
     def category(self) -> ErrorCategory:
-        """What kind of failure it is."""
+        """The kind of failure."""
         return self._verdict.category
 
     @property
@@ -122,22 +83,23 @@ class TrunklineError(Exception):
         return self._verdict.recoverable
 
     def __repr__(self) -> str:
-        # Exception.__repr__ would show every argument: headers, bodies and payloads among them.
+        # Exception.__repr__ would show every argument, including headers, bodies and payloads.
         return f"{type(self).__name__}({str(self)!r})"
 
 
 class ConnectionClosed(TrunklineError):
-    """The connection is closed. Raised by whatever waits on it or wants to use it.
+    """The connection is closed. Raised by every call that waits on the connection or uses it.
 
-    code: the close code (RFC 6455 7.1.5), 1005 for a close frame without one, 1006 for a transport that was lost.
-    reason: the close reason, "" if there is none.
-    initiator: "local" or "remote", whoever sent the first close frame; None when no close frame was seen.
+    Args:
+        code: the close code (RFC 6455 7.1.5); 1005 if the close frame had none, 1006 if the transport was lost.
+        reason: the close reason; "" if there is none.
+        initiator: which side sent the first close frame, "local" or "remote"; None if neither did.
     """
 
     __slots__ = ("_ended",)  # weak reference to the connection; a copy, or one from another process, has none
 
     def __init__(self, code: int, reason: str = "", initiator: Initiator | None = None) -> None:
-        # By name: wsproto's RemoteProtocolError stands between some of us and Exception, and takes other arguments.
+        # Not super(): in some subclasses wsproto's RemoteProtocolError comes next, and takes other arguments.
         Exception.__init__(self, code, reason, initiator)
         self.code = code
         self.reason = reason
@@ -145,34 +107,37 @@ class ConnectionClosed(TrunklineError):
         self._verdict = judge_close(code, initiator)
 
     def of(self, connection: object) -> Self:
-        """Note which connection ended, given itself or as a weak reference. It is not kept alive."""
+        """Record which connection ended, without keeping it alive. It may be given as a weak reference."""
         self._ended = connection if isinstance(connection, weakref.ref) else weakref.ref(connection)
         return self
 
     def is_end_of(self, connection: object) -> bool:
-        """Whether it was this connection that ended."""
+        """Return whether this connection is the one that ended."""
         ended: Callable[[], object] | None = getattr(self, "_ended", None)
         return ended is not None and ended() is connection
 
     def __str__(self) -> str:
         verb = {"local": "sent ", "remote": "received "}.get(self.initiator or "", "")
         reason = f" {printable(self.reason)}" if self.reason else ""
-        return f"{verb}{_describe_code(self.code)}{reason}"
+        return f"{verb}{describe_close_code(self.code)}{reason}"
 
 
 class ConnectionClosedOK(ConnectionClosed):
-    """The connection ended as it should: 1000 (normal closure) or 1001 (going away)."""
+    """The connection closed normally: 1000 (normal closure) or 1001 (going away)."""
 
 
 class ConnectionClosedError(ConnectionClosed):
-    """The connection ended in any other way."""
+    """The connection closed with any other code, or was lost."""
 
 
 class RemoteProtocolError(ConnectionClosedError, wsproto.utilities.RemoteProtocolError):
-    """The peer broke RFC 6455, so we failed the connection (7.1.7) with `code`: 1002, 1007 or 1008.
+    """The peer broke RFC 6455, so we failed the connection (7.1.7).
 
-    `event_hint` is wsproto's: the event that would tell the peer, or None. `detail`: what was seen and which rule it
-    breaks, for a log, where the text is wsproto's and says less; "" otherwise.
+    Args:
+        message: the text of the error.
+        event_hint: the event to send to the peer, as in wsproto; None if there is none.
+        code: the close code we failed it with: 1002, 1007 or 1008.
+        detail: what was seen and which rule it breaks, for a log, when `message` is wsproto's and says less; or "".
     """
 
     def __init__(self, message: str, event_hint: Event | None = None, *, code: int = 1002, detail: str = "") -> None:
@@ -186,7 +151,7 @@ class RemoteProtocolError(ConnectionClosedError, wsproto.utilities.RemoteProtoco
 
 
 class MessageTooBig(ConnectionClosedError):
-    """The peer sent more than `max_size` in one message, so we failed the connection with 1009 (RFC 6455 7.4.1)."""
+    """The peer sent a message larger than `max_size`, so we failed the connection with 1009 (RFC 6455 7.4.1)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(1009, message, "local")
@@ -197,16 +162,19 @@ class MessageTooBig(ConnectionClosedError):
 
 
 def connection_closed(code: int, reason: str = "", initiator: Initiator | None = None) -> ConnectionClosed:
-    """The exception for a close: ConnectionClosedOK for 1000 and 1001, ConnectionClosedError otherwise."""
+    """Return the exception for a close: ConnectionClosedOK for 1000 and 1001, ConnectionClosedError otherwise."""
     kind = ConnectionClosedOK if code in (1000, 1001) else ConnectionClosedError
     return kind(code, reason, initiator)
 
 
 class ConnectError(TrunklineError, OSError):
-    """No link came up.
+    """Could not connect.
 
-    errno: the system's number (an EAI_ number when phase is "dns"), or None.
-    phase: how far the attempt got: "dns", "tcp", "proxy", "tls" or "handshake".
+    Args:
+        message: the text of the error.
+        errno: the system's error number (an EAI_ number if phase is "dns"), or None.
+        phase: how far the attempt got: "dns", "tcp", "proxy", "tls" or "handshake".
+        verdict: its category and whether to try again; by default, what the number and the phase say.
     """
 
     def __init__(
@@ -219,9 +187,9 @@ class ConnectError(TrunklineError, OSError):
 
     @classmethod
     def wrap(cls, cause: OSError, phase: Phase, where: str) -> ConnectError:
-        """The error for `cause`, which is its `__cause__` as well; `where` is the address as people read it."""
+        """Return the error for `cause`, and set it as `__cause__`. `where` is the address, as people read it."""
         error = cls(
-            f"{_PHASE_TEXTS.get(phase, 'cannot connect to')} {where}: {describe_os_error(cause)}",
+            f"{describe_phase(phase)} {where}: {describe_os_error(cause)}",
             errno=errno_of(cause),
             phase=phase,
             verdict=judge_os_error(cause, phase),
@@ -233,43 +201,27 @@ class ConnectError(TrunklineError, OSError):
         return str(self.args[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # errno lives in OSError's own slot, which the default leaves behind.
+        # OSError keeps errno in a slot of its own, which the default does not copy.
         return type(self), self.args, {**self.__dict__, "errno": self.errno}
 
 
-_PHASE_TEXTS: Final[dict[Phase, str]] = {
-    "dns": "cannot find",
-    "tls": "no TLS with",
-    "proxy": "no way through proxy",
-}
-
-
-def describe_os_error(error: OSError) -> str:
-    """What the system says, without addresses."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    if isinstance(error, (ssl.SSLError, socket.gaierror)) or error.errno is None:
-        return str(error.strerror or error) or type(error).__name__
-    return words_for(error)
-
-
 class OpenTimeout(ConnectError, TimeoutError):
-    """The connection was not open after `open_timeout` seconds, from the name look-up to the end of the handshake."""
+    """The connection was not open within `open_timeout` seconds, from the name look-up to the end of the handshake."""
 
     def __init__(self, message: str, *, errno: int | None = None, phase: Phase = "tcp") -> None:
         super().__init__(message, errno=errno, phase=phase, verdict=Verdict(ErrorCategory.TIMEOUT, True))
 
 
 class ProxyError(ConnectError):
-    """The proxy would not make the tunnel.
+    """The proxy did not open the tunnel.
 
     Args:
-        message: what the error says.
+        message: the text of the error.
         status: the proxy's answer to CONNECT (RFC 9110 9.3.6) or its SOCKS reply (RFC 1928 6); None if it gave none.
-        refuses_us: it wants other credentials, as 407 always means.
+        refuses_us: the proxy rejects our credentials, as 407 always means.
         reason: the reason phrase of the answer to CONNECT.
-        headers: name and value pairs of that answer, `Proxy-Authenticate` among them.
-        body: as much of its body as was read, 64 KiB at most.
+        headers: the answer's fields as (name, value) pairs, including `Proxy-Authenticate`.
+        body: the part of the answer's body that was read, at most 64 KiB.
     """
 
     def __init__(
@@ -292,11 +244,13 @@ class ProxyError(ConnectError):
 
 
 class HandshakeError(TrunklineError):
-    """The server gave another answer than a valid 101 (RFC 6455 4.1).
+    """The server's answer was not a valid 101 (RFC 6455 4.1).
 
-    status: the HTTP status, None if the answer was no HTTP at all.
-    headers: name and value pairs as received. body: as much of it as was read.
-    detail: what was wrong, when the status alone does not say it.
+    Args:
+        status: the HTTP status; None if the answer was not HTTP.
+        headers: the fields as received, as (name, value) pairs.
+        body: the part of the body that was read.
+        detail: what was wrong, if the status alone does not say it.
     """
 
     def __init__(
@@ -316,9 +270,9 @@ class HandshakeError(TrunklineError):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the server asks us to wait (Retry-After, RFC 9110 10.2.3); None if it does not, or not legibly.
+        """How many seconds the server asks us to wait (Retry-After, RFC 9110 10.2.3); None if absent or malformed.
 
-        A date is read against the answer's own Date, so that no clock of ours has to agree with the server's.
+        A date is compared with the answer's own Date, so the two clocks need not agree.
         """
         fields = {name.lower(): value.strip() for name, value in self.headers}
         return read_retry_after(fields.get("retry-after", ""), fields.get("date", ""))
@@ -329,21 +283,21 @@ class HandshakeError(TrunklineError):
         else:
             phrase = http.HTTPStatus(self.status).phrase if self.status in set(http.HTTPStatus) else ""
             seen = f"the server answered {self.status} {phrase}".rstrip()
-        return f"{seen}: {printable(self.detail)}" if self.detail else f"{seen}, wanted 101 (RFC 6455 4.1)"
+        return f"{seen}: {printable(self.detail)}" if self.detail else f"{seen}, expected 101 (RFC 6455 4.1)"
 
 
 class InvalidURI(TrunklineError, ValueError):
-    """The address is no WebSocket URL (RFC 6455 3)."""
+    """The address is not a WebSocket URL (RFC 6455 3)."""
 
 
 class LocalProtocolError(TrunklineError, wsproto.utilities.LocalProtocolError):
-    """The program asked for something that RFC 6455 or the state of the connection forbids; nothing was sent."""
+    """Your program asked for something that RFC 6455 or the connection's state forbids. Nothing was sent."""
 
     _verdict = Verdict(ErrorCategory.PROTOCOL_ERROR, False)
 
 
 class SlowConsumer(TrunklineError):
-    """The peer reads too slowly: `pending` bytes wait to be sent, `limit` is the most that may."""
+    """The peer is reading too slowly: `pending` bytes are waiting to be sent, and `limit` is the maximum."""
 
     _verdict = Verdict(ErrorCategory.OVERLOADED, True)
 
@@ -353,11 +307,11 @@ class SlowConsumer(TrunklineError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"{self.pending} bytes wait to be sent, limit {self.limit} (write_limit)"
+        return f"{self.pending} bytes are waiting to be sent, limit {self.limit} (write_limit)"
 
 
 class WrongThread(TrunklineError, RuntimeError):
-    """Something that belongs to an event loop was used in another thread, or in another loop; nothing was done."""
+    """An object was used outside its event loop or its thread. Nothing was done."""
 
     _verdict = Verdict(ErrorCategory.PROTOCOL_ERROR, False)
 
@@ -368,31 +322,32 @@ class WrongThread(TrunklineError, RuntimeError):
     def __str__(self) -> str:
         return (
             f"{self.what} was used outside of its event loop's thread: "
-            "use asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe there"
+            "use asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe"
         )
 
 
 class SendTimeout(TrunklineError, TimeoutError):
-    """The peer took so little that a message could not be sent for `timeout` seconds (`send_timeout`).
+    """The peer is reading so slowly that there was no room for a message within `timeout` seconds (`send_timeout`).
 
-    Nothing of the message was sent and the connection goes on: send it again, or close. Only of a message in fragments
-    some may have been; such a connection is failed with 1011. `pending` bytes wait to be sent.
+    The message was not sent and the connection stays open: send it again, or close. The exception is a fragmented
+    message of which a part was sent: that connection is failed with 1011. `pending` bytes are waiting to be sent.
     """
 
     _verdict = Verdict(ErrorCategory.OVERLOADED, True)
 
     def __init__(self, pending: int, timeout: float) -> None:
         super().__init__(pending, timeout)
-        self.errno = self.strerror = None  # what an OSError makes of two arguments
+        self.errno = self.strerror = None  # OSError sets them from two arguments
         self.pending = pending
         self.timeout = timeout
 
     def __str__(self) -> str:
-        return f"the peer reads too slowly: {self.pending} bytes wait, no room after {self.timeout:g} s (send_timeout)"
+        waited = f"no room in {self.timeout:g} s (send_timeout)"
+        return f"the peer is reading too slowly: {self.pending} bytes are waiting, {waited}"
 
 
 class DecodeError(TrunklineError, ValueError):
-    """A payload does not fit the type it should have; `payload` is what was received. The connection goes on."""
+    """A message does not match its type; `payload` is what was received. The connection stays open."""
 
     _verdict = Verdict(ErrorCategory.INVALID_DATA, True)
 

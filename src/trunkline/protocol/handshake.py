@@ -1,8 +1,8 @@
-"""The opening handshake: wsproto's, with the bounds and the checks that a port open to strangers needs.
+"""The opening handshake: wsproto's, with the limits and checks that a public server needs.
 
-wsproto (and h11 under it) reads and writes the HTTP; nothing of that is repeated here. Added are the limits on what a
-peer may make us keep (`head`), the rules of RFC 6455 4.2.1 and of RFC 9110 that wsproto leaves to its caller (`asked`),
-and one class of error, with the answer to send, for whatever a peer can send.
+wsproto reads and writes the HTTP, by means of h11. This adds limits on what a peer can make us store (`head`), the
+rules of RFC 6455 4.2.1 and RFC 9110 that wsproto leaves to its caller (`asked`), and a single error class for anything
+a peer can send, with the answer to send back.
 """
 
 from __future__ import annotations
@@ -32,72 +32,75 @@ _PLAIN_ANSWER: Final = (
 )
 _Fields = Sequence[tuple[bytes, bytes]]
 
-# RFC 6455 11.3: these stand at most once in a response.
+# RFC 6455 11.3: these may appear only once in a response.
 _SINGLE_ANSWERS: Final = frozenset(
     {b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol", b"upgrade"}
 )
 
 
 class Handshake(wsproto.handshake.H11Handshake):
-    """wsproto's handshake, bounded. Raises RemoteProtocolError, whose `event_hint` is the refusal that a server should
-    send.
+    """wsproto's handshake with limits.
 
     Args:
-        connection_type: whose end it is.
-        limits: on the head of the request, or of the answer.
+        connection_type: which end this is.
+        limits: limits on the head of the request or the answer.
+
+    Raises:
+        RemoteProtocolError: the peer's handshake is bad; `event_hint` is the refusal that a server should send.
     """
 
     def __init__(self, connection_type: ConnectionType, *, limits: HeadLimits | None = None) -> None:
         super().__init__(connection_type)
         limits = limits or HeadLimits()
-        # Set here, where its constructor would take it, since wsproto has made it already.
+        # wsproto has already called the constructor, which would take this.
         self._h11_connection._max_incomplete_event_size = limits.max_head
         self._heads = HeadReader(limits, strict=connection_type is ConnectionType.SERVER)
-        self._head = b""  # the last of them
-        # A server's: the fields of the request as they came, names in lower case; () before. Host is what the target
-        # says where that is absolute (RFC 9112 3.2.2).
+        self._head = b""  # the latest of them
+        # Server: the fields of the request as received, names in lower case; () before it. If the target is absolute,
+        # Host is the target's (RFC 9112 3.2.2).
         self.fields: Sequence[tuple[bytes, bytes]] = ()
-        self.has_request = False  # a server's: whether a request has been read, be it a good one or not
-        # A server's: a request that asks for no WebSocket, such as a health check. It is refused all the same, by
-        # RemoteProtocolError, but a program may want to answer it.
+        self.has_request = False  # server: whether a request was read, valid or not
+        # Server: a request that does not ask for a WebSocket, such as a health check. RemoteProtocolError refuses it
+        # too, but a program may want to answer it.
         self.plain_request: PlainRequest | None = None
 
-    # A client's: what is wrong with the answer, more exactly than wsproto's words say, which its errors keep.
+    # Client: what is wrong with the answer. The errors keep wsproto's texts, which say less.
     fault: str | None = None
 
     @property
     def is_head(self) -> bool:
-        """A server's: whether the request is a HEAD, valid or not: its answer has no body (RFC 9110 9.3.2)."""
+        """Server: whether the request is a HEAD, valid or not. Its answer has no body (RFC 9110 9.3.2)."""
         return self._heads.is_head
 
     @property
     def has_switched(self) -> bool:
-        """A client's: whether the server has answered 101, be it a valid one or not."""
+        """Client: whether the server answered 101, valid or not."""
         return self._heads.has_switched
 
     @property
     def has_events(self) -> bool:
-        """Whether `events()` has any to give."""
+        """Whether `events()` has any to yield."""
         return bool(self._events)
 
     @property
     def trailing_data(self) -> bytes:
-        """What was received behind the handshake: the first frames."""
+        """What was received after the handshake: the first frames."""
         return bytes(self._h11_connection.trailing_data[0])
 
     @property
     def extensions(self) -> list[Extension]:
-        """The extensions agreed on; empty before the handshake is done."""
+        """The agreed extensions; empty until the handshake is done."""
         return self._agreed
 
     _agreed: list[Extension] = []  # noqa: RUF012  # replaced, never changed
 
     def send(self, event: Event) -> bytes:
-        """The bytes for an event of the handshake; LocalProtocolError if it is out of place or a field cannot stand in
-        HTTP.
+        """Return the bytes for an event of the handshake.
+
+        Raises LocalProtocolError if the event is out of order or a field is not valid in HTTP.
         """
         if isinstance(event, AcceptConnection) and not self._may_accept():
-            raise LocalProtocolError(f"cannot accept in state {self.state.name}: no request waits for an answer")
+            raise LocalProtocolError(f"cannot accept in state {self.state.name}: no request is waiting for an answer")
         fault = None
         try:
             data = super().send(event)
@@ -105,21 +108,21 @@ class Handshake(wsproto.handshake.H11Handshake):
             fault = without_quotes(error)
         except UnicodeError as error:
             fault = str(error)
-        if fault is not None:  # not within `except`: what was caught holds the value as well
-            raise LocalProtocolError(f"cannot stand in a handshake: {fault} (RFC 9110 5.5)")
+        if fault is not None:  # not inside `except`: the caught error would be the context, and quotes the value
+            raise LocalProtocolError(f"not allowed in a handshake: {fault} (RFC 9110 5.5)")
         if isinstance(event, AcceptConnection):
             self._agreed = list(event.extensions)
-            self._connection = None  # wsproto's, which nobody asked for
+            self._connection = None  # wsproto's, which is not used
         return data
 
     def _may_accept(self) -> bool:
         return self.state is ConnectionState.CONNECTING and self._initiating_request is not None and not self.client
 
     def receive_data(self, data: bytes | None) -> None:
-        """Takes what was read; events follow from `events()`."""
+        """Feed received bytes, or None at the end of the stream; then take `events()`."""
         if not data:
             if self._expects_head() and self._heads.kept:
-                self._parse(self._heads.kept)  # the stream ends within a head: h11 says so
+                self._parse(self._heads.kept)  # the stream ended inside a head; h11 reports it
             self._parse(data)
             return
         for piece in pieces(self._heads, data, self._expects_head):
@@ -139,8 +142,8 @@ class Handshake(wsproto.handshake.H11Handshake):
             if self.client and words:
                 self.fault = f"{words} (RFC 9112)"
             raise refused(str(error), 400, detail=words) from None
-        except Exception as error:  # of wsproto, h11 or a codec: it was a peer's bytes that made it
-            raise refused(f"a field of the handshake cannot be read: {type(error).__name__}") from error
+        except Exception as error:  # from wsproto, h11 or a codec, caused by the peer's bytes
+            raise refused(f"cannot read a field of the handshake: {type(error).__name__}") from error
 
     def _process_connection_request(self, event: h11.Request) -> Request:
         self.has_request = True
@@ -164,8 +167,8 @@ class Handshake(wsproto.handshake.H11Handshake):
     def _accept(self, event: AcceptConnection) -> bytes:
         if event.subprotocol is not None or event.extensions or event.extra_headers:
             return super()._accept(event)
-        # Nearly every answer, and the same bytes. On wsproto's way, which also sets up a connection that is not used
-        # here, they would take as long as a third of the handshake.
+        # Nearly every answer has these bytes. wsproto would also set up a connection that is not used here, and take
+        # a third of the handshake's time.
         key = next(value for name, value in self.fields if name == b"sec-websocket-key")
         self._state = ConnectionState.OPEN
         return _PLAIN_ANSWER % generate_accept_token(key)
@@ -180,15 +183,15 @@ class Handshake(wsproto.handshake.H11Handshake):
         assert self._nonce is not None
         accept = generate_accept_token(self._nonce)
         self.fault = check_answer(fields, accept, asked.subprotocols, asked.extensions)  # type: ignore[arg-type]
-        # It reads no more of the event than this.
+        # It reads only the headers of the event.
         accepted = super()._establish_client_connection(_Head(fields))  # type: ignore[arg-type]
         self._agreed = list(accepted.extensions)
-        self._connection = None  # wsproto's, which nobody asked for
+        self._connection = None  # wsproto's, which is not used
         return accepted
 
 
 class _Head(NamedTuple):
-    """What wsproto's handshake reads of an answer."""
+    """The part of an answer that wsproto's handshake reads."""
 
     headers: _Fields
 
@@ -203,7 +206,7 @@ def _check_single(fields: _Fields, names: frozenset[bytes]) -> None:
     for name, _ in fields:
         if name in names:
             if name in seen:
-                raise refused(f"{name.decode()} stands twice (RFC 6455 11.3)")
+                raise refused(f"{name.decode()} appears twice (RFC 6455 11.3)")
             seen.add(name)
 
 
@@ -217,8 +220,8 @@ _MOVED: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    """Find what wsproto's module of this name has: the drop-in's is `trunkline.protocol.wsproto.handshake`."""
-    if name not in _MOVED:  # Python asks for names of its own, too
+    """Find the names of wsproto's handshake module, which are now in `trunkline.protocol.wsproto.handshake`."""
+    if name not in _MOVED:  # Python looks up names of its own, too
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     drop_in = importlib.import_module("trunkline.protocol.wsproto.handshake")
     warnings.warn(f"{__name__}.{name} is now in {drop_in.__name__}", DeprecationWarning, stacklevel=2)

@@ -1,8 +1,8 @@
-"""The head of an HTTP message as bytes: bounded, and free of what would trouble its parser, before anything parses it.
+"""Collect and check the head of an HTTP message before anything parses it.
 
-Theory of operation. h11 looks at a head's size only while it is incomplete, and its pattern for a field takes quadratic
-time where a byte that may not stand in a field follows white space: 2.7 s for 32 KiB. So a head is collected here, its
-size, lines and bytes are looked at, and only then is it handed on, whole.
+Theory of operation. h11 checks a head's size only while it is incomplete, and its pattern for a field takes quadratic
+time if white space is followed by a byte that is not allowed in a field: 2.7 s for 32 KiB. So we collect the head here,
+check its size, lines and bytes, and only then hand it to h11, whole.
 """
 
 from __future__ import annotations
@@ -28,27 +28,33 @@ __all__ = [
     "refused",
 ]
 
-MAX_HEAD: Final = 32 * 1024  # bytes of a request or response up to its empty line
+MAX_HEAD: Final = 32 * 1024  # bytes of a request or response, up to its empty line
 MAX_LINE: Final = 8 * 1024  # bytes of its first line, or of one field
 MAX_FIELDS: Final = 100
-MAX_INTERIM: Final = 100  # answers of 1xx before the one that counts (RFC 9110 15.2)
-MAX_SEEN: Final = 100  # bytes of what a stranger sent that an error holds
+MAX_INTERIM: Final = 100  # 1xx answers before the final one (RFC 9110 15.2)
+MAX_SEEN: Final = 100  # bytes of a stranger's data that an error quotes
 
 _REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/[0-9]\.[0-9]")
 _LENIENT_END: Final = re.compile(rb"\n\r?\n")
 _SWITCHES: Final = re.compile(rb"HTTP/[0-9]\.[0-9] 101[ \r\n]")
-# Beginnings that tell what a stranger speaks.
+# The first bytes of other protocols.
 _PROXY_2: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _STRANGERS: Final = (
-    (b"\x16", "TLS, and this port speaks HTTP without it"),
-    (_PROXY_2, "the PROXY protocol, version 2, which is not spoken here"),
-    (b"PROXY ", "the PROXY protocol, version 1, which is not spoken here"),
-    (b"PRI * HTTP/2", "HTTP/2, and HTTP/1.1 is spoken here"),
+    (b"\x16", "TLS, but this port expects plain HTTP"),
+    (_PROXY_2, "the PROXY protocol, version 2, which is not supported"),
+    (b"PROXY ", "the PROXY protocol, version 1, which is not supported"),
+    (b"PRI * HTTP/2", "HTTP/2, but this port expects HTTP/1.1"),
 )
 
 
 class HeadLimits(NamedTuple):
-    """max_line: bytes of a head's first line, or of one field. max_head: bytes of all of it. max_fields: how many."""
+    """Limits on a head.
+
+    Args:
+        max_line: bytes in its first line, or in one field.
+        max_head: bytes in all of it.
+        max_fields: number of fields.
+    """
 
     max_line: int = MAX_LINE
     max_head: int = MAX_HEAD
@@ -58,26 +64,33 @@ class HeadLimits(NamedTuple):
 def refused(
     text: str, status: int = 400, *, detail: str = "", fields: Sequence[tuple[bytes, bytes]] = ()
 ) -> RemoteProtocolError:
-    """The error for a bad handshake, with the HTTP answer to it. detail: what was seen, where `text` is wsproto's."""
+    """Return the error for a bad handshake, with the HTTP answer to send.
+
+    Args:
+        text: the text of the error.
+        status: the status of the answer.
+        detail: what was seen, if `text` is wsproto's.
+        fields: the fields of the answer.
+    """
     hint = RejectConnection(status_code=status, headers=list(fields))
     return RemoteProtocolError(text, hint, detail=detail)
 
 
 def quote(seen: bytes) -> str:
-    """What was seen, at most MAX_SEEN bytes of it."""
+    """Quote what was seen, at most MAX_SEEN bytes of it."""
     return repr(bytes(seen[:MAX_SEEN]))
 
 
 def describe(beginning: bytes) -> str:
-    """What it is that begins so, if it is no HTTP. Nothing behind a "?" is told: it may be a secret."""
-    what = next((name for start, name in _STRANGERS if beginning.startswith(start)), "no HTTP")
+    """Say what data with this beginning is, given that it is not HTTP. Leave out what follows a "?", maybe a secret."""
+    what = next((name for start, name in _STRANGERS if beginning.startswith(start)), "not HTTP")
     if beginning[:1] > b" ":
         beginning = beginning.partition(b"\n")[0].rstrip(b"\r").partition(b"?")[0]
     return f"this is {what}: it begins with {quote(beginning)}"
 
 
 class HeadReader:
-    """Collects heads. `strict`: a server's, for requests; a client bears lines that end with LF alone, and folds."""
+    """Collect heads. `strict` is for servers: clients accept lines that end with LF alone, and folded fields."""
 
     __slots__ = ("_begun", "_fault", "_found", "_kept", "_limits", "_searched", "_strict", "has_switched", "is_head")
 
@@ -85,22 +98,22 @@ class HeadReader:
         self._limits = limits
         self._strict = strict
         self._kept = bytearray()
-        self._searched = 0  # bytes of it in which no end begins, and no fault is
-        self._found = 0  # heads
-        self._begun = False  # whether the first line is one of HTTP
+        self._searched = 0  # bytes of it that were searched and have no end and no fault
+        self._found = 0  # number of heads
+        self._begun = False  # whether the first line was read and is HTTP
         self._fault: RemoteProtocolError | None = None
         self.is_head = False  # whether the request is a HEAD
         self.has_switched = False  # whether the answer is a 101
 
     @property
     def kept(self) -> bytes:
-        """What was received of a head that is incomplete."""
+        """The bytes of an incomplete head."""
         return bytes(self._kept)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """A whole head, and what came behind it; None if it is incomplete.
+        """Return a whole head and what follows it; None if it is incomplete.
 
-        Raises RemoteProtocolError for what no head may be, and again for whatever follows.
+        Raises RemoteProtocolError if the head is invalid, and again on every later call.
         """
         if self._fault is None:
             try:
@@ -123,7 +136,7 @@ class HeadReader:
             self._check_lines(seen, len(seen) if end < 0 else end)
         if end < 0:
             if len(seen) > self._limits.max_head:
-                raise refused(f"no HTTP head ends within {self._limits.max_head} bytes (max_head, RFC 6585 5)", 431)
+                raise refused(f"HTTP head is longer than {self._limits.max_head} bytes (max_head, RFC 6585 5)", 431)
             if seen is data:
                 self._kept += data
             self._searched = max(0, len(seen) - 3)
@@ -145,8 +158,9 @@ class HeadReader:
         return -1 if match is None else match.end()
 
     def _check_lines(self, seen: bytes | bytearray, end: int) -> None:
-        """Refuses line ends and folds that h11 would let pass and that others read in another way: so are requests
-        smuggled. And what cannot become HTTP any more: whoever speaks something else may never send an empty line.
+        """Refuse line ends and folds that h11 accepts and others read differently: they can smuggle requests.
+
+        Also refuse what can no longer be HTTP: another protocol may never send an empty line.
         """
         start = self._searched
         self._check_first(seen)
@@ -171,13 +185,13 @@ class HeadReader:
         if not (self._strict or self.has_switched):
             if len(head) > self._limits.max_head:
                 raise refused(f"HTTP head of {len(head)} bytes, limit {self._limits.max_head} (max_head)", 431)
-            return  # a refusal may say what it likes, within its size: its status is worth more than its form
+            return  # only limit the size of a refusal: its status matters more than its form
         self._check_sizes(head.split(b"\n"), len(head))
 
     def _check_sizes(self, lines: list[bytes], size: int) -> None:
         most = self._limits
         first = len(lines[0].removesuffix(b"\r"))
-        count = len(lines) - 3  # without the first, the empty one, and what is behind that
+        count = len(lines) - 3  # without the first, the empty one, and what follows it
         if first > most.max_line:
             raise refused(f"first line of {first} bytes, limit {most.max_line} (max_line)", 414)
         if count > most.max_fields:
@@ -190,10 +204,11 @@ class HeadReader:
 
 
 def pieces(reader: HeadReader, data: bytes, expects_head: Callable[[], bool]) -> Iterator[bytes]:
-    """What of `data` may go to h11: whole heads as long as it expects one (behind 1xx another follows, RFC 9110 15.2),
-    and then whatever comes. Each must have gone there before the next is asked for.
+    """Yield the parts of `data` that may go to h11: whole heads while it expects one, then the rest.
 
-    Raises RemoteProtocolError for what no head may be.
+    After a 1xx answer another head follows (RFC 9110 15.2). Feed each part to h11 before taking the next.
+
+    Raises RemoteProtocolError for an invalid head.
     """
     while data and expects_head():
         found = reader.feed(data)

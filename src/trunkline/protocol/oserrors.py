@@ -1,9 +1,9 @@
-"""Which of POSIX's numbers the error of a system has, whatever system it is.
+"""Map an operating system's error to its POSIX number, on any system.
 
-Windows has two sets of its own for what happens to a connection. Winsock's are POSIX's by name, plus 10,000, and Python
-has most of them as errno's. What completes later, as all of a proactor loop does, ends with a number of the system
-itself ("System Error Codes" in Microsoft's documentation), and Python knows few of those: a refused connection is a
-ConnectionRefusedError with the errno of an invalid argument.
+Windows has two sets of numbers of its own. Winsock's have POSIX's names and start at 10,000; Python's errno has most of
+them. Overlapped operations, which a proactor loop uses for everything, end with a number of the system itself ("System
+Error Codes" in Microsoft's documentation). Python maps few of those: a refused connection raises ConnectionRefusedError
+with the errno of an invalid argument.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WINDOWS: Final[dict[int, int]] = {
     10049: errno.EADDRNOTAVAIL,
     10050: errno.ENETDOWN,
     10051: errno.ENETUNREACH,
-    10052: errno.ECONNRESET,  # WSAENETRESET: keepalive found it dead
+    10052: errno.ECONNRESET,  # WSAENETRESET: a TCP keepalive failed
     10053: errno.ECONNABORTED,
     10054: errno.ECONNRESET,
     10055: errno.ENOBUFS,
@@ -44,7 +44,7 @@ WINDOWS: Final[dict[int, int]] = {
     1236: errno.ECONNABORTED,  # ERROR_CONNECTION_ABORTED
 }
 
-# Where the C library has no words for its own numbers, as Windows' has none for Winsock's.
+# For C libraries without a text for these numbers, such as that of Windows.
 WORDS: Final[dict[int, str]] = {
     errno.EADDRINUSE: "Address already in use",
     errno.EADDRNOTAVAIL: "Cannot assign requested address",
@@ -61,13 +61,13 @@ WORDS: Final[dict[int, str]] = {
 
 
 def errno_of(error: OSError) -> int | None:
-    """The number that POSIX has for an error; its own `errno` if that is all there is, None if it has none."""
+    """Return the POSIX number of an error; its `errno` if there is no better one; None if it has no number."""
     number = getattr(error, "winerror", None) or error.errno
     return error.errno if number is None else WINDOWS.get(number, error.errno)
 
 
 def words_for(error: OSError) -> str:
-    """What the system says of an error that has a number. asyncio's strerror would name the address once more."""
+    """Return the system's text for an error that has a number. asyncio's `strerror` would repeat the address."""
     number = errno_of(error)
     assert number is not None
     words = os.strerror(number)

@@ -1,7 +1,7 @@
 """The life of a connection, as a table.
 
-Legal moves are the keys of `MOVES`; an illegal move is an absent key. `trunkline.WebSocket` lives by it, the compiled
-`trunkline.protocol.Connection` is held against it by a test, and the diagram in the documentation is made from it.
+Legal moves are the keys of `MOVES`; an illegal move is a missing key. `trunkline.WebSocket` follows the table, a test
+compares the compiled `trunkline.protocol.Connection` with it, and the diagram in the docs is generated from it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MOVES: Final[dict[tuple[ConnectionState, Happening], ConnectionState]] = {
     (_S.OPEN, _H.GOT_CLOSE): _S.REMOTE_CLOSING,
     (_S.OPEN, _H.FAILED): _S.CLOSED,
     (_S.OPEN, _H.LOST): _S.CLOSED,
-    # 5.5.1: data may still come until the peer's own close frame does.
+    # 5.5.1: data may still arrive until the peer's close frame does.
     (_S.LOCAL_CLOSING, _H.GOT_CLOSE): _S.CLOSED,
     (_S.LOCAL_CLOSING, _H.FAILED): _S.CLOSED,
     (_S.LOCAL_CLOSING, _H.LOST): _S.CLOSED,
-    # 5.5.1: nothing but our own close frame may follow the peer's.
+    # 5.5.1: after the peer's close frame we may send only our own.
     (_S.REMOTE_CLOSING, _H.SENT_CLOSE): _S.CLOSED,
     (_S.REMOTE_CLOSING, _H.LOST): _S.CLOSED,
     (_S.CLOSED, _H.LOST): _S.CLOSED,
@@ -50,7 +50,7 @@ MOVES: Final[dict[tuple[ConnectionState, Happening], ConnectionState]] = {
 
 
 def after(state: ConnectionState, happening: Happening) -> ConnectionState:
-    """The state that follows; LocalProtocolError if nothing of the kind can happen in `state`."""
+    """Return the next state; raise LocalProtocolError if this cannot happen in `state`."""
     try:
         return MOVES[state, happening]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Exceptions that are kept: without the frames that they were raised through."""
+"""Drop the stack frames of exceptions that are kept."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ Error = TypeVar("Error", bound=BaseException)
 
 
 def forget_frames(error: Error) -> Error:
-    """Take the tracebacks from an exception and from all that it came from or holds, and give it back.
+    """Remove the tracebacks of an exception and of all exceptions it is linked to; return the exception.
 
-    A traceback holds its frames, and those every local variable: a buffer, a batch of messages, a connection. Call this
-    on what outlives the call that raised it. Contexts that the program suppressed (`raise ... from ...`) go as well.
+    A traceback keeps its frames alive, and with them every local variable: a buffer, a batch of messages, a connection.
+    Call this on an exception that outlives the call that raised it. Suppressed contexts (`raise ... from ...`) are
+    removed too.
     """
     seen: set[int] = set()
     waiting: list[BaseException] = [error]

@@ -15,7 +15,7 @@ from trunkline.cli.demo.system import Figures
 from trunkline.cli.demo.terminal import Exit, Input, Output, Resize
 from trunkline.manager import Connection, NotConnected
 from trunkline.net.faults import watch
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["chat", "main", "terminal"]
 

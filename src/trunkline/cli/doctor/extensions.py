@@ -12,7 +12,7 @@ from typing import Final
 import trunkline
 from trunkline.cli.doctor.findings import Finding, Outcome, Step, fault
 from trunkline.protocol.deflate import Agreement, PerMessageDeflate
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["offer_extensions"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trunkline
 from trunkline.protocol.categories import ErrorCategory
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["EXITS", "Finding", "Outcome", "Step", "advise", "fault"]
 

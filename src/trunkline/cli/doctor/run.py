@@ -13,7 +13,7 @@ from trunkline.cli.doctor.walk import walk
 from trunkline.cli.exits import Exit
 from trunkline.cli.options import Commands, add_address, add_command, add_json, positive
 from trunkline.cli.progress import show_progress
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["add", "examine"]
 

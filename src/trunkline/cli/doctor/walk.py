@@ -17,7 +17,8 @@ from trunkline.cli.doctor.findings import Finding, Outcome, Step, fault
 from trunkline.net.proxy import Proxy, find_proxy
 from trunkline.net.route import Route
 from trunkline.net.uri import URI, parse_uri
-from trunkline.protocol.errors import ConnectError, HandshakeError, OpenTimeout, ProxyError, printable
+from trunkline.protocol.errors import ConnectError, HandshakeError, OpenTimeout, ProxyError
+from trunkline.protocol.wording import printable
 
 __all__ = ["walk"]
 

@@ -20,7 +20,7 @@ from trunkline.cli.progress import show_progress
 from trunkline.cli.signals import calling
 from trunkline.cli.top.keys import press, reading_keys
 from trunkline.cli.top.view import ORDERS, NotTheFeed, View
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["add", "top"]
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trunkline.cli.top.view import View
-from trunkline.protocol.errors import printable
+from trunkline.protocol.wording import printable
 
 __all__ = ["screen", "sheet"]
 

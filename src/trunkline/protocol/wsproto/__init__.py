@@ -1,10 +1,10 @@
 """A drop-in for wsproto, on the compiled codec: sans-IO, no socket, no clock, no event loop.
 
-Replace `from wsproto import WSConnection` by `from trunkline.protocol import WSConnection`, and `wsproto.events` and
-its other modules by those of this package. Events, exceptions, close codes and states are wsproto's own classes.
-`PerMessageDeflate` is trunkline's, which bounds what it inflates; wsproto's is in `extensions`.
+Replace `from wsproto import WSConnection` with `from trunkline.protocol import WSConnection`, and wsproto's modules
+with those of this package. Events, exceptions, close codes and states are wsproto's own classes. `PerMessageDeflate` is
+trunkline's, which limits the size of inflated messages; wsproto's is in `extensions`.
 
-No live connection of trunkline uses this: `trunkline.net` stands on the modules beside it.
+trunkline's own client and server do not use this package.
 """
 
 from trunkline.protocol.deflate import PerMessageDeflate

@@ -1,9 +1,9 @@
-"""wsproto's connection on the compiled codec, for a connection whose opening handshake is done.
+"""wsproto's connection on the compiled codec, for after the opening handshake.
 
-Theory of operation. Bytes go in with `receive_data`, events come out of `events()`, and `send` gives the bytes that an
-event is on the wire. The event classes and the states are wsproto's own. As there, a message comes in as many events as
-it came in pieces, parsing waits until `events()` is iterated, and a fault is a `CloseConnection` event that carries the
-close code to send.
+Theory of operation. Feed bytes to `receive_data`, take events from `events()`, and write the bytes that `send` returns
+for an event. The event classes and the states are wsproto's own. As in wsproto, a message arrives as one event per
+piece, parsing happens while `events()` is iterated, and an error is a `CloseConnection` event with the close code to
+send.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ __all__ = [
 
 
 class Connection(BaseConnection):
-    """One end of a connection whose opening handshake is done.
+    """One end of a connection, after the opening handshake.
 
-    `Connection(connection_type, extensions=None, trailing_data=b"", *, max_size=None)`. `extensions`: wsproto's; those
-    that are enabled see every frame. `trailing_data`: what was received after the handshake. `max_size`: bytes a
-    message may have over its pieces and after inflation; one more is a fault with close code 1009. None, the default,
-    is wsproto's way: a piece is given as it comes, nothing is kept, and who assembles a message counts it.
+    `send(event)`, `receive_data(data)`, `events()` and `state` are as in wsproto.
 
-    `send(event)`, `receive_data(data)`, `events()` and `state` are wsproto's.
+    Args:
+        connection_type: which end this is.
+        extensions: wsproto's; those that are enabled see every frame.
+        trailing_data: bytes that were received after the handshake.
+        max_size: the most bytes in a message, all pieces together and inflated; a larger one gives close code 1009.
+            None, the default, is wsproto's behaviour: each piece is passed on as it arrives and none is kept, so your
+            program must limit what it joins.
     """
 
     _error = LocalProtocolError

@@ -1,7 +1,7 @@
 """wsproto's frame protocol: `FrameProtocol` is compiled, all else is wsproto's own, by identity.
 
-trunkline's codec has no such parts as `Buffer`, `FrameDecoder`, `MessageDecoder` and the maskers: it reads, unmasks and
-decodes in one pass. They are here for programs that use them by themselves, and are no faster than wsproto's.
+trunkline's codec reads, unmasks and decodes in one pass, so it has no `Buffer`, `FrameDecoder`, `MessageDecoder` or
+maskers. Those here are wsproto's, for programs that use them directly, and no faster.
 """
 
 from wsproto.frame_protocol import (

@@ -1,4 +1,4 @@
-"""wsproto's opening handshake, with trunkline's bounds and checks."""
+"""wsproto's opening handshake, with trunkline's limits and checks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = [
 
 
 class H11Handshake(Handshake):
-    """A `Handshake` that leads to a `connection`, and whose server gives the host as a person reads it.
+    """A `Handshake` that ends with a `connection`. A server's decodes the host from IDNA, as wsproto's does.
 
-    The host may have 255 bytes, so that to decode it takes microseconds.
+    The host is limited to 255 bytes, so decoding it takes microseconds.
 
     Args:
-        connection_type: whose end it is.
-        max_size: that of the `connection`; see `Connection`.
-        limits: on the head of the request, or of the answer.
+        connection_type: which end this is.
+        max_size: the limit of the `connection`; see `Connection`.
+        limits: limits on the head of the request or the answer.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class H11Handshake(Handshake):
 
     @property
     def connection(self) -> Connection | None:  # type: ignore[override]  # ours has wsproto's surface
-        """The connection that the handshake has led to; None before it is done."""
+        """The open connection; None until the handshake is done."""
         if self._established is None and self.state is ConnectionState.OPEN:
             kind = ConnectionType.CLIENT if self.client else ConnectionType.SERVER
             self._established = Connection(kind, self._agreed, self.trailing_data, max_size=self._max_size)
@@ -54,6 +54,6 @@ class H11Handshake(Handshake):
         try:
             host = asked.host.encode("ascii").decode("idna")
             host.encode("idna")
-        except Exception as error:  # whatever Python's codec raises, it was a peer's bytes that made it
+        except Exception as error:  # whatever Python's codec raises, the peer's bytes caused it
             raise refused(f"the host cannot be read: {type(error).__name__} (RFC 5891)") from error
         return host

@@ -1,4 +1,4 @@
-"""wsproto's utilities, by identity. What trunkline raises is of a subclass: see `trunkline.protocol.errors`."""
+"""wsproto's utilities, by identity. trunkline raises subclasses of these: see `trunkline.protocol.errors`."""
 
 from wsproto.utilities import (
     ACCEPT_GUID,

@@ -14,10 +14,12 @@ __all__ = ["WSConnection"]
 
 
 class WSConnection:
-    """One end of a connection from its first byte: wsproto's handshake, then a `Connection`.
+    """One end of a connection, from its first byte: the opening handshake, then a `Connection`.
 
-    `max_size`: bytes a message may have over its pieces and after inflation, None for no limit; one more is a fault
-    with close code 1009.
+    Args:
+        connection_type: which end this is.
+        max_size: the most bytes in a message, all pieces together and inflated; a larger one gives close code 1009.
+            None for no limit.
     """
 
     def __init__(self, connection_type: ConnectionType, *, max_size: int | None = None) -> None:
@@ -27,15 +29,15 @@ class WSConnection:
 
     @property
     def state(self) -> ConnectionState:
-        """Where the connection stands, its handshake included."""
+        """The state of the connection, including its handshake."""
         return self.handshake.state if self.connection is None else self.connection.state
 
     def initiate_upgrade_connection(self, headers: list[tuple[bytes, bytes]], path: bytes | str) -> None:
-        """For a server whose HTTP part has read the request already."""
+        """Start from a request that another HTTP parser has already read."""
         self.handshake.initiate_upgrade_connection(headers, path)
 
     def send(self, event: Event) -> bytes:
-        """The bytes to write for `event`; LocalProtocolError if it cannot be sent now."""
+        """Return the bytes to write for `event`; raise LocalProtocolError if it cannot be sent now."""
         if self.connection is not None:
             return self.connection.send(event)
         data = self.handshake.send(event)
@@ -43,9 +45,9 @@ class WSConnection:
         return data
 
     def receive_data(self, data: bytes | None) -> None:
-        """Takes what was read; None when the transport has ended.
+        """Feed received bytes, or None when the transport has ended.
 
-        Raises RemoteProtocolError (with `event_hint`, the refusal to send) for a bad handshake.
+        Raises RemoteProtocolError for a bad handshake; its `event_hint` is the refusal to send.
         """
         if self.connection is not None:
             self.connection.receive_data(data)
@@ -54,7 +56,7 @@ class WSConnection:
             self.connection = self.handshake.connection
 
     def events(self) -> Generator[Event, None, None]:
-        """Gives what the received bytes mean."""
+        """Yield the events in the received bytes."""
         if self.connection is not None and not self.handshake.has_events:
             return self.connection.events()
         return self._all_events()
