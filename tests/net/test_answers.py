@@ -49,13 +49,13 @@ BAD = {
     "a field with a space before its colon": Bad(answer(more=b"X : y\r\n"), r"illegal header line \(RFC 9112\)$"),
     "HTTP/1.0": Bad(answer(line=b"HTTP/1.0 101 Switching Protocols"), "HTTP/1.0, must be 1.1"),
     "a subprotocol that was not offered": Bad(
-        answer({"Sec-WebSocket-Protocol": b"mqtt"}), "it chose, of 4 characters, was not offered"
+        answer({"Sec-WebSocket-Protocol": b"mqtt"}), "the chosen subprotocol, of 4 characters, was not offered"
     ),
     "a subprotocol in another case": Bad(
-        answer({"Sec-WebSocket-Protocol": b"CHAT"}), "it chose, of 4 characters, was not offered"
+        answer({"Sec-WebSocket-Protocol": b"CHAT"}), "the chosen subprotocol, of 4 characters, was not offered"
     ),
     "two subprotocols": Bad(
-        answer({"Sec-WebSocket-Protocol": b"chat, soap"}), "it chose, of 10 characters, was not offered"
+        answer({"Sec-WebSocket-Protocol": b"chat, soap"}), "the chosen subprotocol, of 10 characters, was not offered"
     ),
     "two subprotocol fields": Bad(answer({"Sec-WebSocket-Protocol": [b"chat", b"soap"]}), "protocol appears twice"),
     "a subprotocol beyond ASCII": Bad(
