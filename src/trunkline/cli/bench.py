@@ -24,19 +24,19 @@ AT_ONCE: Final = 32  # connections that are opened together
 WARM_UP: Final = 0.2  # share of the time that is not counted
 
 EPILOG: Final = """\
-Opens the connections, keeps --depth messages under way on each, and times every echo.
+Opens the connections, keeps --depth messages in flight on each, and times every echo.
 
-What to doubt: load and timing share one process and one core. From some ten thousand messages a second on that core may
-be what is measured, and before that it makes round trips look longer than they are. On one machine both sides also take
-each other's time. With --depth over 1 a round trip holds the time that a message waits behind the others. Seconds of
-silence count as one long round trip, not as many. Load that says what a server bears comes from several machines.
+Caveats: load generation and timing share one process and one core. Above roughly ten thousand messages a second you may
+be measuring that core; below that, it makes round trips look longer than they are. If the server runs on the same
+machine, both compete for CPU. With --depth above 1, a round trip includes the time a message waits behind the others.
+Seconds of silence count as one long round trip, not as many. To find a server's limit, use several machines.
 
 exit status:
   0    measured
-  1    it is no echo server, or a connection ended
-  2    the command line or the URL makes no sense
-  3    no link came up: name, port, TLS, timeout
-  4    the server would not open a WebSocket
+  1    not an echo server, or a connection ended
+  2    invalid arguments or URL
+  3    could not connect: name, port, TLS or timeout
+  4    the server refused to open a WebSocket
   130  interrupted
 """
 
@@ -46,11 +46,11 @@ def add(commands: Commands) -> None:
     summary = "measure an echo server: messages a second, round trips"
     parser = add_command(commands, "bench", bench, summary, epilog=EPILOG)
     add_address(parser)
-    parser.add_argument("--connections", type=count, default=10, metavar="N", help="(default 10)")
-    parser.add_argument("--size", type=count, default=64, metavar="BYTES", help="of a message (default 64)")
-    parser.add_argument("--depth", type=count, default=1, metavar="N", help="messages under way on each (default 1)")
+    parser.add_argument("--connections", type=count, default=10, metavar="N", help="how many to open (default 10)")
+    parser.add_argument("--size", type=count, default=64, metavar="BYTES", help="size of each message (default 64)")
+    parser.add_argument("--depth", type=count, default=1, metavar="N", help="messages in flight on each (default 1)")
     parser.add_argument(
-        "--seconds", type=positive, default=5.0, metavar="S", help="how long, a fifth of it to warm up (default 5)"
+        "--seconds", type=positive, default=5.0, metavar="S", help="duration; the first fifth is warm-up (default 5)"
     )
     add_json(parser)
 
@@ -196,7 +196,7 @@ def _report(tally: Tally, seconds: float, options: argparse.Namespace) -> None:
         print(json.dumps(seen))
     else:
         print(f"{rate:,.0f} messages/s there and back: {tally.messages:,} in {seconds:.1f} s")
-        print(f"  {options.connections} connections, {options.depth} of {options.size:,} bytes under way on each")
+        print(f"  {options.connections} connections, {options.depth} of {options.size:,} bytes in flight on each")
         shown = [f"{name} {value * 1e3:.2f} ms" for name, value in trips.items() if value is not None]
         print(f"  round trip: {', '.join(shown)}, longest {(tally.latencies.maximum or 0) * 1e3:.2f} ms")
     sys.stdout.flush()

@@ -28,17 +28,17 @@ CHUNK: Final = 65536  # bytes read from standard input at a time
 
 
 EPILOG: Final = """\
-Lines from standard input are sent as text messages. Messages are printed one a line, binary ones in hexadecimal, with
-every character that a terminal could act upon as an escape; with --json as {"type": "text", "data": "..."}, where
-"binary" has its data in base64. At the end of the input the connection is closed: at once if a person typed it,
-otherwise when nothing has come for --linger seconds.
+Sends each line of standard input as a text message and prints each message it receives on a line of its own: text with
+control characters escaped, binary in hexadecimal. With --json, messages look like {"type": "text", "data": "..."}; the
+data of a "binary" message is base64. At the end of the input the connection is closed: at once if the input is a
+terminal, otherwise after --linger seconds without a message.
 
 exit status:
-  0    the connection ended as it should (1000, 1001)
-  1    it ended in any other way
-  2    the command line or the URL makes no sense
-  3    no link came up: name, port, TLS, timeout
-  4    the server would not open a WebSocket
+  0    the connection closed normally (1000, 1001)
+  1    the connection ended in any other way
+  2    invalid arguments or URL
+  3    could not connect: name, port, TLS or timeout
+  4    the server refused to open a WebSocket
   130  interrupted
 """
 
@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
         "--linger", type=positive, default=1.0, metavar="S", help="seconds of silence before closing (default 1)"
     )
     parser.add_argument("--compression", action="store_true", help="offer permessage-deflate")
-    add_json(parser, "print each message as one JSON object a line")
+    add_json(parser, "print one JSON object per message")
 
 
 async def talk(options: argparse.Namespace) -> int:

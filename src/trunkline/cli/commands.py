@@ -19,7 +19,7 @@ DEMO_EPILOG = """\
 exit status:
   0    every connection is up at the end
   1    one is not, or the port is taken
-  2    the command line makes no sense
+  2    invalid arguments
   130  interrupted
 """
 
@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser; each command sets `start`, which makes the coroutine to run."""
     parser = argparse.ArgumentParser(
         prog="trunkline",
-        description="WebSocket lines: watch them, talk over them, measure them, find out where they break.",
+        description="Watch WebSocket connections, talk over them, measure them and find out where they fail.",
         epilog="`trunkline COMMAND --help` tells a command's options and exit statuses.",
     )
     parser.add_argument("--version", action="version", version=f"trunkline {trunkline.__version__}")

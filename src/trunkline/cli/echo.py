@@ -21,7 +21,7 @@ Prints "ready URL" when it listens. SIGINT and SIGTERM end it: every connection 
 exit status:
   0    it was told to stop
   1    it cannot listen there
-  2    the command line makes no sense
+  2    invalid arguments
 """
 
 

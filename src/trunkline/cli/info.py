@@ -25,7 +25,7 @@ OPTIONAL: Final = (LOOP, "isal", "rich", "prometheus-client", "opentelemetry-api
 
 def add(commands: Commands) -> None:
     """Add `info`."""
-    summary = "versions, SIMD and event loop in use: what a report of a fault should have"
+    summary = "versions, SIMD and event loop in use: what to include in a bug report"
     add_json(add_command(commands, "info", show_info, summary, epilog="exit status: 0"))
 
 

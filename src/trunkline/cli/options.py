@@ -45,7 +45,7 @@ def add_header(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_json(parser: argparse.ArgumentParser, what: str = "one JSON object in place of the lines") -> None:
+def add_json(parser: argparse.ArgumentParser, what: str = "print one JSON object instead of text") -> None:
     """For programs that read the output."""
     parser.add_argument("--json", action="store_true", help=what)
 

@@ -20,20 +20,20 @@ __all__ = ["add", "examine"]
 MARKS: Final = {Outcome.OK: "ok", Outcome.NOTE: "note", Outcome.FAULT: "FAULT"}
 
 EPILOG: Final = """\
-Looks the name up, dials every address, makes TLS, opens a WebSocket, pings and closes it, and stops at the first step
-that fails. If all is well it offers permessage-deflate, each variant on a connection of its own. Nothing but pings is
-sent.
+Looks up the name, tries each address, negotiates TLS, opens a WebSocket, pings it and closes it; stops at the first
+step that fails. If every step succeeds, it offers permessage-deflate, each variant on a connection of its own. It sends
+pings and no messages.
 
 exit status:
-  0    the line is good
-  2    the command line or the URL makes no sense
+  0    every step succeeded
+  2    invalid arguments or URL
   10   the name was not found
   11   no address answers on that port
-  12   the proxy would not
-  13   no TLS: the certificate, or the handshake
-  14   no WebSocket: refused, silent, or something else that answers
+  12   the proxy refused or failed
+  13   TLS failed: the certificate or the handshake
+  14   no WebSocket: refused, no answer, or not a WebSocket server
   15   pings are not answered
-  17   good, but it breaks when it is offered an extension
+  17   works, but fails when offered an extension
   130  interrupted
 """
 
@@ -44,16 +44,16 @@ def add(commands: Commands) -> None:
         commands,
         "doctor",
         examine,
-        "find out where a line breaks: name, port, TLS, proxy, handshake, ping, extensions",
-        description="Find out where the line to a WebSocket server breaks, step by step, and why.",
+        "find out where a connection fails: name, port, TLS, proxy, handshake, ping, extensions",
+        description="Find out, step by step, where and why a connection to a WebSocket server fails.",
         epilog=EPILOG,
     )
     add_address(parser)
     parser.add_argument(
-        "--timeout", type=positive, default=10.0, metavar="S", help="seconds that a step may take (default 10)"
+        "--timeout", type=positive, default=10.0, metavar="S", help="seconds allowed for each step (default 10)"
     )
     parser.add_argument(
-        "--proxy", default=True, metavar="URL", help="go through it (default: the environment's, as connections do)"
+        "--proxy", default=True, metavar="URL", help="proxy to use (default: from the environment, as connections do)"
     )
     add_json(parser)
 

@@ -29,17 +29,18 @@ PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds before an attempt to come back; 
 SILENCE: Final = 5.0  # seconds without a message, which come twice a second, after which a line is taken for dead
 
 EPILOG: Final = """\
-URL is what trunkline.observe.dashboard printed: http://host:port/#token. When the program goes the last table stays,
-and top comes back with it, if the program keeps its port and token. Needs rich: pip install trunkline[cli].
+URL is what trunkline.observe.dashboard printed: http://host:port/#token. If the program goes away, the last table
+stays; top reconnects when the program returns on the same port with the same token. Needs rich: pip install
+trunkline[cli].
 
 keys: q quits, s sorts by the next column, / searches, arrows and page keys scroll, Escape forgets the search.
 
 exit status:
-  0    it was told to quit, or everything was printed
-  1    what answers is no dashboard
-  2    the command line or the URL makes no sense
-  3    no link came up: name, port, TLS, timeout
-  4    the dashboard would not: wrong token, too many viewers; or it is none
+  0    you quit, or everything was printed
+  1    the server is not a dashboard
+  2    invalid arguments or URL
+  3    could not connect: name, port, TLS or timeout
+  4    refused: wrong token, too many viewers, or not a dashboard
   5    rich is not installed
   130  interrupted
 """
