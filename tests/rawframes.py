@@ -2,8 +2,7 @@
 
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 KEY = bytes((0x37, 0xFA, 0x21, 0x3D))  # the key of the examples in RFC 6455 5.7
@@ -22,8 +21,6 @@ def build(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
     return head + (KEY + xor(payload) if masked else payload)
 
 
-@contextmanager
-def same_keys() -> Iterator[None]:
-    """Whoever asks for a masking key meanwhile gets KEY."""
-    with mock.patch.object(os, "urandom", lambda size: (KEY * (size // 4 + 1))[:size]):
-        yield
+def same_keys() -> Any:
+    """A patch, to enter or to start, under which whoever asks for a masking key gets KEY."""
+    return mock.patch.object(os, "urandom", lambda size: (KEY * (size // 4 + 1))[:size])
