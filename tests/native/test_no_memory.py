@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import itertools
 import socket
 import zlib
@@ -35,6 +36,14 @@ def starved(load: Callable[[str], Any]) -> Starved:
     """starved(n, function, *arguments): calls it, and its n-th allocation fails."""
     function: Starved = load("nomemory").starved
     return function
+
+
+@pytest.fixture(autouse=True)
+def no_collections() -> Iterator[None]:
+    """No garbage collection in between: it would fail for want of memory where nobody can be told (gc.callbacks)."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def shown(items: list[object]) -> list[object]:
