@@ -137,7 +137,7 @@ class Exchange(Generic[Sends, Receives]):
         self.receiver.call_last()
 
     def stop(self, link: WebSocket) -> None:
-        """Let go of a link that is gone: one walk, in this order, in which no part calls another.
+        """Let go of a link that is gone: one walk, in this order, in which no part calls back.
 
         receiver   takes what the link still holds, and may find replies in it
         requests   fail those that the link had been given; say which may be written once more
