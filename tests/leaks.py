@@ -24,7 +24,7 @@ import pytest
 
 import trunkline
 from loops import uvloop
-from trunkline.manager.line import Line
+from trunkline.manager.lifecycle import Lifecycle
 from trunkline.net import loops
 from trunkline.testing.flow import Flow
 from turns import open_files, settle
@@ -46,7 +46,7 @@ KINDS = (
         if isinstance(kind, type) and kind.__module__ == module.__name__ and kind.__flags__ & TRACKED
     ),
     Flow,
-    Line,
+    Lifecycle,
     trunkline.Connection,
     trunkline.ConnectionManager,
     trunkline.Server,

@@ -54,6 +54,15 @@ MEMBERS = {
         remote_address request respond response send send_many send_nowait start_closing state stats
         subprotocol transport wait_closed wait_writable watch_latency
     """,
+    trunkline.manager.Connection: """
+        attempts close drain forget_peer_limit generation health last_change last_error latencies leases
+        peer_limit pending position quarantine received reconnect release request send send_nowait state
+        status wait_connected websocket
+    """,
+    trunkline.manager.ConnectionManager: """
+        budget close connect connections endpoints events find get health is_paused lease network_changed
+        pause pool pools resume service service_health subscribe subscribe_undelivered time
+    """,
 }
 # What asyncio calls of a protocol, and applications do not.
 CALLBACKS = {

@@ -193,7 +193,7 @@ async def test_a_real_link_that_goes_silent_while_the_inbox_is_full(fault: Calla
         )
         async with trunkline.ConnectionManager([service]) as manager, asyncio.timeout(30):
             connection = await manager.connect(service)
-            await until(lambda: (link := connection._line.link) is not None and life_of(link).is_deaf())
+            await until(lambda: (link := connection._life.link) is not None and life_of(link).is_deaf())
             deaf.set()
             fault(proxy)
             await until(lambda: connection.generation == 2)

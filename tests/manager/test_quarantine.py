@@ -158,7 +158,7 @@ async def test_what_ended_a_link_holds_neither_it_nor_what_it_brought(line: Any)
     await line.clock.advance(0)
     link.lose()
     await line.clock.advance(0)
-    cause = connection._line.cause
+    cause = connection._life.cause
     assert cause is not None
     assert cause.__traceback__ is None
     assert not holds(cause, link)

@@ -80,7 +80,7 @@ async def test_an_id_of_ones_own_is_kept_and_may_wait_only_once(asking: Asking) 
     connection = await asking.start()
     task = asyncio.create_task(connection.request(Ask("a", id=7)))
     await asking.clock.advance(0)
-    with pytest.raises(ValueError, match="id 7 waits for its reply already"):
+    with pytest.raises(ValueError, match="id 7 is already waiting for its reply"):
         await connection.request(Ask("b", id=7))
     asking.answer(7)
     assert (await task).text == "yes"

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
+from typing import Any
 
+from trunkline.manager.exchange import Exchange
 from trunkline.manager.failure.rules import Judgement
 from trunkline.manager.greeting import Greeting
 from trunkline.manager.guard import Guard
 from trunkline.manager.health import Meter
-from trunkline.manager.traffic import Traffic
 from trunkline.manager.vigil import Vigil
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.errors import TrunklineError
@@ -29,7 +30,7 @@ class Carrier:
 
     def __init__(
         self,
-        traffic: Traffic,
+        exchange: Exchange[Any, Any],
         meter: Meter,
         guard: Guard,
         vigil: Vigil,
@@ -40,7 +41,7 @@ class Carrier:
     ) -> None:
         self.link: WebSocket | None = None
         self.held: WebSocket | None = None
-        self._traffic = traffic
+        self._exchange = exchange
         self._meter = meter
         self._guard = guard
         self._vigil = vigil
@@ -66,8 +67,8 @@ class Carrier:
                 greeting = self._prepare(link)
             async for batch in link.batches():
                 self._vigil.note()
-                self._traffic.receive(batch)
-                if not self._traffic.has_room:
+                self._exchange.receive(batch)
+                if not self._exchange.has_room:
                     await self._wait_room(link)
             await link.recv()  # raises what ended the link, where the iteration only stops
             raise AssertionError("a message came after the last batch")
@@ -81,7 +82,7 @@ class Carrier:
                     await greeting.end()
             finally:
                 self.drop()
-                await self._traffic.wait_stopped()
+                await self._exchange.wait_stopped()
 
     def drop(self) -> None:
         """Put the link away, if there is one."""
@@ -89,7 +90,7 @@ class Carrier:
         if link is None:
             return
         with contextlib.ExitStack() as stack:  # each of these, whatever another one raises; the first is the last here
-            stack.callback(self._traffic.stop, link)
+            stack.callback(self._exchange.stop, link)
             if self._watch is not None:
                 stack.callback(self._watch.cancel)
             stack.callback(self._vigil.end)
@@ -100,12 +101,12 @@ class Carrier:
     def _prepare(self, link: WebSocket) -> Greeting | None:
         """Open the link for all, or for its greeting first."""
         self._watch = None
-        self._traffic.prepare(link)
-        if not self._traffic.has_greeting:
+        self._exchange.prepare(link)
+        if not self._exchange.has_greeting:
             self._open(link)
             return None
         opened = functools.partial(self._open, link)
-        return Greeting(link, self._traffic.greet, opened, self._guard, self._traffic.greeting_timeout)
+        return Greeting(link, self._exchange.greet, opened, self._guard, self._exchange.greeting_timeout)
 
     def _open(self, link: WebSocket) -> None:
         if self.held is not link or not self._is_wanted():
@@ -113,7 +114,7 @@ class Carrier:
         self.link = link
         self._opened()
         link.watch_latency(self._meter.record_latency)
-        self._traffic.begin(link)
+        self._exchange.begin(link)
         self._vigil.begin(link)
 
     async def _wait_room(self, link: WebSocket) -> None:
@@ -122,13 +123,13 @@ class Carrier:
             self._watch = self._guard.start(self._watch_end(link), "trunkline watching")
         self._vigil.is_deaf = True
         try:
-            await self._traffic.wait_room()
+            await self._exchange.wait_room()
         finally:
             self._vigil.is_deaf = False
 
     async def _watch_end(self, link: WebSocket) -> None:
         await link.wait_closed()
-        self._traffic.call_last()
+        self._exchange.call_last()
 
     def break_link(self, error: BaseException) -> None:
         """A task or a timer of the link's has failed: nobody knows what state it is in."""

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.guard import FATAL
-from trunkline.manager.redacting import show
+from trunkline.manager.redacting import redacted_repr
 from trunkline.manager.states import ConnectionStatus
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import Home
@@ -51,7 +51,7 @@ class StateChange:
     note: str | None = None
 
     def __repr__(self) -> str:
-        return show(self)  # without what the id holds of secrets
+        return redacted_repr(self)  # without what the id holds of secrets
 
     def explain(self) -> str:
         """The move as a sentence, for people: "retry 3 in 4.2 s: 503 with Retry-After 4"."""

@@ -1,4 +1,4 @@
-"""What goes over a connection's line, both ways: the one object that its line tells of links that come and go."""
+"""The messages of one connection, both ways, across its links: sender, receiver and requests in one object."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ Receives = TypeVar("Receives")
 
 
 class Exchange(Generic[Sends, Receives]):
-    """The `Traffic` of one connection."""
+    """Tell the sender, the receiver and the requests of one connection about its links.
+
+    The methods from `prepare` to `end` are called by the connection's `Carrier` and `Lifecycle`. Except for `greet` and
+    the waits, they neither block nor raise.
+    """
 
     def __init__(
         self,
@@ -74,20 +78,20 @@ class Exchange(Generic[Sends, Receives]):
         self._link: WebSocket | None = None
         self._is_poisoned = False
 
-    # What the line tells
+    # Links that come and go
 
     @property
     def has_greeting(self) -> bool:
-        """Whether a new link is greeted before it is for all."""
+        """Whether the service greets a new link (`on_connected`) before everybody may use it."""
         return self._service.on_connected is not None
 
     @property
     def greeting_timeout(self) -> float:
-        """Seconds that a greeting may take."""
+        """Seconds that the greeting may take."""
         return self._service.hook_timeout
 
     async def greet(self) -> None:
-        """Hand the new link to the service's hook. Raises what the hook raises."""
+        """Run the service's hook on the new link, while the link is read. If it raises, the attempt has failed."""
         if self._service.on_connected is None:
             return
         session = Session(
@@ -102,47 +106,47 @@ class Exchange(Generic[Sends, Receives]):
         await self._service.on_connected(session)
 
     def prepare(self, link: WebSocket) -> None:
-        """A link is there, for the greeting."""
+        """Take a new link, for the greeting only. The status is still connecting and nothing has been read."""
         self._link = link
         self.receiver.prepare(is_greeted=self.has_greeting)
         self.sender.prepare(link, self._meter.links + 1)
 
     def begin(self, link: WebSocket) -> None:
-        """The link is for all."""
+        """Open the link for everybody: the status is connected."""
         self.receiver.begin()
-        self.sender.weed()  # another member of the pool may have learned meanwhile
-        self.sender.writer.begin(link)
+        self.sender.begin(link)
 
     def receive(self, batch: list[Payload]) -> None:
-        """Messages of the link."""
+        """Take messages of the link. What there is no room for waits."""
         self.receiver.receive(batch)
 
     @property
     def has_room(self) -> bool:
-        """Whether more can be received."""
+        """Whether nothing waits for room in the inbox."""
         return self.receiver.has_room
 
     async def wait_room(self) -> None:
-        """Wait until the inbox is not full."""
+        """Wait for room in the inbox; backpressure reaches the peer meanwhile."""
         await self.receiver.wait_room()
 
     def set_aside(self, issue: ConnectionIssue) -> None:
-        """The peer choked on what it was sent: none of it is sent again, idempotent or not."""
+        """Send none of the unconfirmed messages again, idempotent or not: the peer choked on one (1003, 1007, 1009)."""
         self._is_poisoned = True
         if issue.category is ErrorCategory.MESSAGE_TOO_BIG:
             self.sender.learn_limit()
 
     def call_last(self) -> None:
-        """Let in what the link still holds."""
+        """Take what the closed link still holds, past the inbox's limit."""
         self.receiver.call_last()
 
     def stop(self, link: WebSocket) -> None:
-        """Let go of a link that is gone: one walk, in this order, in which no part calls back.
+        """Let go of a link that is gone. One walk in this order, in which no part calls back:
 
-        receiver   takes what the link still holds, and may find replies in it
-        requests   fail those that the link had been given; say which may be written once more
-        sender     puts these back into the outbox, in front; says what is lost or was for this link only
-        and each of those is reported, to whoever asked and to the program's hook
+        receiver   takes what the link still holds, which may include replies
+        requests   fails those written to the link, and returns those that may be written again
+        sender     puts these back at the front of the outbox, and returns what is lost or was for this link only
+
+        Then each of those is reported to its sender and to the program's hook.
         """
         is_poisoned, self._is_poisoned = self._is_poisoned, False
         self._link = None
@@ -152,20 +156,25 @@ class Exchange(Generic[Sends, Receives]):
             self._report(delivery)
 
     async def wait_stopped(self) -> None:
-        """Wait until no task is left of it."""
-        await self.sender.writer.wait_stopped()
+        """Wait until no task of the link is left."""
+        await self.sender.wait_stopped()
 
     def end(self) -> None:
-        """No link will come by itself."""
+        """Settle everything that waits: no link will come by itself. Called at each move to a status in ENDED."""
         for delivery in self.sender.end():
             self._report(delivery)
         self.requests.end(self._refusal)
         self.receiver.inbox.changed.notify()
 
+    @property
+    def pending(self) -> int:
+        """Messages that wait to be written, and requests that wait for their reply."""
+        return len(self.sender.outbox) + len(self.requests)
+
     # Requests
 
     async def request(self, message: Sends, timeout: float, *, is_idempotent: bool) -> Receives:
-        """Send a message and wait for the one that answers it."""
+        """Send a message and return the reply. Raises what `Connection.request` raises."""
         delivery, request_id, pending = self._open_request(message, is_idempotent=is_idempotent)
         until = self._clock.time() + timeout
         try:
@@ -175,11 +184,11 @@ class Exchange(Generic[Sends, Receives]):
             self.requests.close(request_id, pending)
 
     async def send_first(self, message: Sends) -> None:
-        """Send on the new link, in front of everybody."""
+        """Send on the new link, before everybody else."""
         await self._write_first(self.sender.make(message))
 
     async def request_first(self, message: Sends, timeout: float) -> Receives:
-        """Ask on the new link, in front of everybody."""
+        """Send a request on the new link, before everybody else, and return the reply."""
         delivery, request_id, pending = self._open_request(message, is_idempotent=False)
         until = self._clock.time() + timeout
         try:
@@ -191,12 +200,12 @@ class Exchange(Generic[Sends, Receives]):
     async def _write_first(self, delivery: Delivery[Sends]) -> None:
         if self._link is None:
             raise self._refusal()
-        await self.sender.writer.write_first(self._link, delivery)
+        await self.sender.write_first(self._link, delivery)
 
     def _open_request(self, message: Sends, *, is_idempotent: bool) -> tuple[Delivery[Sends], Any, Pending[Receives]]:
         correlation = self.requests.correlation
         if correlation is None:
-            raise TypeError(f"service {self._service.name} does not say how replies are found (correlate)")
+            raise TypeError(f"service {self._service.name} has no `correlate`, so no reply can be matched")
         message, request_id = correlation.identify(message)
         delivery = self.sender.make(message)
         pending = self.requests.open(request_id, is_idempotent=is_idempotent)
@@ -206,7 +215,7 @@ class Exchange(Generic[Sends, Receives]):
     async def _wait_reply(self, pending: Pending[Receives], until: float, timeout: float) -> Receives:
         if not await wait_future(self._clock, pending.settled, until):
             if pending.delivery is not None:
-                self.sender.withdraw(pending.delivery)  # an idempotent one that waits to be written once more
+                self.sender.withdraw(pending.delivery)  # an idempotent one that waits to be written again
             raise ReplyTimeout(self._id, timeout)
         if pending.error is not None:
             raise pending.error

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from trunkline._metrics import Average, Histogram, Rates, Suspicion
 from trunkline.manager.clock import Clock
-from trunkline.manager.redacting import show
+from trunkline.manager.redacting import redacted_repr
 from trunkline.manager.states import ConnectionStatus
 
 __all__ = ["ConnectionHealth", "Meter", "Rate"]
@@ -81,7 +81,7 @@ class ConnectionHealth:
     discarded: int  # messages received of a link that was lost while the inbox was full beyond its bound
 
     def __repr__(self) -> str:
-        return show(self)  # without what the id holds of secrets
+        return redacted_repr(self)  # without what the id holds of secrets
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from trunkline.manager.clock import Clock, wait_all
-from trunkline.manager.connection import Connection
+from trunkline.manager.connection import Connection, control_of
 from trunkline.manager.context import Context, Dial
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.dialing.budget import RetryBudget, shared_budget
@@ -175,8 +175,9 @@ class ConnectionManager:
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout is {timeout} s, wanted 0 or more, or None for no limit")
         connection = self._enrol(service, parameters, key)
-        connection.start()
-        connection.lease()
+        control = control_of(connection)
+        control.start()
+        control.leases.take()
         return connection
 
     async def _wait_leased(self, connection: Connection[Any, Any], timeout: float | None) -> None:
@@ -185,7 +186,7 @@ class ConnectionManager:
         except BaseException as error:
             is_unused = connection.leases == 1 and connection.generation == 0 and not connection.pending
             if is_unused and isinstance(error, (asyncio.CancelledError, WaitTimeout)):
-                connection.abort()  # there is no link to close, and a timeout waits for nobody
+                control_of(connection).abort()  # there is no link to close, and a timeout waits for nobody
             connection.release()
             raise
 
@@ -264,7 +265,7 @@ class ConnectionManager:
         if self._lent is not None:
             self._lent.endpoints.hurry()
         for connection in tuple(self._connections.values()):
-            connection.hurry()
+            control_of(connection).hurry()
 
     def pause(self, service: Service[Any, Any]) -> None:
         """Close the links of all connections to `service`, and dial none of them until `resume`.
@@ -290,7 +291,7 @@ class ConnectionManager:
         (paused.add if is_paused else paused.discard)(service.name)
         self._logger.info("%s: %s", service.name, event, extra=log_fields(event, service=service.name))
         for connection in tuple(self._by_service[service.name].values()):
-            connection.obey()
+            control_of(connection).apply_pause()
 
     async def close(self, *, drain: float = 0.0) -> list[Delivery[Any]]:
         """Close every connection, all at once, and end the event streams. Afterwards `connect` raises RuntimeError.
@@ -310,7 +311,7 @@ class ConnectionManager:
             await wait_all(connection.close() for connection in connections)
         finally:
             for connection in connections:  # nothing, unless that was cut short
-                connection.abort()
+                control_of(connection).abort()
             unsubscribe()
             for pool in tuple(self._pools.values()):
                 pool.close()

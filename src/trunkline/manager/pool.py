@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from trunkline.manager.connection import Connection
+from trunkline.manager.connection import Connection, control_of
 from trunkline.manager.context import Context
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.incoming.inbox import Inbox
@@ -81,7 +81,7 @@ class Pool(Generic[Sends, Receives]):
     async def lease(self, key: Hashable = None) -> AsyncIterator[Connection[Sends, Receives]]:
         """A member that is up, leased for as long as the block lasts. Others may lease it too."""
         member = self.pick(key)
-        member.lease()
+        control_of(member).leases.take()
         try:
             await member.wait_connected()
             yield member
@@ -99,7 +99,7 @@ class Pool(Generic[Sends, Receives]):
                 raise StopAsyncIteration
             members = self.members
             if members and all(member.status is ConnectionStatus.FAILED for member in members):
-                raise members[0].refusal()
+                raise control_of(members[0]).refusal()
             await self.inbox.changed.wait()
         return self.inbox.take()
 
@@ -116,7 +116,7 @@ class Pool(Generic[Sends, Receives]):
             member = self._pick_next()
         else:
             member = self._pick_idlest()
-        member.touch()
+        control_of(member).leases.touch()
         return member
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class Pool(Generic[Sends, Receives]):
         member = self._slots[slot]
         if member is None or member.status in (ConnectionStatus.CLOSING, ConnectionStatus.CLOSED):
             member = self._slots[slot] = self._make(slot, self)
-        member.start()
+        control_of(member).start()
         return member
 
     def _pick_next(self) -> Connection[Sends, Receives]:

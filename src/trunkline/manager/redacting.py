@@ -10,7 +10,7 @@ import dataclasses
 import re
 from typing import Any, Final
 
-__all__ = ["MAX_SHOWN", "is_secret", "redact", "show"]
+__all__ = ["MAX_SHOWN", "is_secret", "redact", "redacted_repr"]
 
 MAX_SHOWN: Final = 4096  # characters of a text that are shown; a request line has up to 8 KiB
 
@@ -59,7 +59,7 @@ def _hide_values(part: str, *, is_name: bool) -> str:
     return "=".join(kept)
 
 
-def show(report: Any) -> str:
+def redacted_repr(report: Any) -> str:
     """The repr of a dataclass that has a `connection_id`."""
     values = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
     values["connection_id"] = redact(report.connection_id)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unp
 from urllib.parse import urlencode
 
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, Payload
+from trunkline.manager.correlation import Correlate, Correlation, field_getter
 from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.failure.rules import Rule, RuleKey, Rules
 from trunkline.manager.guard import FATAL
-from trunkline.manager.incoming.requests import Correlate, Correlation, field_getter
 from trunkline.manager.kinds import kinds_of, name_of
 from trunkline.manager.policies import BatchPolicy, OutboxPolicy, PoolPolicy
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all

@@ -88,7 +88,7 @@ class Totals:
         past = self._past[connection.service.name]
         with self._moving:
             past.add(connection.health())
-            connection.merge_latencies(past.latencies)
+            connection.latencies(into=past.latencies)
             del connections[connection.id]
 
     def report(self, service: str, held: Mapping[str, Connection[Any, Any]]) -> ServiceHealth:
@@ -101,7 +101,7 @@ class Totals:
         for connection in connections:
             reports.append(connection.health())
             together.add(reports[-1])
-            connection.merge_latencies(together.latencies)
+            connection.latencies(into=together.latencies)
         shares = [health.availability for health in reports if health.availability > 0]
         states = Counter(health.status for health in reports)
         return ServiceHealth(

@@ -1,70 +1,30 @@
-"""Questions that wait for their answers, told apart by a correlation id."""
+"""Requests that wait for their replies, matched by correlation id."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
-
 from trunkline.manager.codecs import Payload
+from trunkline.manager.correlation import Correlation
 from trunkline.manager.delivery import Delivery
 from trunkline.manager.health import Meter
 from trunkline.manager.states import DeliveryOutcome
 
-__all__ = ["Correlate", "Correlation", "Pending", "Requests", "field_getter"]
+__all__ = ["Pending", "Requests"]
 
 Receives = TypeVar("Receives")
 
-# A field's name, or a callable that takes the message and gives its id: None for a message that has none.
-Correlate = tuple[str | Callable[[Any], Hashable | None], str | Callable[[Any], Hashable | None]]
-
-MAX_GIVEN_UP: Final = 1024  # ids of requests that nobody waits for any more, kept to know late replies
-
-
-def field_getter(field: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What takes the field out of a message, an object or a dict; None where it is not."""
-    if callable(field):
-        return field
-
-    def get(message: Any) -> Any:
-        return message.get(field) if isinstance(message, dict) else getattr(message, field, None)
-
-    return get
-
-
-class Correlation:
-    """How the ids of a service's requests and replies are found."""
-
-    def __init__(self, correlate: Correlate) -> None:
-        sent, received = correlate
-        self.sent_id = field_getter(sent)
-        self.received_id = field_getter(received)
-        self._field = sent if isinstance(sent, str) else None
-        self._numbers = itertools.count(1)
-
-    def identify(self, message: Any) -> tuple[Any, Hashable]:
-        """The request with an id, and the id: its own, or a new number if its field holds None."""
-        found = self.sent_id(message)
-        if found is None and self._field is not None:
-            found = next(self._numbers)
-            if isinstance(message, dict):
-                message = {**message, self._field: found}
-            else:
-                message = msgspec.structs.replace(message, **{self._field: found})
-        if found is None:
-            raise ValueError("the request has no correlation id")
-        return message, found
+MAX_GIVEN_UP: Final = 1024  # ids of abandoned requests, kept so that a late reply is recognized
 
 
 class Pending(Generic[Receives]):
     """One request that waits for its reply."""
 
     def __init__(self, *, is_idempotent: bool) -> None:
-        self.may_repeat = is_idempotent  # once: the link may have died of it
+        self.may_repeat = is_idempotent  # only once: it may be what killed the link
         self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.reply: Receives | None = None
         self.error: Exception | None = None
@@ -72,14 +32,14 @@ class Pending(Generic[Receives]):
         self.payload: Payload = b""
 
     def settle(self, reply: Receives | None, error: Exception | None = None) -> None:
-        """The reply has come, or will not."""
+        """Set the reply, or the error in its place. Does nothing the second time."""
         if not self.settled.done():
             self.reply, self.error = reply, error
             self.settled.set_result(True)
 
     @property
     def was_written(self) -> bool:
-        """Whether the request went to a link: the peer may be at work on it."""
+        """Whether the request was written to a link, so that the peer may be working on it."""
         return self.delivery is not None and self.delivery.outcome in (
             DeliveryOutcome.WRITTEN,
             DeliveryOutcome.CONFIRMED,
@@ -99,16 +59,16 @@ class Requests(Generic[Receives]):
         return len(self._pending)
 
     def open(self, request_id: Hashable, *, is_idempotent: bool) -> Pending[Receives]:
-        """A place for the reply. ValueError if a request with this id waits already."""
+        """Return a place for the reply. Raises ValueError if a request with this id is already waiting."""
         waiting = self._pending.get(request_id)
         if waiting is not None and not waiting.settled.done():
-            raise ValueError(f"a request with the id {request_id!r} waits for its reply already")
+            raise ValueError(f"a request with the id {request_id!r} is already waiting for its reply")
         self._given_up.pop(request_id, None)
         pending = self._pending[request_id] = Pending(is_idempotent=is_idempotent)
         return pending
 
     def close(self, request_id: Hashable, pending: Pending[Receives]) -> None:
-        """Nobody waits for it any more."""
+        """Stop waiting for a reply. One that comes later is counted and dropped."""
         if self._pending.get(request_id) is pending:
             del self._pending[request_id]
         if pending.reply is None and pending.error is None and pending.was_written:
@@ -117,7 +77,7 @@ class Requests(Generic[Receives]):
                 self._given_up.popitem(last=False)
 
     def match(self, message: Receives) -> bool:
-        """Give a message to whoever waits for it. False: it is for everybody."""
+        """Give a reply to the request that waits for it. Return False if the message is not a reply."""
         if self.correlation is None:
             return False
         found = self.correlation.received_id(message)
@@ -135,8 +95,9 @@ class Requests(Generic[Receives]):
         return False
 
     def interrupt(self, make_error: Callable[[], Exception], *, repeat: bool) -> list[Delivery[Any]]:
-        """The link is gone: requests that it had been given fail. Gives those that may be written once more: the
-        idempotent ones that have not been, if `repeat`.
+        """Fail the requests that were written to the link that is gone.
+
+        Return those that may be written again: the idempotent ones that have not been yet, if `repeat`.
         """
         again = []
         for pending in self._pending.values():
@@ -151,12 +112,12 @@ class Requests(Generic[Receives]):
         return again
 
     def drop(self, delivery: Delivery[Any], make_error: Callable[[], Exception]) -> None:
-        """This was never written, so nothing will answer it."""
+        """Fail the request of a message that was never written."""
         for pending in self._pending.values():
             if pending.delivery is delivery:
                 pending.settle(None, make_error())
 
     def end(self, make_error: Callable[[], Exception]) -> None:
-        """No reply will come."""
+        """Fail all requests: no reply will come."""
         for pending in self._pending.values():
             pending.settle(None, make_error())

@@ -82,7 +82,7 @@ class LinkWriter(Generic[Sends]):
         """Whether what waits only waits for its batch, on a line that would take it."""
         return self._batch.holds and (link := self._link) is not None and link.is_writable and self._has_window
 
-    # What the line tells
+    # Links that come and go
 
     def prepare(self, link: WebSocket) -> None:
         """A link is there, but only `write_first` may use it yet."""
@@ -149,7 +149,7 @@ class LinkWriter(Generic[Sends]):
             if not self._write_batch(link):
                 return
 
-    def ask_receipt(self) -> None:
+    def ask_confirmation(self) -> None:
         """Have what was written confirmed now."""
         if self._unconfirmed is not None:
             self._unconfirmed.ask()

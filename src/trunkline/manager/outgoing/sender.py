@@ -60,7 +60,7 @@ class Sender(Generic[Sends]):
         report: Callable[[Delivery[Any]], None],
     ) -> None:
         self.outbox: Outbox[Sends] = Outbox(service.outbox, context.clock)
-        self.writer = LinkWriter(
+        self._writer = LinkWriter(
             self.outbox,
             service,
             guard,
@@ -109,7 +109,7 @@ class Sender(Generic[Sends]):
         if delivery.generation is not None and delivery.generation != self._generation:
             self._give_back(delivery, _O.STALE)
             return
-        if not self.writer.write_directly(delivery):
+        if not self._writer.write_directly(delivery):
             self._make_room(delivery)
             self._enqueue(delivery)
 
@@ -122,7 +122,7 @@ class Sender(Generic[Sends]):
             self._check_open()
         if delivery.generation is not None:
             self._check_link(delivery)
-        if self.writer.write_directly(delivery):
+        if self._writer.write_directly(delivery):
             return
         until = None if timeout is None else self._clock.time() + timeout
         if self.outbox.policy.when_full == "block":
@@ -130,7 +130,7 @@ class Sender(Generic[Sends]):
         else:
             self._make_room(delivery)
         self._enqueue(delivery)
-        if delivery.outcome is not _O.QUEUED or not self.writer.is_gathering:
+        if delivery.outcome is not _O.QUEUED or not self._writer.is_gathering:
             await self._wait_written(delivery, until, timeout)
 
     async def drain(self, until: float | None) -> bool:
@@ -143,16 +143,34 @@ class Sender(Generic[Sends]):
 
     def hurry(self) -> None:
         """Take nothing new; write what waits as fast as the link takes it, and have it confirmed."""
-        self._is_shut = self._is_draining = self.writer.is_hurried = True
-        self.writer.flush()
-        self.writer.ask_receipt()
+        self._is_shut = self._is_draining = self._writer.is_hurried = True
+        self._writer.flush()
+        self._writer.ask_confirmation()
 
-    # What the line tells
+    @property
+    def unconfirmed(self) -> int:
+        """Messages written to the present link whose arrival is not confirmed yet."""
+        return self._writer.unconfirmed
+
+    def ask_confirmation(self) -> None:
+        """Have what was written confirmed now."""
+        self._writer.ask_confirmation()
+
+    # Links that come and go
 
     def prepare(self, link: WebSocket, generation: int) -> None:
         """A link is there, which may be written to when it has been greeted."""
         self._generation = generation
-        self.writer.prepare(link)
+        self._writer.prepare(link)
+
+    async def write_first(self, link: WebSocket, delivery: Delivery[Sends]) -> None:
+        """Write to a link in front of everything that waits. Raises ConnectionClosed."""
+        await self._writer.write_first(link, delivery)
+
+    def begin(self, link: WebSocket) -> None:
+        """Write to the link whatever waits and what comes from now on."""
+        self.weed()  # another member of the pool may have learned meanwhile
+        self._writer.begin(link)
 
     def stop(self, again: Sequence[Delivery[Sends]] = ()) -> list[Delivery[Sends]]:
         """Let go of a link that is gone.
@@ -166,7 +184,7 @@ class Sender(Generic[Sends]):
         """
         status, issue, _ = self._condition()
         spared = set(again)
-        lost = [delivery for delivery in self.writer.stop() if delivery not in spared]
+        lost = [delivery for delivery in self._writer.stop() if delivery not in spared]
         for delivery in again:
             delivery.settle(_O.QUEUED)
         self.outbox.put_back(again)
@@ -195,13 +213,17 @@ class Sender(Generic[Sends]):
         self._moved.notify()
         return unsent
 
+    async def wait_stopped(self) -> None:
+        """Wait until no task is left of a link that is gone."""
+        await self._writer.wait_stopped()
+
     def start_over(self) -> None:
         """A connection that had failed is used again."""
-        self._is_shut = self._is_draining = self.writer.is_hurried = False
+        self._is_shut = self._is_draining = self._writer.is_hurried = False
 
     def learn_limit(self) -> None:
         """The peer closed with 1009: what is unconfirmed was too big, and nothing of its size is sent any more."""
-        self._limit.learn(self.writer.suspects())
+        self._limit.learn(self._writer.suspects())
         self.weed()
 
     def weed(self) -> None:
@@ -260,7 +282,7 @@ class Sender(Generic[Sends]):
     def _enqueue(self, delivery: Delivery[Sends]) -> None:
         self.outbox.put(delivery)
         self.outbox.admit()
-        self.writer.flush()
+        self._writer.flush()
         if self.outbox and self._age_timer is None:
             self._watch_age()
 
@@ -312,11 +334,11 @@ class Sender(Generic[Sends]):
     def _is_busy(self) -> bool:
         if self._condition().status in ENDED:
             return False
-        return bool(self.outbox) or bool(self.outbox.senders) or self.writer.unconfirmed > 0
+        return bool(self.outbox) or bool(self.outbox.senders) or self._writer.unconfirmed > 0
 
     def _note_progress(self) -> None:
         if self._is_draining:
-            self.writer.ask_receipt()
+            self._writer.ask_confirmation()
             self._moved.notify()
 
     def _note_refused(self, delivery: Delivery[Sends], error: Exception) -> None:

@@ -235,7 +235,7 @@ class Managed:
     def merge_latencies(self, into: Histogram, connection: Connection[Any, Any] | None = None) -> None:
         """Adds the round trips of all connections, or of one."""
         for one in self.manager.connections() if connection is None else (connection,):
-            one.merge_latencies(into)
+            one.latencies(into)
 
 
 def clean(text: str, connection: Connection[Any, Any]) -> str:

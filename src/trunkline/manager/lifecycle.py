@@ -1,7 +1,7 @@
-"""The life of a line: dial, read until the link is lost, decide, wait, dial again.
+"""The life of a managed connection: dial, read until the link is lost, decide, wait, dial again.
 
-A line has one task, which does just that. Whoever sends looks at the link of the moment; what is received goes to the
-`Traffic` that the line was made for. No caller ever holds on to a link.
+One task does just that. Senders use the link that is up at the moment; what is received goes to the `Exchange`. No
+caller keeps a link.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from trunkline.manager.context import Context
 from trunkline.manager.dialer import Dialer
 from trunkline.manager.errors import NotConnected, WaitTimeout
 from trunkline.manager.events import PAUSED, StateChange
+from trunkline.manager.exchange import Exchange
 from trunkline.manager.failure.hints import Hint
 from trunkline.manager.failure.issues import ConnectionIssue
 from trunkline.manager.failure.retry import AT_ONCE, Pause, Retries
@@ -28,24 +29,26 @@ from trunkline.manager.logs import redact
 from trunkline.manager.service import Service
 from trunkline.manager.states import ENDED, UNDER_WAY, ConnectionStatus, Event, move
 from trunkline.manager.supervisor import Supervisor, describe_fault
-from trunkline.manager.traffic import Traffic
 from trunkline.manager.vigil import Vigil
 from trunkline.net.websocket import WebSocket
 from trunkline.protocol.categories import ErrorCategory
 from trunkline.protocol.errors import TrunklineError
 from trunkline.protocol.traces import forget_frames
 
-__all__ = ["Line"]
+__all__ = ["Lifecycle"]
 
 # What a retry takes from the budget after this, where it is not 1: there are too many of us.
 COSTS: Final = {ErrorCategory.THROTTLED: 2.0}
 
 
-class Line:
-    """One line, across its links. `forget` is called when it has ended for good.
+class Lifecycle:
+    """The life of one connection, across its links. `forget` is called when it has ended for good.
 
-    status: where it stands. last_change: the latest move.
-    last_error: the latest issue, kept when the line is up again; cause: the exception it was made from.
+    Attributes:
+        status: the present status.
+        last_change: the latest change of it.
+        last_error: the latest issue, kept when the connection is up again.
+        cause: the exception that `last_error` describes.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Line:
         urls: Sequence[str],
         context: Context,
         *,
-        traffic: Traffic,
+        exchange: Exchange[Any, Any],
         meter: Meter,
         guard: Guard,
         forget: Callable[[], None],
@@ -71,10 +74,10 @@ class Line:
         self._dialer = Dialer(service, urls, context, self._begin_dial)
         dial_beside = self._dialer.dial_beside if service.seeks_opinions else None
         self._vigil = Vigil(guard, meter.latencies, dial_beside, self._replace)
-        self._traffic = traffic
+        self._exchange = exchange
         guard.tear = self._break
         self._carrier = Carrier(
-            traffic, meter, guard, self._vigil, is_wanted=self._is_wanted, opened=self._open, judge=self._note
+            exchange, meter, guard, self._vigil, is_wanted=self._is_wanted, opened=self._open, judge=self._note
         )
         self._meter = meter
         self._guard = guard
@@ -83,30 +86,26 @@ class Line:
         self._retries = self._make_retries()
         self._moved = Signal(context.clock)
         self._hurried = Signal(context.clock)
-        self._is_trying = False  # from the wait for a permit to the end of the link
-        self._order: str | None = None  # why the program ends the attempt that is under way
+        self._is_trying = False  # from waiting for a permit to the end of the link
+        self._order: str | None = None  # why the program ends the current attempt
 
     @property
     def link(self) -> WebSocket | None:
-        """The WebSocket of the moment, None while there is none."""
+        """The present WebSocket, None while there is none."""
         return self._carrier.link
 
     @property
-    def _task(self) -> asyncio.Task[None] | None:
-        return self._supervisor.task
-
-    @property
     def attempts(self) -> int:
-        """Failed attempts and lost links since the line was last stable (`RetryPolicy.reset_after`)."""
+        """Failed attempts and lost links since the connection was last stable (`RetryPolicy.reset_after`)."""
         return self._retries.count
 
     @property
     def is_paused(self) -> bool:
-        """Whether the program has paused the service, so that nothing is dialled."""
+        """Whether the program has paused the service."""
         return self._service.name in self._context.paused
 
     def start(self) -> None:
-        """Begin to dial, unless that is done already; a failed line starts over."""
+        """Begin to dial, unless that was done already; a failed connection starts over."""
         if self.status is ConnectionStatus.IDLE or self.status is ConnectionStatus.FAILED:
             self._retries = self._make_retries(has_been_up=self._retries.has_been_up)
             try:
@@ -115,7 +114,7 @@ class Line:
                 self._supervisor.start(f"trunkline {redact(self._id)}")
 
     async def wait_link(self, timeout: float | None) -> None:
-        """Until there is an open link, or was one meanwhile. Raises NotConnected if there will be none, WaitTimeout."""
+        """Wait until a link is open, or was meanwhile. Raises NotConnected if there will be none, and WaitTimeout."""
         until, links = None if timeout is None else self._clock.time() + timeout, self._meter.links
         while self.link is None or self.link.state is not ConnectionState.OPEN:
             if self.status in ENDED:
@@ -126,13 +125,13 @@ class Line:
                 raise WaitTimeout(self._id, self.status, self.last_error, timeout) from self.cause
 
     def refusal(self) -> NotConnected:
-        """The error for whoever wants to use a line that has ended."""
+        """Return the error for a caller that uses a connection that has ended."""
         return NotConnected(self._id, self.status, self.last_error)
 
     async def close(self, code: int, reason: str) -> None:
-        """End it for good: the link by the closing handshake, and no retry. Returns when nothing is left of it.
+        """Close the link with the closing handshake, and do not retry. Return when nothing is left.
 
-        Cancelled, it drops the link without waiting for the peer.
+        If it is cancelled, it drops the link without waiting for the peer.
         """
         if self.status is ConnectionStatus.CLOSING:
             while self.status is ConnectionStatus.CLOSING:
@@ -142,15 +141,15 @@ class Line:
             return
         self._apply(Event.CLOSE)
         try:
-            if self.link is not None and self._task is not None:
+            if self.link is not None and self._supervisor.task is not None:
                 await self.link.close(code, reason)
-                self._traffic.call_last()
-                await asyncio.wait([self._task])
+                self._exchange.call_last()
+                await asyncio.wait([self._supervisor.task])
         finally:
             await self._end_tasks()
 
     def abort(self) -> None:
-        """End it for good now, waiting for nobody: the link is dropped, and the tasks end in the next turns."""
+        """Drop the link now and do not retry. The tasks end within the next turns."""
         if self.status is ConnectionStatus.CLOSED:
             return
         if self.status is not ConnectionStatus.CLOSING:
@@ -161,20 +160,20 @@ class Line:
             self._finish_closing()
 
     def reconnect(self, note: str) -> None:
-        """Take a new link in the place of the present one, or dial now. `note` says why."""
+        """Replace the link, or dial now. `note` says why."""
         if self.status is ConnectionStatus.CONNECTED and self._order is None:
             self._interrupt(note)
         self.start()
         self._hurried.notify()
 
-    def obey(self) -> None:
-        """The service was paused, or resumed."""
+    def apply_pause(self) -> None:
+        """Stop or start dialling: the service was paused or resumed."""
         if self.is_paused and self._is_trying and self._order is None:
             self._interrupt(PAUSED)
         self._hurried.notify()
 
     def _interrupt(self, note: str) -> None:
-        """End the attempt that is under way: an open link by the closing handshake."""
+        """End the current attempt; an open link with the closing handshake."""
         self._order = note
         if self._carrier.held is not None:
             self._carrier.held.start_closing(1000)
@@ -182,16 +181,16 @@ class Line:
             self._supervisor.interrupt()
 
     def hurry(self) -> None:
-        """Our side has changed: dial now rather than when it was said, and ask an open link for a sign of life.
+        """End a wait for the next attempt, except for what the server asked for, and check an open link.
 
-        What the server has asked for is waited out all the same. A link that gives no sign in time is dropped.
+        A link that shows no sign of life in time is dropped. Called when our side's network has changed.
         """
         self._hurried.notify()
         self._vigil.inquire()
 
     async def _live(self, pause: Pause | None) -> None:
-        """Dial, read, decide, wait, until the line has ended. pause: before the first dial, after a fault."""
-        cost = 0.0  # the first dial is no retry
+        """Dial, read, decide and wait until the connection has ended. pause: before the first dial, after a fault."""
+        cost = 0.0  # the first dial is not a retry
         if pause is not None:
             await self._wait(pause)
             cost = 1.0
@@ -201,7 +200,7 @@ class Line:
                 return
             if judgement is None:
                 await self._wait(AT_ONCE)
-                cost = 0.0  # the program wants it, nothing has failed
+                cost = 0.0  # the program asked for it; nothing has failed
                 continue
             pause = self._decide(judgement)
             if pause is None:
@@ -226,11 +225,11 @@ class Line:
         while self.is_paused:
             await self._hurried.wait()
         left = earliest - self._clock.time()
-        if left > 0:  # the server's time has not come
+        if left > 0:  # the server asked for a longer wait
             self._apply(Event.DEFER, pause=Pause(self._retries.count, left), note="resumed")
 
     async def _try(self, cost: float) -> Judgement | None:
-        """An attempt; how it ended, or None if the program ended it."""
+        """Make an attempt. Return how it ended, or None if the program ended it."""
         judgement = None
         self._is_trying = True
         try:
@@ -250,7 +249,7 @@ class Line:
         return None
 
     async def _attempt(self, cost: float) -> Judgement:
-        """Dial, and read until the link is gone: how it ended. cost: what the dial takes from the budget."""
+        """Dial, and read until the link is gone. Return how it ended. cost: what the dial takes from the budget."""
         try:
             link = await self._dialer.dial(cost)
         except Exception as error:
@@ -258,7 +257,7 @@ class Line:
         try:
             return await self._carrier.carry(link)
         finally:
-            link.abort()  # nothing, unless it never was in the carrier's hands
+            link.abort()  # does nothing unless the carrier never had it
 
     def _begin_dial(self) -> None:
         if self.status is not ConnectionStatus.CONNECTING:
@@ -273,7 +272,7 @@ class Line:
         self._apply(Event.OPENED, downtime=self._meter.mark_up())
 
     def _replace(self, other: WebSocket, silence: float) -> None:
-        """Take another link in the place of the present one, which is dead."""
+        """Replace the present link, which is dead, with another one that is open."""
         present = self._carrier.held
         if present is None or self._order is not None or self.status is not ConnectionStatus.CONNECTED:
             other.abort()
@@ -283,12 +282,12 @@ class Line:
         present.abort()
 
     def _break(self, error: BaseException) -> None:
-        """A task or a timer of the connection's has failed: take a new link, or dial without the timer."""
+        """Take a new link, or dial now, after a task or a timer of the connection has failed."""
         self._carrier.break_link(error)
         self._hurried.notify()
 
     def _survive(self, error: BaseException) -> Pause | None:
-        """Take down what there is, and go on after a pause that grows. None: the line has ended."""
+        """Drop the link after a fault, and go on after a growing pause. Return None if the connection has ended."""
         self._guard.note(error)
         self._guard.tell("connection.fault", self._carrier.drop)
         self._order = None
@@ -298,14 +297,14 @@ class Line:
         self.cause = forget_frames(error)
         try:
             return self._decide(Judgement(issue, Hint.JITTER))
-        except Exception as worse:  # a policy's own method, a rule, the generator of random numbers
+        except Exception as worse:  # in a policy's own method, a rule or the random generator
             self._guard.note(worse)
         pause = Pause(self._retries.count, self._service.retry.cap)
         self._apply(Event.DEFER, issue, pause)
         return pause
 
     def _ended(self, error: BaseException | None) -> None:
-        """The line's task is over: whatever ended it, the line does not stand as if it lived."""
+        """Set the final status when the task is over, whatever ended it."""
         self._guard.tell("connection.fault", self._carrier.drop)
         if self.status is ConnectionStatus.CLOSING:
             self._finish_closing()
@@ -320,15 +319,15 @@ class Line:
         judgement = self._service.rules.judge(error, refreshable=self._service.refreshes_headers)
         if judgement.issue.category is not ErrorCategory.NORMAL_CLOSURE:
             self._meter.count_error()
-        if self._order is None:  # what the program ended has not failed
+        if self._order is None:  # what the program ended did not fail
             self.last_error, self.cause = judgement.issue, forget_frames(error)
         self._dialer.is_plain = self._dialer.is_plain or judgement.hint.plain
         if judgement.hint.set_aside and judgement.issue.initiator == "remote":
-            self._traffic.set_aside(judgement.issue)
+            self._exchange.set_aside(judgement.issue)
         return judgement
 
     def _decide(self, judgement: Judgement) -> Pause | None:
-        """Move on from how an attempt ended."""
+        """Decide what follows an attempt that ended. Return the pause before the next one, None if there is none."""
         issue, now = judgement.issue, self._clock.time()
         has_other = self._dialer.note_failure(judgement, now)
         pause = self._retries.after(issue, now, judgement.hint, elsewhere=has_other)
@@ -372,7 +371,7 @@ class Line:
         self.last_change = change
         try:
             if change.after in ENDED:
-                self._traffic.end()
+                self._exchange.end()
         finally:
             self._meter.count_fault(self._context.publish(change))
 
@@ -384,8 +383,8 @@ class Line:
             self._finish_closing()
 
     def _cancel_tasks(self) -> list[asyncio.Task[None]]:
-        """Those that there are."""
-        tasks = [task for task in (self._task, *self._carrier.tasks) if task is not None and not task.done()]
+        """Cancel the tasks that still run, and return them."""
+        tasks = [task for task in (self._supervisor.task, *self._carrier.tasks) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
         return tasks
