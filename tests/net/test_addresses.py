@@ -213,7 +213,7 @@ async def test_an_address_to_connect_from_that_is_not_ours(server: trunkline.Ser
     ) as caught:
         await trunkline.connect(f"ws://127.0.0.1:{server.port}/", local_addr=("192.0.2.1", 0))
     assert (caught.value.errno, caught.value.phase) == (errno.EADDRNOTAVAIL, "tcp")
-    with pytest.raises(trunkline.ConnectError, match=r"no address of AF_INET to connect from \(local_addr\)"):
+    with pytest.raises(trunkline.ConnectError, match=r"no AF_INET address to connect from \(local_addr\)"):
         await trunkline.connect(f"ws://127.0.0.1:{server.port}/", local_addr=("::1", 0))
 
 
@@ -275,20 +275,20 @@ async def test_a_name_to_connect_from_that_is_none(server: trunkline.Server, nam
 
 
 async def test_one_host_field_only() -> None:
-    with pytest.raises(trunkline.LocalProtocolError, match="Host stands twice"):
+    with pytest.raises(trunkline.LocalProtocolError, match="additional_headers has 2 Host fields, limit 1"):
         trunkline.connect("ws://localhost/", additional_headers=[("Host", "a"), ("host", "b")])
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "port 0": ({"port": 0}, r"port is 0, must be 1 to 65535 \(port\)"),
     "port 65536": ({"port": 65536}, r"port is 65536, must be 1 to 65535 \(port\)"),
-    "family": ({"family": socket.AF_UNIX}, r"must be AF_INET, AF_INET6 or AF_UNSPEC of socket \(family\)"),
-    "local_addr": ({"local_addr": ("127.0.0.1", -1)}, r"must be a pair of host and port, 0 for any \(local_addr\)"),
-    "host": ({"host": "a b"}, "is no host name"),
-    "half a host": ({"host": "a..b"}, "is no host name"),
-    "host and unix": ({"host": "a", "unix": "/a"}, r"host is set, but with unix nothing is dialled \(host\)"),
-    "port and unix": ({"port": 80, "unix": "/a"}, r"port is set, but with unix nothing is dialled \(port\)"),
-    "local_addr and unix": ({"local_addr": ("::1", 0), "unix": "/a"}, "local_addr is set, but with unix nothing"),
+    "family": ({"family": socket.AF_UNIX}, r"must be socket.AF_INET, AF_INET6 or AF_UNSPEC \(family\)"),
+    "local_addr": ({"local_addr": ("127.0.0.1", -1)}, r"must be \(host, port\), port 0 for any \(local_addr\)"),
+    "host": ({"host": "a b"}, "is not a host name"),
+    "half a host": ({"host": "a..b"}, "is not a host name"),
+    "host and unix": ({"host": "a", "unix": "/a"}, r"host cannot be combined with unix \(host\)"),
+    "port and unix": ({"port": 80, "unix": "/a"}, r"port cannot be combined with unix \(port\)"),
+    "local_addr and unix": ({"local_addr": ("::1", 0), "unix": "/a"}, "local_addr cannot be combined with unix"),
     "proxy_ssl": (
         {"proxy_ssl": ssl.create_default_context(), "proxy": "http://a"},
         r"proxy's URL is not https:// \(proxy_ssl\)",

@@ -277,7 +277,7 @@ async def test_a_server_that_accepts_nobody() -> None:
 async def test_a_server_that_falls_silent_before_tls() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
-        text = f"in phase tls: no end of the TLS handshake with {where} "
+        text = f"in phase tls: waiting for the TLS handshake with {where} "
         with pytest.raises(trunkline.OpenTimeout, match=text) as caught:
             await trunkline.connect(f"wss://{where}/", open_timeout=0.5)
     assert caught.value.phase == "tls"

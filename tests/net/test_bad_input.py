@@ -16,18 +16,18 @@ pytestmark = pytest.mark.anyio
 ADDRESSES = {
     "http": ("http://localhost/", "scheme is 'http', must be ws or wss"),
     "no scheme": ("localhost:8765", "must be ws or wss"),
-    "no host": ("ws:///path", "names no host"),
-    "fragment": ("ws://localhost/#top", "no fragment"),
-    "empty fragment": ("ws://localhost/#", "no fragment"),
-    "port too high": ("ws://localhost:65536/", "port is no number from 1 to 65535"),
+    "no host": ("ws:///path", "the URL has no host"),
+    "fragment": ("ws://localhost/#top", "cannot have a fragment"),
+    "empty fragment": ("ws://localhost/#", "cannot have a fragment"),
+    "port too high": ("ws://localhost:65536/", "port is not a number from 1 to 65535"),
     "port 0": ("ws://localhost:0/", "port is 0"),
-    "port in words": ("ws://localhost:http/", "no WebSocket URL"),
-    "a space": ("ws://local host/", "no spaces or control characters"),
-    "a line end": ("ws://localhost/\r\nHost: evil", "no spaces or control characters"),
-    "half an IPv6 address": ("ws://[::1/", "no WebSocket URL"),
-    "a label too long": (f"ws://{'a' * 64}.example/", "no host name"),
-    "half a surrogate pair": ("ws://localhost/\ud800", "no lone surrogates"),
-    "not a str": (b"ws://localhost/", "is a str, not bytes"),
+    "port in words": ("ws://localhost:http/", "not a WebSocket URL"),
+    "a space": ("ws://local host/", "cannot contain spaces or control characters"),
+    "a line end": ("ws://localhost/\r\nHost: evil", "cannot contain spaces or control characters"),
+    "half an IPv6 address": ("ws://[::1/", "not a WebSocket URL"),
+    "a label too long": (f"ws://{'a' * 64}.example/", "not a host name"),
+    "half a surrogate pair": ("ws://localhost/\ud800", "cannot contain lone surrogates"),
+    "not a str": (b"ws://localhost/", "must be a str, not bytes"),
 }
 
 
@@ -237,6 +237,6 @@ async def test_a_host_without_end_is_not_encoded(monkeypatch: pytest.MonkeyPatch
     """IDNA takes quadratic time, and the host may be that of a redirect."""
     encoded: list[str] = []
     monkeypatch.setattr(encodings.idna, "ToASCII", encoded.append)
-    with pytest.raises(trunkline.InvalidURI, match=r"the host has \d+ characters, may have 255 \(RFC 1035 2\.3\.4\)"):
+    with pytest.raises(trunkline.InvalidURI, match=r"the host has \d+ characters, limit 255 \(RFC 1035 2\.3\.4\)"):
         trunkline.connect(f"ws://{host}/")
     assert encoded == []

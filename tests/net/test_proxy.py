@@ -226,7 +226,7 @@ async def test_a_proxy_that_says_too_much():
 
 async def test_a_proxy_that_speaks_something_else():
     async with proxied(answer=b"220 smtp.example ESMTP\r\n\r\n") as proxy:
-        with pytest.raises(trunkline.ProxyError, match=r"answered no HTTP: it begins with b'220 smtp\.example ESMTP"):
+        with pytest.raises(trunkline.ProxyError, match=r"is not valid HTTP: it begins with b'220 smtp\.example ESMTP"):
             await trunkline.connect("ws://server.example/", proxy=proxy.url)
 
 
@@ -241,13 +241,13 @@ BAD_HEADS = {
 async def test_the_head_of_a_proxys_answer_is_looked_at_before_it_is_parsed(name):
     data, words = BAD_HEADS[name]
     async with proxied(answer=b"HTTP/1.1 102 Wait\r\n" + data) as proxy:
-        with pytest.raises(trunkline.ProxyError, match=f"answered no HTTP: {words}"):
+        with pytest.raises(trunkline.ProxyError, match=f"is not valid HTTP: {words}"):
             await trunkline.connect("ws://server.example/", proxy=proxy.url)
 
 
 async def test_a_malformed_field_of_a_proxy_is_not_quoted():
     async with proxied(answer=b"HTTP/1.1 502 No\r\nSet-Cookie : hunter2\r\n\r\n") as proxy:
-        with pytest.raises(trunkline.ProxyError, match=r"answered no HTTP: illegal header line \(RFC 9112\)$"):
+        with pytest.raises(trunkline.ProxyError, match=r"is not valid HTTP: illegal header line \(RFC 9112\)$"):
             await trunkline.connect("ws://server.example/", proxy=proxy.url)
 
 

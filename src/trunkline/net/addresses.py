@@ -1,7 +1,7 @@
 """From a name to a connected TCP socket.
 
-Every address of the name takes part in a race (RFC 8305): the next one is tried as soon as one has failed, or after
-STAGGER seconds, and the first to connect wins. aiohappyeyeballs runs the race.
+All addresses of the name are tried in a race (RFC 8305): the next one starts as soon as one fails, or after STAGGER
+seconds, and the first to connect wins. aiohappyeyeballs runs the race.
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ from trunkline.protocol.wording import describe_os_error
 
 __all__ = ["STAGGER", "AddressInfo", "Runners", "connect_tcp", "look_up", "race"]
 
-# What getaddrinfo gives: family, type, protocol, canonical name, address.
+# What getaddrinfo returns: family, type, protocol, canonical name, address.
 AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
 
 STAGGER: Final = 0.25  # seconds from one address to the next (RFC 8305 5 recommends 250 ms)
 
 
 async def connect_tcp(host: str, port: int, route: Route, progress: Progress, *, role: str = "") -> socket.socket:
-    """Connect a socket to the first address of `host` that answers, of the family and from the address of `route`.
+    """Connect a socket to the first address of `host` that answers.
 
-    role: goes before host and port in messages, such as "proxy ". Raises ConnectError, of phase "dns" or "tcp".
+    Args:
+        host, port: where to connect.
+        route: has the address family to use, and the address to connect from.
+        progress: told what is being done.
+        role: goes before host and port in messages: "proxy ", for example.
+
+    Raises:
+        ConnectError: with the phase "dns" or "tcp".
     """
     where = f"{role}{host}:{port}"
     progress.begin("dns", f"looking up {role}{host}")
@@ -46,7 +53,16 @@ async def connect_tcp(host: str, port: int, route: Route, progress: Progress, *,
 
 
 async def look_up(host: str, port: int, where: str, family: int = 0) -> Sequence[AddressInfo]:
-    """The addresses of a name; ConnectError, of phase "dns", if it has none."""
+    """Look up a host and return its addresses.
+
+    Args:
+        host, port: what to look up.
+        where: the address, for messages.
+        family: the address family; 0 for any.
+
+    Raises:
+        ConnectError: with the phase "dns"; the host has no address.
+    """
     try:
         loop = asyncio.get_running_loop()
         return await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
@@ -57,7 +73,7 @@ async def look_up(host: str, port: int, where: str, family: int = 0) -> Sequence
 
 
 async def race(found: Sequence[AddressInfo], runners: Runners, where: str) -> socket.socket:
-    """The first socket that `runners` connects to one of the addresses; ConnectError if all of them have failed."""
+    """Return the first socket that `runners` connects to one of the addresses. Raise ConnectError if all fail."""
     task = asyncio.current_task()
     cancellations = 0 if task is None else task.cancelling()
     try:
@@ -71,7 +87,7 @@ async def race(found: Sequence[AddressInfo], runners: Runners, where: str) -> so
         told = runners.explain(where) or ConnectError.wrap(error, "tcp", where)
     else:
         if task is not None and task.cancelling() > cancellations:
-            # While it ends the losers, aiohappyeyeballs takes a cancellation of ours for that of theirs.
+            # While it cancels the losers, aiohappyeyeballs takes a cancellation of this task for one of theirs.
             sock.close()
             raise asyncio.CancelledError
         return sock
@@ -79,8 +95,8 @@ async def race(found: Sequence[AddressInfo], runners: Runners, where: str) -> so
 
 
 class Runners:
-    """Stands where aiohappyeyeballs takes a loop, and remembers what failed at which address: of different errors, it
-    would keep the texts and not the numbers.
+    """What aiohappyeyeballs takes for an event loop. It remembers which error came from which address: of errors that
+    differ, aiohappyeyeballs keeps the texts but not the numbers.
     """
 
     def __init__(self) -> None:
@@ -97,16 +113,16 @@ class Runners:
             raise OSError(str(error)) from error
 
     def make_socket(self, info: AddressInfo) -> socket.socket:
-        """The socket for one address."""
+        """Return a socket for one address."""
         return socket.socket(*info[:3])
 
     async def connect(self, sock: socket.socket, address: Any) -> None:
-        """What a subclass does for one address."""
+        """Connect to one address. A subclass defines how."""
         raise NotImplementedError
 
     def explain(self, where: str) -> ConnectError | None:
-        """The error for what failed; None if nothing has."""
-        failures, self._failures = self._failures, []  # their tracebacks hold us
+        """Return the error for what failed; None if nothing did."""
+        failures, self._failures = self._failures, []  # their tracebacks refer to this object
         if not failures:
             return None
         told = max((error for _, error in failures), key=_worth)
@@ -123,7 +139,7 @@ class Runners:
 
 
 class _Runners(Runners):
-    """Connects from an address of `local`, if there are any."""
+    """Runners that connect from one of the `local` addresses, if there are any."""
 
     def __init__(self, local: Sequence[AddressInfo]) -> None:
         super().__init__()
@@ -144,7 +160,7 @@ class _Runners(Runners):
                 except OSError as error:
                     failure = error
         if failure is None:
-            raise ConnectError(f"no address of {sock.family.name} to connect from (local_addr)", phase="tcp")
+            raise ConnectError(f"no {sock.family.name} address to connect from (local_addr)", phase="tcp")
         raise ConnectError(
             f"cannot connect from {address[0]}:{address[1]}: {describe_os_error(failure)} (local_addr)",
             errno=errno_of(failure),
@@ -157,8 +173,8 @@ def _describe(error: OSError) -> str:
 
 
 def _worth(error: OSError) -> tuple[bool, bool, bool]:
-    """How much the error of one address says about the name: it is not ours, another attempt can help, somebody has
-    answered.
+    """Return how much the error from one address says about the host, for comparing: first whether it is the system's
+    and not ours, then whether another attempt can help, then whether somebody answered.
     """
     category, recoverable = error._verdict if isinstance(error, ConnectError) else judge_os_error(error)
     return not isinstance(error, ConnectError), recoverable, category is not ErrorCategory.UNREACHABLE

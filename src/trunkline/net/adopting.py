@@ -1,8 +1,9 @@
-"""Give a connected socket of ours to the event loop, and be sure who closes its descriptor.
+"""Hand a connected socket to the event loop, and make sure that its descriptor is closed only once.
 
 asyncio closes the socket object that it was given. uvloop closes the descriptor itself, and detaches the object from it
-only if it has taken note of the object: a connection that ends while `create_connection` still waits is closed without.
-The object then holds a number that may be anybody's, and closes it when it is closed or collected.
+only once it has registered the object. A connection that ends while `create_connection` is still waiting is closed
+before that. The object then still holds the number, which may be another file's by now, and would close that file when
+it is closed or collected.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 async def adopt(sock: socket.socket, make: Callable[[], P], **options: Any) -> P:
-    """Start a protocol from `make` on a connected socket, which is the loop's from now on, whatever comes of it.
+    """Start a protocol on a connected socket, which belongs to the loop from now on, and return the protocol.
 
-    options: those of `create_connection`. Raises what that raises; the socket is closed then.
+    Args:
+        sock: the socket; if this fails, it is closed.
+        make: makes the protocol.
+        options: passed on to `create_connection`, whose exceptions are raised.
     """
     file = _open_file(sock)
     made: list[P] = []
@@ -34,7 +38,7 @@ async def adopt(sock: socket.socket, make: Callable[[], P], **options: Any) -> P
         transport, protocol = await asyncio.get_running_loop().create_connection(keep, sock=sock, **options)
     except BaseException:
         for one in made:
-            # Cancelled when TLS is just done, the loop says goodbye first: its transport would stay on the number.
+            # If cancelled just as TLS is done, the loop begins a TLS shutdown: its transport would keep the number.
             abort(one)
         _detach_if_closed(sock, file)
         sock.close()
@@ -45,20 +49,20 @@ async def adopt(sock: socket.socket, make: Callable[[], P], **options: Any) -> P
 
 
 def abort(protocol: object) -> None:
-    """Drop the transport that the protocol was told of, if it was told of one."""
+    """Drop the transport of the protocol, if it has one."""
     transport: asyncio.Transport | None = getattr(protocol, "transport", None)
     if transport is not None:
         transport.abort()
 
 
 def _detach_if_closed(sock: socket.socket, file: tuple[int, int] | None) -> None:
-    """Let go of the descriptor if the loop has closed it: somebody else may have the number by now."""
+    """Detach the socket from its descriptor if the loop has closed that: the number may be another file's by now."""
     if file is not None and _open_file(sock) != file:
         sock.detach()
 
 
 def _open_file(sock: socket.socket) -> tuple[int, int] | None:
-    """What the descriptor stands for, however often its number is used; None if it stands for nothing."""
+    """Return the device and inode of the descriptor, which tell reuses of a number apart; None if it is closed."""
     try:
         status = os.fstat(sock.fileno())
     except OSError:

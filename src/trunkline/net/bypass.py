@@ -1,16 +1,16 @@
-"""Which hosts no_proxy excludes.
+"""The hosts that no_proxy excludes.
 
-There is no standard for the variable; this is what curl, Go and Python's urllib and requests have in common, and where
-they differ, what most of them do. Entries are separated by commas or spaces:
+There is no standard for the variable. This is what curl, Go and Python's urllib and requests have in common; where they
+differ, it is what most of them do. Entries are separated by commas or spaces:
 
     *                     every host
-    example.com           the host and its subdomains; so does .example.com
-    *.example.com         its subdomains alone
+    example.com           the host and its subdomains; .example.com is the same
+    *.example.com         only its subdomains
     192.0.2.7, ::1        the address
-    10.0.0.0/8, fd00::/8  the addresses of the block; names are not looked up for it
-    any of these:8080     the same, for this port alone; an IPv6 address is in brackets then
+    10.0.0.0/8, fd00::/8  the addresses in the block; host names are not looked up
+    any of these:8080     the same, for this port only; an IPv6 address needs brackets then
 
-Case does not matter, nor does a dot at the end of a name. An entry that cannot be read excludes nothing.
+Case is ignored, and so is a dot at the end of a name. A malformed entry excludes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a connection to `host` and `port` goes past the proxy. no_proxy: what the variable holds."""
+    """Return whether connections to `host` and `port` bypass the proxy. `no_proxy` is the variable's value."""
     name = host.lower().rstrip(".")
     address = _address(name)
     for entry in re.split(r"[,\s]+", no_proxy.lower()):
@@ -37,7 +37,7 @@ def is_bypassed(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    """The entry without its port and brackets, and the port; one that is none makes the entry empty."""
+    """Return the entry without its port and brackets, and the port. If that is malformed, return an empty entry."""
     rest = entry
     if entry.startswith("["):
         entry, bracket, rest = entry[1:].partition("]")
@@ -63,7 +63,7 @@ def _has_name(name: str, wanted: str) -> bool:
 
 
 def _ascii(name: str) -> str:
-    """As hosts of URLs are written here."""
+    """Return the name as `URI.host` has it, in ASCII; "" if it is malformed."""
     if name.isascii():
         return name
     try:
@@ -82,7 +82,7 @@ def _has_address(address: _Address, wanted: str) -> bool:
 
 
 def _address(text: str) -> _Address | None:
-    """The address, if it is one: an IPv4 address in IPv6 clothes counts as itself, and a zone is not looked at."""
+    """Return the text as an address, or None. An IPv4-mapped address becomes the IPv4 one, and a zone is ignored."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

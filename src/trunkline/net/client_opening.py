@@ -22,21 +22,29 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientOpening"]
 
-SLICE: Final = 4096  # bytes of an answer that are parsed at once
-MAX_QUOTED: Final = 64  # bytes of an answer that is no HTTP, for HandshakeError
+SLICE: Final = 4096  # bytes of an answer that are parsed at a time
+MAX_QUOTED: Final = 64  # bytes that HandshakeError quotes of an answer that is not HTTP
 
 
 class ClientOpening:
-    """Sends the request; `opened` is done when the answer is judged: the listener's turn comes first, then
-    connect's.
+    """The client's opening handshake: sends the request and checks the answer.
+
+    `opened` is done once the answer has been checked. The listener's `on_open` runs before whoever awaits it.
     """
 
     def __init__(
         self, event: RequestEvent, listener: Listener | None, loop: asyncio.AbstractEventLoop, head: HeadLimits
     ) -> None:
-        """`head`: limits on that of the answer.
+        """Prepare the request. Nothing is dialled yet.
 
-        Raises LocalProtocolError, before anything is dialled, if a field of the request cannot stand in HTTP.
+        Args:
+            event: the request.
+            listener: gets the messages once the connection is open; None if they go to the inbox.
+            loop: the event loop.
+            head: limits on the head of the answer.
+
+        Raises:
+            LocalProtocolError: a field of the request is not valid in HTTP.
         """
         self._event = event
         self._listener = listener
@@ -44,20 +52,21 @@ class ClientOpening:
         self._request = self._handshake.send(event)
         self._refusal: RejectConnection | None = None
         self._body = bytearray()
-        self._parts = 0  # in which it came
+        self._parts = 0  # that the body came in
         self._loop = loop
-        self._patience: asyncio.TimerHandle | None = None  # runs out on the body of a refusal
+        self._patience: asyncio.TimerHandle | None = None  # limits the wait for the body of a refusal
         self._beginning = b""  # of the answer
         self.opened: asyncio.Future[None] = loop.create_future()
 
     def begin(self, life: Lifecycle) -> None:
-        """Sends the request."""
+        """Send the request."""
         assert life.link.transport is not None
         life.link.transport.write(self._request)
 
     def receive(self, life: Lifecycle, data: bytes) -> None:
-        """Takes a piece of the response."""
-        # In slices: h11 takes as long for a chunk of one byte as for a large one, and a read has room for 40,000.
+        """Process bytes of the response, and of the frames after it."""
+        # In slices, so that MAX_PARTS ends a read early: h11 takes as long for an HTTP chunk of one byte as for a large
+        # one, and one read can hold 40,000 of them.
         for start in range(0, len(data), SLICE):
             if life.state is ConnectionState.CONNECTING:
                 self._parse(life, data[start : start + SLICE])
@@ -77,16 +86,16 @@ class ClientOpening:
         for event in self._handshake.events():
             self._handle(life, event)
         if fault is not None:
-            # The body of a refusal may be malformed; what the refusal says is not.
+            # Only the body may be malformed: a refusal is still a refusal.
             self._fail(life, self.refusal or fault)
 
     def lose(self, life: Lifecycle, error: Exception | None) -> None:
-        """The transport ended: what there is of an answer is the answer."""
+        """Fail with what was received of the answer: the transport has ended."""
         silent = ConnectionResetError("the server ended the connection without an answer")
         self._fail(life, self.refusal or error or silent)
 
     def is_answering(self) -> bool:
-        """A client owes no answer."""
+        """Return False: a client owes no answer."""
         return False
 
     def _handle(self, life: Lifecycle, event: Event) -> None:
@@ -94,7 +103,7 @@ class ClientOpening:
             headers = from_fields(event.extra_headers)
             request = Request(self._event.target, from_fields(self._event.extra_headers))
             if self.opened.done():
-                return  # the caller has gone away
+                return  # the caller was cancelled
             life.open(
                 client=True,
                 request=request,
@@ -106,7 +115,7 @@ class ClientOpening:
             self.opened.set_result(None)
             if self._handshake.trailing_data:
                 life.link._feed(self._handshake.trailing_data)
-        elif isinstance(event, RejectConnection) and event.has_body:  # without: 1xx, the answer follows (RFC 9110 15.2)
+        elif isinstance(event, RejectConnection) and event.has_body:  # else 1xx: the answer follows (RFC 9110 15.2)
             self._refusal = event
             self._patience = self._loop.call_later(BODY_WAIT, self._run_out, life)
         elif isinstance(event, RejectData):
@@ -116,12 +125,12 @@ class ClientOpening:
                 self._refuse(life)
 
     def _refuse(self, life: Lifecycle) -> None:
-        """What there is of a refusal is the refusal."""
+        """Fail with what was received of the refusal."""
         assert self.refusal is not None  # h11 gives no body without a head
         self._fail(life, self.refusal)
 
     def _run_out(self, life: Lifecycle) -> None:
-        """The body of a refusal has taken too long. A fault goes to whoever waits for the answer."""
+        """Stop waiting for the body of a refusal. An error of our own goes to whoever waits for the answer."""
         try:
             self._refuse(life)
         except Exception as error:
@@ -129,7 +138,7 @@ class ClientOpening:
 
     @property
     def refusal(self) -> HandshakeError | None:
-        """What is known of an answer that is no 101, whether or not it is complete."""
+        """The error for an answer that is not a 101, complete or not; None if there is none so far."""
         if self._refusal is None:
             seen = self._beginning
             if seen[:5] == b"HTTP/"[: len(seen)]:

@@ -57,40 +57,42 @@ def connect(
 ) -> Connecting:
     """Connect to a WebSocket server: `async with connect(uri) as ws:` or `ws = await connect(uri)`.
 
-    All addresses of the server's name, or of the proxy's, take part in a race (RFC 8305): the next one is tried 0.25 s
-    after the last, or as soon as that has failed, and the first to connect is taken.
+    If the server's name, or the proxy's, has several addresses, they are tried in a race (RFC 8305): the next one
+    starts 0.25 s after the last, or as soon as that fails, and the first to connect wins.
 
     Args:
-        uri: ws:// or wss://; a user and password in it go as Basic authorization.
-        listener: takes the messages, in place of `ws.recv()` and iteration.
-        additional_headers: fields of the request, a mapping or pairs; None for none. A `Host` among them takes the
-            place of the URI's.
-        subprotocols: those to offer, best first; `ws.subprotocol` is the chosen one.
-        origin: what Origin says, None for no such field.
-        user_agent_header: what User-Agent says, also to an HTTP proxy; None for no such field.
-        ssl: a context, for wss:// in place of the default one.
-        server_hostname: the name that the certificate must have, in place of the URI's.
-        proxy: a URL, True for the environment's, None for none.
+        uri: a ws:// or wss:// URL; a user and password in it are sent as Basic authorization.
+        listener: gets the messages, in place of `ws.recv()` and iteration.
+        additional_headers: fields to add to the request, a mapping or pairs; None for none. A `Host` field replaces
+            the URI's.
+        subprotocols: the ones to offer, best first; `ws.subprotocol` is the one the server chose.
+        origin: the value of the Origin field; None to leave it out.
+        user_agent_header: the value of the User-Agent field, also for an HTTP proxy; None to leave it out.
+        ssl: a context for wss://, in place of the default one.
+        server_hostname: the name that the certificate must have, in place of the URI's host.
+        proxy: a proxy's URL; True to use the one in the environment; None to connect directly.
         proxy_ssl: a context for TLS with an https:// proxy, in place of the default one.
-        proxy_headers: fields of the request to an HTTP proxy (CONNECT), a mapping or pairs; None for none.
-        host, port: where to dial in place of the URI's host and port, which the request and the certificate keep.
-        family: `socket.AF_INET` or `socket.AF_INET6` for addresses of that family alone.
-        local_addr: host and port to connect from, port 0 for any.
-        unix: path of a unix socket. sock: one that is connected. Neither goes with host, port or local_addr.
-        max_redirects: how many redirects to follow, 5 at most and none by default. None leads from wss:// to ws://.
-            Another origin gets neither the URL's user and password nor `additional_headers` and `subprotocols`, any of
-            which may be a credential; the same host gets them also where it leads from ws:// to wss://.
-        limits: limits and timeouts, as `trunkline.Settings` describes them.
+        proxy_headers: fields to add to the CONNECT request to an HTTP proxy, a mapping or pairs; None for none.
+        host, port: where to connect, in place of the URI's host and port. The request and the certificate check still
+            use the URI's.
+        family: `socket.AF_INET` or `socket.AF_INET6` to use only addresses of that family.
+        local_addr: host and port to connect from; port 0 for any.
+        unix: the path of a unix socket to connect to. Cannot be combined with host, port or local_addr.
+        sock: a socket that is already connected. Cannot be combined with host, port or local_addr.
+        max_redirects: how many redirects to follow, at most 5. A redirect from wss:// to ws:// is never followed. One
+            to another origin drops the URL's user and password, `additional_headers` and `subprotocols`, since any of
+            them may be a credential; one from ws:// to wss:// on the same host keeps them.
+        limits: limits and timeouts, as described in `trunkline.Settings`.
 
     Raises:
-        InvalidURI, LocalProtocolError, ValueError, TypeError: when called, naming the parameter. The URI or a proxy's
-            URL is none; a field cannot stand in HTTP; a limit cannot be, or parameters do not fit each other; a
-            parameter has the wrong type.
-        ConnectError: when awaited, with ProxyError and OpenTimeout under it. No link came up; `phase` says how far the
-            attempt got.
-        HandshakeError: when awaited. The server answered anything but a valid 101.
+        InvalidURI, LocalProtocolError, ValueError, TypeError: at the call; the text names the parameter. The URI or a
+            proxy's URL is malformed, a field is not valid in HTTP, a limit is out of range, parameters contradict each
+            other, or one has the wrong type.
+        ConnectError: when awaited. Could not connect; `phase` says how far the attempt got. ProxyError and OpenTimeout
+            are subclasses.
+        HandshakeError: when awaited. The server's answer was not a valid 101.
 
-    Cancelled, it leaves nothing open.
+    If it is cancelled, it leaves nothing open.
     """
     settings = make_settings("connect", limits)
     check_redirects(max_redirects, is_fixed=unix is not None or sock is not None)
@@ -117,11 +119,11 @@ def connect(
     return Connecting(plan, plan.route(), plan.request(), listener, settings, max_redirects)
 
 
-# Without eq it can be hashed, as `asyncio.gather` and `as_completed` do; the request may hold credentials.
+# No eq, so that it stays hashable for `asyncio.gather` and `as_completed`; no repr, which could show credentials.
 @dataclass(slots=True, repr=False, eq=False)
 class Connecting:
-    """What `connect` gives: awaitable, and an asynchronous context manager that closes the connection with 1000 at its
-    end.
+    """The result of `connect`: await it, or use it as an asynchronous context manager, which closes the connection
+    with 1000 at its end.
     """
 
     _plan: Plan
@@ -129,7 +131,7 @@ class Connecting:
     _event: RequestEvent
     _listener: Listener | None
     _settings: Settings
-    _redirects: int  # that may still be followed
+    _redirects: int  # how many may be followed
     _ws: WebSocket | None = None
     _progress: Progress = field(default_factory=Progress)
 
@@ -160,7 +162,7 @@ class Connecting:
             raise attempt.refusal or time_out(self, attempt.where, timeout, "open_timeout") from error
 
     async def _follow(self, attempt: _Attempt) -> WebSocket:
-        """Connects, by way of redirects where they are allowed."""
+        """Connect, and follow redirects as far as they are allowed."""
         plan, route, event, left = self._plan, self._route, self._event, self._redirects
         while True:
             try:
@@ -193,7 +195,7 @@ class Connecting:
         except BaseException as error:
             attempt.refusal = opening.refusal
             if not opening.opened.cancel() and not opening.opened.cancelled():
-                opening.opened.exception()  # seen: it is `error`, or comes too late for a caller that has gone
+                opening.opened.exception()  # retrieved: it is `error`, or too late for a caller that is gone
             for ws in made:
                 ws.abort()
             if isinstance(error, OSError) and not isinstance(error, ConnectError):
@@ -204,16 +206,25 @@ class Connecting:
 
 @dataclass(slots=True)
 class _Attempt:
-    """Whom it is made to. refusal: an answer that had begun and did not end."""
+    """One attempt to connect.
+
+    Attributes:
+        where: the address, for messages.
+        refusal: the server's refusal, if part of it was received.
+    """
 
     where: str = ""
     refusal: HandshakeError | None = None
 
 
 def time_out(opening: object, where: str, timeout: float | None, parameter: str) -> OpenTimeout:
-    """The error for what took longer than `timeout` seconds, as `parameter` allows.
+    """Return the error for an attempt that was not done in time.
 
-    opening: the Connecting, which says how far it came; what is none has not dialled.
+    Args:
+        opening: what was awaited; a Connecting says how far it got, anything else has not begun to dial.
+        where: the address, for the text.
+        timeout: the limit, in seconds.
+        parameter: the parameter that sets the limit.
     """
     progress = opening._progress if isinstance(opening, Connecting) else Progress()
     how_far = f", in phase {progress.phase}: {progress.doing}" if progress.doing else ""

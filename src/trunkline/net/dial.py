@@ -1,7 +1,7 @@
 """From an address to a transport: name look-up, TCP, proxy, TLS.
 
-Every step turns what the system says into a ConnectError that names the step, so that whoever reads it knows where to
-look. If a step fails or is cancelled, what the steps before it opened is closed.
+Each step turns the system's error into a ConnectError that names the step. If a step fails or is cancelled, everything
+that the steps before it opened is closed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 async def dial(route: Route, make: Callable[[], WebSocket], progress: Progress) -> WebSocket:
-    """A WebSocket from `make` on a transport to the server."""
+    """Connect to the server, and return a WebSocket from `make` on the transport."""
     proxy = route.proxy
     if proxy is not None and not proxy.is_socks:
         return await _dial_through(route, proxy, make, progress)
@@ -46,7 +46,7 @@ async def dial(route: Route, make: Callable[[], WebSocket], progress: Progress) 
     else:
         sock = await connect_tcp(route.uri.host, route.uri.port, route, progress)
     if route.tls is not None:
-        progress.begin("tls", f"no end of the TLS handshake with {route.where}")
+        progress.begin("tls", f"waiting for the TLS handshake with {route.where}")
     return await _start(sock, make, route.tls, route.certified, route.where)
 
 
@@ -65,7 +65,7 @@ async def _connect_unix(route: Route) -> socket.socket:
 
 
 async def _start(sock: socket.socket, make: Callable[[], P], tls: ssl.SSLContext | None, name: str, where: str) -> P:
-    """A protocol on the socket, over TLS if there is a context for it."""
+    """Start a protocol on the socket, over TLS if there is a context, and return it."""
     try:
         return await adopt(sock, make, ssl=tls, server_hostname=name if tls else None)
     except OSError as error:
@@ -78,7 +78,7 @@ async def _dial_through(route: Route, proxy: Proxy, make: Callable[[], WebSocket
     tls = None
     if proxy.secure:
         tls = proxy.tls or ssl.create_default_context()
-        progress.begin("tls", f"no end of the TLS handshake with proxy {proxy.where}")
+        progress.begin("tls", f"waiting for the TLS handshake with proxy {proxy.where}")
     tunnel = await _start(sock, lambda: Tunnel(proxy, route.uri, loop), tls, proxy.host, f"proxy {proxy.where}")
     progress.begin("proxy", f"no answer from proxy {proxy.where} to CONNECT {route.where}")
     try:
@@ -96,15 +96,15 @@ async def _dial_through(route: Route, proxy: Proxy, make: Callable[[], WebSocket
 
 
 async def _enter(tunnel: Tunnel, route: Route, ws: WebSocket, progress: Progress) -> WebSocket:
-    """Puts `ws` in the tunnel's place, over TLS if the server speaks it."""
+    """Put `ws` in the tunnel's place, over TLS if the route asks for it."""
     transport: asyncio.Transport | None = tunnel.transport
     if route.tls is not None:
-        progress.begin("tls", f"no end of the TLS handshake with {route.where} through the proxy")
+        progress.begin("tls", f"waiting for the TLS handshake with {route.where} through the proxy")
         loop = asyncio.get_running_loop()
         transport = await loop.start_tls(tunnel.transport, ws, route.tls, server_hostname=route.certified)
     else:
         tunnel.transport.set_protocol(ws)
-    if transport is None:  # start_tls: the line went while TLS began
+    if transport is None:  # start_tls: the connection was lost while TLS began
         raise ConnectError(f"cannot set up TLS with {route.where}: the connection ended", phase="tls")
     ws.connection_made(transport)
     if route.tls is None:

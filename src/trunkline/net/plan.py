@@ -1,8 +1,8 @@
-"""What `connect` was asked for, as the way to the server and the request to it; and the same after a redirect.
+"""The route to a server and the request to it, from the arguments of `connect` and after a redirect.
 
-A redirect is taken only if it was allowed, and gives nothing away (RFC 9110 15.4): from TLS it does not lead out of
-TLS, and another origin gets neither the URL's user and password nor any field or subprotocol that the program named,
-since any of them may be a credential. The same host over TLS, where it was plain before, gets them all.
+A redirect is followed only if it is allowed, and reveals nothing (RFC 9110 15.4): it never leads from TLS to plain TCP,
+and another origin gets neither the URL's user and password nor any field or subprotocol that the program named, since
+any of them may be a credential. The same host, now over TLS where it was plain TCP before, gets them all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FAMILIES: Final = (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6)
 _KINDS: Final = ("host", "origin", "proxy", "proxy_ssl", "server_hostname", "sock", "ssl", "unix")
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})  # RFC 9110 15.4
 
-# Set by the handshake itself: a second one would be another handshake (RFC 6455 4.1).
+# The handshake sets these itself, each of them once (RFC 6455 4.1).
 OWN_FIELDS: Final = frozenset(
     {
         "connection",
@@ -48,7 +48,7 @@ OWN_FIELDS: Final = frozenset(
         "upgrade",
     }
 )
-# A request for a tunnel has no body (RFC 9110 9.3.6), and its target is its host.
+# CONNECT has no body (RFC 9110 9.3.6), and its Host is its target.
 OWN_PROXY_FIELDS: Final = frozenset({"content-length", "host", "transfer-encoding"})
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[-A-Za-z0-9._~%!$&'()*+,;=]+)(:[0-9]{1,5})?")  # RFC 3986 3.2.2
@@ -56,7 +56,7 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[-A-Za-z0-9._~%!$&'()*+,;=]+)(:[
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # it may hold credentials
 class Plan:
-    """Where to, and what to say there. The fields are those of `connect`."""
+    """Where to connect, and what to send there. The fields are the parameters of `connect`."""
 
     uri: URI
     additional_headers: tuple[tuple[str, str], ...] = ()
@@ -76,8 +76,12 @@ class Plan:
     local_addr: tuple[str, int] | None = None
 
     def route(self) -> Route:
-        """The way to the server. Raises ValueError for what does not fit together, InvalidURI for a proxy's URL that is
-        none, LocalProtocolError for fields that cannot stand in HTTP.
+        """Return the route to the server.
+
+        Raises:
+            ValueError, TypeError: a parameter is out of range, contradicts another, or has the wrong type.
+            InvalidURI: a proxy's URL is malformed.
+            LocalProtocolError: a field is not valid in HTTP.
         """
         check_dialling(self)
         place = dataclasses.replace(
@@ -106,14 +110,14 @@ class Plan:
         return None if proxy is None else dataclasses.replace(proxy, tls=self.proxy_ssl, fields=fields)
 
     def request(self) -> RequestEvent:
-        """The request; LocalProtocolError for what cannot stand in HTTP."""
+        """Return the request. Raise LocalProtocolError or TypeError if a part of it is not valid in HTTP."""
         offered = check_subprotocols(self.subprotocols)
         fields = self._fields()
         hosts = [value.decode("latin-1") for name, value in fields if name.lower() == b"host"]
         if len(hosts) > 1:
-            raise LocalProtocolError("Host stands twice in additional_headers (RFC 9110 7.2)")
+            raise LocalProtocolError(f"additional_headers has {len(hosts)} Host fields, limit 1 (RFC 9110 7.2)")
         if hosts and not _HOST.fullmatch(hosts[0]):
-            raise LocalProtocolError("Host in additional_headers is no host with or without a port (RFC 9110 7.2)")
+            raise LocalProtocolError("Host in additional_headers must be a host, with or without a port (RFC 9110 7.2)")
         others = [(name, value) for name, value in fields if name.lower() != b"host"]
         host = hosts[0] if hosts else self.uri.authority
         return RequestEvent(host, self.uri.target, extra_headers=others, subprotocols=offered)
@@ -131,17 +135,17 @@ class Plan:
         return given + as_fields(added)
 
     def redirected(self, answer: HandshakeError) -> Plan:
-        """The plan that a redirect asks for; HandshakeError, with the reason, for one that is not followed."""
+        """Return the plan after a redirect. Raise HandshakeError, with the reason, if it must not be followed."""
         try:
             uri = _resolve(self.uri, Headers(answer.headers).get("location"))
         except InvalidURI as error:
-            raise _unfollowed(answer, f"its Location is no WebSocket URL: {error}") from None
+            raise _unfollowed(answer, f"its Location is not a WebSocket URL: {error}") from None
         if self.uri.secure and not uri.secure:
-            raise _unfollowed(answer, f"from {self.uri.origin} to {uri.origin} it leads out of TLS")
+            raise _unfollowed(answer, f"it leads out of TLS, from {self.uri.origin} to {uri.origin}")
         ssl = self.ssl if self.uri.secure else None
         is_raised = uri.secure and not self.uri.secure
         if uri.host == self.uri.host and (is_raised or uri.origin == self.uri.origin):
-            # The same host, and if not by the same way then now by TLS: what it was told over plain TCP it may be told.
+            # The same host, at the same origin or now over TLS: it may be sent what it was sent over plain TCP.
             port = None if is_raised else self.port
             same = dataclasses.replace(uri, user=self.uri.user, password=self.uri.password)
             return dataclasses.replace(self, uri=same, ssl=ssl, port=port)
@@ -157,36 +161,36 @@ class Plan:
         )
 
     def refused(self, answer: HandshakeError, most: int) -> HandshakeError:
-        """The error for a redirect after `most` of them, which says where to."""
+        """Return the error for a redirect past the limit `most`. It says where the redirect leads."""
         try:
             uri = _resolve(self.uri, Headers(answer.headers).get("location"))
         except InvalidURI:
             return answer
-        text = f"it redirects to {uri.shown}, and {most or 'no'} redirect{'s are' if most != 1 else ' is'} followed"
-        return HandshakeError(answer.status, answer.headers, answer.body, f"{text} (max_redirects)")
+        text = f"it redirects to {uri.shown}, but max_redirects is {most}"
+        return HandshakeError(answer.status, answer.headers, answer.body, text)
 
 
 def check_dialling(plan: Plan) -> None:
-    """Raises ValueError or TypeError, which name the parameter, for what cannot be dialled."""
+    """Raise ValueError or TypeError, naming the parameter, if the plan cannot be dialled."""
     check_kinds({name: getattr(plan, name) for name in _KINDS})
     check_unix(plan.unix)
     if plan.unix is not None or plan.sock is not None:
         way = "unix" if plan.unix is not None else "sock"
         for name in ("host", "port", "local_addr"):
             if getattr(plan, name) is not None:
-                raise ValueError(f"{name} is set, but with {way} nothing is dialled ({name})")
+                raise ValueError(f"{name} cannot be combined with {way} ({name})")
     if plan.port is not None:
         check_whole("port", plan.port, 1, "1 to 65535 (port)", most=65535)
     if plan.family not in FAMILIES:
-        raise ValueError(f"family is {plan.family!r}, must be AF_INET, AF_INET6 or AF_UNSPEC of socket (family)")
+        raise ValueError(f"family is {plan.family!r}, must be socket.AF_INET, AF_INET6 or AF_UNSPEC (family)")
     if plan.local_addr is not None and not _is_address(plan.local_addr):
-        raise ValueError(f"local_addr is {plan.local_addr!r}, must be a pair of host and port, 0 for any (local_addr)")
+        raise ValueError(f"local_addr is {plan.local_addr!r}, must be (host, port), port 0 for any (local_addr)")
     if plan.proxy_ssl is not None and isinstance(plan.proxy, str) and not plan.proxy.lower().startswith("https://"):
         raise ValueError("proxy_ssl is set, but the proxy's URL is not https:// (proxy_ssl)")
 
 
 def _is_address(value: object) -> bool:
-    """Whether it is a pair of a host and a port, which may be 0."""
+    """Return whether `value` is a pair of a host and a port, which may be 0."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         return False
     host, port = value
@@ -194,15 +198,15 @@ def _is_address(value: object) -> bool:
 
 
 def check_redirects(most: int, *, is_fixed: bool) -> None:
-    """Raises ValueError for a `max_redirects` that cannot be. is_fixed: whether unix or sock say where to."""
+    """Raise ValueError if `max_redirects` is out of range, or more than 0 with unix or sock (`is_fixed`)."""
     check_whole("max_redirects", most, 0, f"0 to {MAX_REDIRECTS}", most=MAX_REDIRECTS)
     if most and is_fixed:
-        raise ValueError("max_redirects is set, but with unix or sock there is no way to another address")
+        raise ValueError(f"max_redirects is {most}, must be 0 with unix or sock: a redirect leads to another address")
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raises what `connect` would for these options of it, whatever the URL. The environment is not looked at, nor is
-    `ssl`, which must fit the URL.
+    """Raise what `connect` would raise for these options with any URL. The environment is not looked at, nor is `ssl`,
+    which depends on the URL.
     """
     check_kinds(options)
     is_fixed = options.get("unix") is not None or options.get("sock") is not None
@@ -220,7 +224,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def check_fields(headers: HeadersLike) -> None:
-    """Raises LocalProtocolError or TypeError for fields that no request can have."""
+    """Raise LocalProtocolError or TypeError if a request cannot have these fields."""
     as_fields(headers, OWN_FIELDS, "headers")
 
 
@@ -235,19 +239,19 @@ def _tls_context(uri: URI, ssl: ssl_module.SSLContext | bool | None) -> ssl_modu
 
 
 def _resolve(base: URI, location: str | None) -> URI:
-    """The URL that Location means (RFC 9110 10.2.2), without a user or a fragment."""
+    """Return the URL that Location refers to (RFC 9110 10.2.2), without user and fragment."""
     if location is None:
-        raise InvalidURI("there is none")
+        raise InvalidURI("it is missing")
     try:
         joined = urllib.parse.urljoin(base.origin.replace("ws", "http", 1) + base.target, location)
     except ValueError:
         raise InvalidURI("its host cannot be read (RFC 3986 3.2.2)") from None
     parts, _ = split_url(joined, "WebSocket")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    # Servers of HTTP name the place by its HTTP scheme. A user in it would be the server's choice, not the program's.
+    # HTTP servers write http and https. A user in the URL would be the server's choice, not the program's.
     parts = parts._replace(scheme=scheme, netloc=parts.netloc.rpartition("@")[2], fragment="")
     return dataclasses.replace(parse_uri(parts.geturl()), user=None, password=None)
 
 
 def _unfollowed(answer: HandshakeError, why: str) -> HandshakeError:
-    return HandshakeError(answer.status, answer.headers, answer.body, f"this redirect is not followed, since {why}")
+    return HandshakeError(answer.status, answer.headers, answer.body, f"this redirect is not followed, because {why}")

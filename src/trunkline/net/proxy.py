@@ -1,4 +1,4 @@
-"""Proxies, as URLs and the environment name them, and tunnels through those of HTTP (CONNECT, RFC 9110 9.3.6)."""
+"""Proxies, as their URLs and the environment describe them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ MOST_OCTETS: Final = 255  # of a name or a password (RFC 1929 2)
 class Proxy:
     """A proxy to connect through.
 
-    scheme: "https" for TLS to an HTTP proxy itself; "socks4a" and "socks5h" have the proxy look the name up, "socks4"
-    and "socks5" have it looked up here. credentials: name and password. tls: of "https", None for the default one.
-    fields: of CONNECT, besides Host and what the credentials say.
+    Attributes:
+        scheme: "https" for an HTTP proxy that we speak to over TLS. With "socks4a" and "socks5h" the proxy looks up the
+            server's name; with "socks4" and "socks5" we do.
+        host, port: the proxy's address.
+        credentials: name and password; None for none.
+        tls: the context for "https"; None for the default one.
+        fields: fields to add to CONNECT, besides Host and the credentials.
     """
 
     scheme: str
@@ -41,35 +45,35 @@ class Proxy:
 
     @property
     def secure(self) -> bool:
-        """Whether the proxy is spoken to over TLS."""
+        """Whether we speak to the proxy over TLS."""
         return self.scheme == "https"
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS, not HTTP."""
+        """Whether it is a SOCKS proxy; otherwise it is an HTTP proxy."""
         return self.scheme.startswith("socks")
 
     @property
     def looks_up(self) -> bool:
-        """Whether a SOCKS proxy is told names, and not addresses that were looked up here."""
+        """Whether a SOCKS proxy is sent names, rather than addresses that we looked up."""
         return self.scheme in ("socks4a", "socks5h")
 
     @property
     def where(self) -> str:
-        """The proxy as messages name it, without credentials."""
+        """The proxy's address for messages, without credentials."""
         return f"{self.host}:{self.port}"
 
     @property
     def authorization(self) -> bytes | None:
-        """The credentials as HTTP wants them (RFC 7617)."""
+        """The credentials as a Basic authorization (RFC 7617); None for none."""
         if self.credentials is None:
             return None
         return b"Basic " + base64.b64encode(":".join(self.credentials).encode())
 
 
 def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
-    """The proxy for `uri`: the one given, with True the environment's (https_proxy or http_proxy, all_proxy, no_proxy),
-    with None none. Raises InvalidURI, which names the parameter or the variable.
+    """Return the proxy for `uri`: the one given; with True the environment's (https_proxy or http_proxy, all_proxy,
+    no_proxy); with None, none. Raise InvalidURI, naming the parameter or the variable, if its URL is malformed.
     """
     if proxy is True:
         return _find_in_environment(uri)
@@ -79,13 +83,13 @@ def find_proxy(uri: URI, proxy: str | bool | None) -> Proxy | None:
 def _find_in_environment(uri: URI) -> Proxy | None:
     if sys.platform not in {"darwin", "win32"} and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
-    import urllib.request  # it brings http.client and email, which no connection without a proxy needs
+    import urllib.request  # only here: it imports http.client and email, which most programs can do without
 
     scheme = "https" if uri.secure else "http"
     known = urllib.request.getproxies_environment()
     if known:
         excluded = is_bypassed(uri.host, uri.port, known.get("no", ""))
-    else:  # what macOS and Windows have in their settings
+    else:  # the system settings of macOS and Windows
         known = urllib.request.getproxies()
         excluded = bool(known) and urllib.request.proxy_bypass(f"{uri.host}:{uri.port}")
     name = scheme if known.get(scheme) else "all"
@@ -95,13 +99,13 @@ def _find_in_environment(uri: URI) -> Proxy | None:
 
 
 def _variable(name: str) -> str:
-    """A variable of the environment as it is written there: the lower case goes first, as for getproxies."""
+    """Return the variable's name as the environment spells it; lower case wins, as in getproxies."""
     written = [one for one in os.environ if one.lower() == name]
     return name if name in written or not written else written[0]
 
 
 def _parse(text: str, source: str) -> Proxy:
-    """source: the parameter or the variable that the text is from."""
+    """Return the proxy of a URL. `source` is the parameter or variable that it comes from, for errors."""
     parts, port = split_url(text if "//" in text else f"http://{text}", f"proxy ({source})")
     if parts.scheme not in SCHEMES or not parts.hostname:
         hint = ": socks5h has the proxy look names up, socks5 does not" if parts.scheme == "socks" else ""

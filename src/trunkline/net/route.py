@@ -1,4 +1,4 @@
-"""The way to a server, and how far along it an attempt has come."""
+"""The route to a server, and how far an attempt has got."""
 
 from __future__ import annotations
 
@@ -19,10 +19,17 @@ __all__ = ["Progress", "Route"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The way to a server.
+    """The route to a server.
 
-    uri: its host and port are those to dial. tls: None for none. unix: a socket's path in place of host and port. sock:
-    one that is connected already. family, local_addr: of the sockets that are made; 0 and None for any.
+    Attributes:
+        uri: its host and port are the ones to dial.
+        tls: the context; None for no TLS.
+        server_hostname: the name that the certificate must have; None for the host of `uri`.
+        proxy: the proxy to go through; None to connect directly.
+        unix: the path of a unix socket, in place of host and port.
+        sock: a socket that is already connected.
+        family: the address family of new sockets; 0 for any.
+        local_addr: host and port that new sockets connect from; None for any.
     """
 
     uri: URI
@@ -36,7 +43,7 @@ class Route:
 
     @property
     def where(self) -> str:
-        """The server as messages name it."""
+        """The server's address for messages."""
         return os.fspath(self.unix) if self.unix is not None else f"{self.uri.host}:{self.uri.port}"
 
     @property
@@ -47,11 +54,11 @@ class Route:
 
 @dataclass(slots=True)
 class Progress:
-    """What an attempt does now, for the error that says where it stopped."""
+    """What an attempt is doing, so that an error can say where it stopped."""
 
     phase: Phase = "dns"
     doing: str = ""
 
     def begin(self, phase: Phase, doing: str) -> None:
-        """Enter a phase. doing: the same in words that follow "was not open after 10 s: "."""
+        """Enter a phase. `doing` describes it in words that can follow "was not open after 10 s: "."""
         self.phase, self.doing = phase, doing

@@ -1,4 +1,4 @@
-"""Ways through a SOCKS proxy (RFC 1928, RFC 1929; SOCKS 4 and 4a), spoken by python-socks."""
+"""Connections through SOCKS proxies (RFC 1928, RFC 1929; SOCKS 4 and 4a), made with python-socks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from trunkline.protocol.errors import ConnectError, ProxyError
 
 __all__ = ["open_way"]
 
-LONG: Final = 1_000_000.0  # seconds: open_timeout ends it, and python-socks wants a figure
+LONG: Final = 1_000_000.0  # seconds: python-socks requires a timeout, but open_timeout is the one that counts
 
 
 async def open_way(proxy: Proxy, route: Route, progress: Progress) -> socket.socket:
-    """A socket that leads to the host and port of `route`, through the proxy.
+    """Return a socket that is connected to the host and port of `route` through the proxy.
 
-    Where the name is looked up here and has several addresses, they take part in a race, as without a proxy. Raises
-    ProxyError, ConnectError, and ImportError if python-socks is missing. Cancelled, it closes what it opened.
+    If we look up the name and it has several addresses, they are tried in a race, as without a proxy. If this is
+    cancelled, it closes what it opened.
+
+    Raises:
+        ProxyError: the proxy refused, or its answer is not SOCKS.
+        ConnectError: a step failed; `phase` says which.
+        ImportError: python-socks is not installed.
     """
     library = _import()
     host, port = route.uri.host, route.uri.port
@@ -49,15 +54,15 @@ def _is_address(host: str) -> bool:
 
 async def _look_up_here(proxy: Proxy, route: Route, progress: Progress) -> list[AddressInfo]:
     progress.begin("dns", f"looking up {route.uri.host}")
-    family = socket.AF_INET if proxy.scheme == "socks4" else 0  # its requests have room for no other
+    family = socket.AF_INET if proxy.scheme == "socks4" else 0  # its requests have no room for IPv6
     return list(await look_up(route.uri.host, route.uri.port, route.where, family))
 
 
 class _Tunnels(Runners):
-    """Asks the proxy for one address of the server after another, each on a connection of its own."""
+    """Runners that ask the proxy for one address of the server each, on connections of their own."""
 
     def __init__(self, library: Any, proxy: Proxy, route: Route, first: socket.socket) -> None:
-        """first: connected to the proxy, for the first address."""
+        """Set up the runners. `first` is connected to the proxy, and serves for the first address."""
         super().__init__()
         self._library = library
         self._proxy = proxy
@@ -85,7 +90,7 @@ class _Tunnels(Runners):
 
 
 async def _ask(library: Any, proxy: Proxy, sock: socket.socket, place: tuple[Any, ...]) -> None:
-    """Has the proxy connect `sock` to host and port; ProxyError if it will not."""
+    """Have the proxy connect `sock` to a host and port (`place`). Raise ProxyError if it refuses."""
     way = library.async_.asyncio.Proxy(
         library.ProxyType.SOCKS4 if proxy.scheme in ("socks4", "socks4a") else library.ProxyType.SOCKS5,
         proxy.host,
@@ -99,16 +104,16 @@ async def _ask(library: Any, proxy: Proxy, sock: socket.socket, place: tuple[Any
         await way.connect(host, port, timeout=LONG)
     except library.ProxyError as error:
         text = f"proxy {proxy.where} would not connect to {host}:{port}: {error}"
-        # It has no code of its own for credentials that are refused or missing.
+        # python-socks has no error code for credentials that are refused or missing.
         raise ProxyError(text, error.error_code, refuses_us="authentication" in str(error)) from error
     except OSError as error:
         raise ConnectError.wrap(error, "proxy", proxy.where) from error
-    except ValueError as error:  # an address in the answer that is none
-        raise ProxyError(f"proxy {proxy.where} answered no SOCKS: {error}") from error
+    except ValueError as error:  # a malformed address in the answer
+        raise ProxyError(f"the answer of proxy {proxy.where} is not valid SOCKS: {error}") from error
 
 
 class _Ready:
-    """Stands where python-socks takes another proxy to go through first: the way to the first one is ours."""
+    """What python-socks takes for another proxy to go through first: it hands out the socket that we have connected."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock

@@ -17,13 +17,13 @@ from trunkline.protocol.wording import printable
 
 __all__ = ["Tunnel"]
 
-MAX_BEGINNING: Final = 64  # bytes of an answer that is no HTTP, for ProxyError
-MAX_QUOTED: Final = 100  # characters of the proxy's reason phrase, and of its challenge, in an error's text
+MAX_BEGINNING: Final = 64  # bytes that ProxyError quotes of an answer that is not HTTP
+MAX_QUOTED: Final = 100  # characters that ProxyError quotes of the reason phrase and of the challenge
 
 
 class Tunnel(asyncio.Protocol):
-    """Asks the proxy for a way to `uri`; `ready` is done when there is one. Reading is then paused, and nothing read is
-    lost.
+    """A request to the proxy for a tunnel to `uri`. `ready` is done once the tunnel is open; reading is then paused,
+    and `trailing_data` holds what was read behind the answer.
     """
 
     def __init__(self, proxy: Proxy, uri: URI, loop: asyncio.AbstractEventLoop) -> None:
@@ -35,18 +35,18 @@ class Tunnel(asyncio.Protocol):
         self._refusal: h11.Response | None = None
         self._beginning = b""  # of the answer
         self._body = bytearray()
-        self._parts = 0  # in which it came
+        self._parts = 0  # that the body came in
         self._patience: asyncio.TimerHandle | None = None
         self.ready: asyncio.Future[None] = loop.create_future()
         self.transport: asyncio.Transport
 
     @property
     def trailing_data(self) -> bytes:
-        """What came behind the proxy's answer."""
+        """The bytes read behind the proxy's answer."""
         return bytes(self._http.trailing_data[0])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Sends the request."""
+        """Send the request."""
         self.transport = transport  # type: ignore[assignment]  # a stream's transport is one
         host = f"[{self._uri.host}]" if ":" in self._uri.host else self._uri.host
         target = f"{host}:{self._uri.port}".encode()
@@ -59,7 +59,7 @@ class Tunnel(asyncio.Protocol):
         self.transport.write((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
 
     def data_received(self, data: bytes) -> None:
-        """Takes a piece of the answer."""
+        """Process bytes of the answer."""
         self._beginning += data[: max(0, MAX_BEGINNING - len(self._beginning))]
         try:
             for piece in pieces(self._heads, data, lambda: self._http.their_state is h11.SEND_RESPONSE):
@@ -67,10 +67,11 @@ class Tunnel(asyncio.Protocol):
                 while not self.ready.done() and self._take(self._http.next_event()):
                     pass
         except (h11.RemoteProtocolError, RemoteProtocolError) as error:
-            self._end(self._refused() or ProxyError(f"proxy {self._proxy.where} answered no HTTP: {self._tell(error)}"))
+            text = f"the answer of proxy {self._proxy.where} is not valid HTTP: {self._tell(error)}"
+            self._end(self._refused() or ProxyError(text))
 
     def _take(self, event: object) -> bool:
-        """Looks at one event; whether there may be another."""
+        """Process one event. Return whether there may be another."""
         if isinstance(event, h11.Response):
             if 200 <= event.status_code < 300:
                 self.transport.pause_reading()
@@ -88,14 +89,14 @@ class Tunnel(asyncio.Protocol):
         return isinstance(event, h11.Event)
 
     def _run_out(self) -> None:
-        """The body of a refusal has taken too long. A fault goes to whoever waits for the answer."""
+        """Stop waiting for the body of a refusal. An error of our own goes to whoever waits for the answer."""
         try:
             self._give_up()
         except Exception as error:
             self._end(error)
 
     def _give_up(self) -> None:
-        """What there is of a refusal is the refusal."""
+        """Fail with what was received of the refusal."""
         self._end(self._refused())
 
     def _refused(self) -> ProxyError | None:
@@ -113,7 +114,7 @@ class Tunnel(asyncio.Protocol):
         return ProxyError(text, answer.status_code, reason=reason, headers=headers, body=body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The proxy went away."""
+        """Fail with what was received of the answer: the proxy has ended the connection."""
         self._end(self._refused() or ProxyError(f"proxy {self._proxy.where} ended the connection without an answer"))
 
     def _end(self, error: Exception | None) -> None:
@@ -125,11 +126,11 @@ class Tunnel(asyncio.Protocol):
             self.ready.set_result(None)
         else:
             self.ready.set_exception(error)
-            self.ready.exception()  # seen: whoever waited may have been cancelled
+            self.ready.exception()  # retrieved: whoever waited may have been cancelled
             self.transport.abort()
 
     def _tell(self, error: h11.RemoteProtocolError | RemoteProtocolError) -> str:
-        """What was seen. Of fields nothing is quoted: they may hold somebody's credentials."""
+        """Return what is wrong with the answer, without quoting fields: they may hold credentials."""
         if not self._beginning.startswith(b"HTTP/"):
             return f"it begins with {self._beginning!r}, must be HTTP/1.1"
         if isinstance(error, RemoteProtocolError):
