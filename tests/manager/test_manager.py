@@ -238,12 +238,12 @@ async def test_a_closed_connection_is_replaced(manager: ConnectionManager, net: 
 
 async def test_strangers_are_refused(manager: ConnectionManager) -> None:
     twin = Service("feed", "ws://elsewhere.example/", sends=Note, receives=Note)
-    with pytest.raises(ValueError, match="two services are called 'feed'"):
+    with pytest.raises(ValueError, match="two services have the name 'feed'"):
         ConnectionManager([feed, twin])
     async with manager:
-        with pytest.raises(ValueError, match="was not given the service 'feed'"):
+        with pytest.raises(ValueError, match="does not have the service 'feed'"):
             await manager.connect(twin)
-        with pytest.raises(ValueError, match="was not given"):
+        with pytest.raises(ValueError, match="does not have the service"):
             manager.find(twin)
 
 

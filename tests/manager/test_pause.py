@@ -222,5 +222,5 @@ async def test_pausing_twice_and_resuming_what_is_not_paused(line: Any) -> None:
 
 
 async def test_a_service_of_nobody(line: Any, make_line: Any) -> None:
-    with pytest.raises(ValueError, match="was not given"):
+    with pytest.raises(ValueError, match="does not have the service"):
         line.manager.pause(make_line().service)

@@ -1,6 +1,6 @@
-"""Dialling for one line: which server, when it may be dialled, with which credentials, and what its answer means.
+"""Dialling for one connection: which endpoint, when, with which credentials, and what its answer means.
 
-The budget, the breaker and the gate are the manager's. The way round the service's endpoints is the line's own.
+The manager's connections share the budget, the breakers and the gates. The order of the endpoints is each one's own.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = ["Dialer"]
 
 
 class Dialer:
-    """What dials for one line. `begins` is called when an attempt really begins: everything allows it.
+    """Dials for one connection. `begins` is called when everything allows the attempt and it really begins.
 
-    is_plain: whether to offer no extensions, as a peer would have none of them.
+    is_plain: whether to offer no extensions, because the peer rejects them.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Dialer:
         self._clock = context.clock
         self._begins = begins
         self._spare: WebSocket | None = None
-        self._fresh: WebSocket | None = None  # a link that is not handed out yet
+        self._fresh: WebSocket | None = None  # a link that has not been returned yet
         names = [endpoint_name(url, service.options.get("unix")) for url in urls]
         self._way = Way(urls, context.endpoints, names, context.clock)
 
     async def dial(self, cost: float) -> WebSocket:
-        """Return a link, once the budget, the breaker and the gate allow it. cost: what the budget is charged.
+        """Open a link, once the budget, the breaker and the gate allow it. cost: what the budget is charged.
 
-        Raises whatever kept the link from coming up.
+        Raises whatever prevented the link.
         """
         try:
             return await self._dial(cost)
@@ -75,9 +75,9 @@ class Dialer:
                     return await self._shake_hands(permit)
 
     async def dial_beside(self) -> WebSocket:
-        """Return another link to the server that was dialled last; it pays like a retry, and says nothing of others.
+        """Open another link to the server that was dialled last. It pays like a retry; its failure counts for nothing.
 
-        Raises whatever kept the link from coming up.
+        Raises whatever prevented the link.
         """
         await self._context.budget.pay(self._clock)
         present = self._way.present
@@ -91,18 +91,18 @@ class Dialer:
         return link
 
     def keep(self, link: WebSocket) -> None:
-        """The next dial gives this link, if it is still open."""
+        """Return this link from the next dial, if it is still open."""
         self.drop_spare()
         self._spare = link
 
     def drop_spare(self) -> None:
-        """The link that was kept is not wanted, if there is one."""
+        """Drop the link that was kept, if there is one."""
         spare, self._spare = self._spare, None
         if spare is not None:
             spare.abort()
 
     def note_failure(self, judgement: Judgement, now: float) -> bool:
-        """Go on to the next endpoint after a failure; whether there is another one that may be dialled."""
+        """Move on to the next endpoint after a failure. Return whether there is another one that may be dialled."""
         avoidance = AVOIDANCE if judgement.hint.elsewhere else 0.0
         asked = min(judgement.issue.retry_after or 0.0, self._service.retry.longest_retry_after)
         self._way.note_failure(now, asked or avoidance)
@@ -140,7 +140,7 @@ class Dialer:
             raise time_out(opening, endpoint.name, limit, "attempt_timeout") from error
 
     async def _ask_credentials(self, url: str) -> tuple[Mapping[str, str], str]:
-        """The headers and the URL for this attempt."""
+        """Return the headers and the URL for this attempt."""
         try:
             return await self._service.ask_headers(), await self._service.ask_url(url)
         except FATAL:
@@ -151,8 +151,8 @@ class Dialer:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
-                recoverable = True  # something that it waited for was cancelled, which says nothing of the next time
-            text = f"the headers of service {self._service.name} could not be had: {error!r}"
+                recoverable = True  # what it waited for was cancelled; the next time may succeed
+            text = f"the headers or fresh parameters of service {self._service.name} failed: {error!r}"
             raise CredentialsError(text, recoverable=recoverable) from error
 
     def _options(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The first words on a new link: a service's hook, run while the link is read, before the link is for all."""
+"""The greeting of a new link: the service's `on_connected`, run while the link is read and before others use it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,22 @@ __all__ = ["Greeting", "HookError"]
 
 
 class HookError(TrunklineError):
-    """A service's `on_connected` raised or took too long. Its exception is the `__cause__`, and decides about a retry.
+    """A service's `on_connected` raised or took too long. The exception it raised is the `__cause__`.
 
-    An exception that is of no line (a ValueError, say) is a fault in the program, which comes back however often it is
-    tried: the connection fails.
+    The cause decides about a retry. If it is not a connection error (a ValueError, say), it is a fault in the program
+    that a retry would meet again, so the connection fails.
     """
 
     def __init__(self, message: str, cause: BaseException | None = None) -> None:
         super().__init__(message)
-        if cause is not None:  # a copy takes the verdict over
+        if cause is not None:  # a copy keeps the verdict
             self.__cause__ = cause
             issue = categorize(cause)
             self._verdict = Verdict(issue.category, issue.recoverable)
 
 
 class Greeting:
-    """One run of a hook. `done` is called when it has succeeded; when it has not, the link is dropped, and `error` says
-    why.
-    """
+    """One run of the hook. If it succeeds, `done` is called; otherwise the link is dropped, and `error` says why."""
 
     def __init__(
         self,
@@ -55,7 +53,7 @@ class Greeting:
         self._task = guard.start(self._run(), "trunkline on_connected")
 
     async def end(self) -> None:
-        """See to it that nothing of it is left; a hook that will not be cancelled is left alone after the timeout."""
+        """Cancel the hook and wait until it ends. Leave it alone if it is still running after the timeout."""
         self._timer.cancel()
         self._task.cancel()
         is_over = Signal(self._guard)
@@ -63,7 +61,8 @@ class Greeting:
         until = self._guard.time() + self._timeout
         while not self._task.done():
             if not await is_over.wait(until):
-                self._guard.note(TimeoutError(f"on_connected goes on {self._timeout:g} s after it was cancelled"))
+                text = f"on_connected still runs {self._timeout:g} s after it was cancelled (hook_timeout)"
+                self._guard.note(TimeoutError(text))
                 return
 
     async def _run(self) -> None:
@@ -84,8 +83,8 @@ class Greeting:
         if isinstance(error, asyncio.CancelledError):
             if self._task.cancelling():
                 return  # by us
-            # Something that it waited for was cancelled, which says nothing of the next time.
-            self._fail("on_connected was cancelled, and not by the connection", TimeoutError())
+            # What it waited for was cancelled; the next time may succeed.
+            self._fail("on_connected was cancelled, but not by the connection", TimeoutError())
         elif self._link.state is ConnectionState.OPEN or not isinstance(error, ConnectionClosed):
             self._fail(f"on_connected raised {error!r}", error)
 

@@ -1,4 +1,4 @@
-"""The registry: one connection for each service and set of parameters, found in one look-up, closed together."""
+"""The connection manager: one connection for each service and set of parameters, made, found and closed together."""
 
 from __future__ import annotations
 
@@ -40,18 +40,21 @@ Receives = TypeVar("Receives")
 
 
 class ConnectionManager:
-    """Holds typed connections to the services it was given.
+    """Keeps typed connections to a list of services.
 
         async with ConnectionManager([chat]) as manager:
             room = await manager.connect(chat, room="lobby")
 
     Leaving the block closes every connection.
 
-    budget: what retries pay into; the default is one for the whole process. gate, breaker: what each endpoint gets.
-    watch_network: call `network_changed` by itself when Linux tells that a reachable address or a default route has
-    come or gone; one netlink socket while there are connections, none with a `clock` or on a virtual loop.
-    For tests: `clock` (default: the running loop), `rng` for the jitter, `dial` in the place of `trunkline.connect`,
-    and `asleep`, the seconds that the machine has been suspended so far.
+    Args:
+        services: their names must differ.
+        budget: limits retries; by default one budget for the whole process.
+        gate, breaker: policies of each endpoint.
+        watch_network: call `network_changed` when Linux reports that a reachable address or a default route has come
+            or gone. This takes one netlink socket while there are connections, none with a `clock` or a virtual loop.
+        clock, rng, dial, asleep: for tests, in place of the running loop, the random generator of the jitter,
+            `trunkline.connect`, and the seconds for which the machine has been suspended.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class ConnectionManager:
         self._services: dict[str, Service[Any, Any]] = {}
         for service in services:
             if service.name in self._services:
-                raise ValueError(f"two services are called {service.name!r}")
+                raise ValueError(f"two services have the name {service.name!r}")
             self._services[service.name] = service
         self._clock = clock
         self._rng = rng if rng is not None else random.Random()
@@ -89,7 +92,7 @@ class ConnectionManager:
         self._connections: dict[str, Connection[Any, Any]] = {}
         self._by_service: dict[str, dict[str, Connection[Any, Any]]] = {name: {} for name in self._services}
         self._undelivered: Callbacks[Delivery[Any]] = Callbacks(self._logger)
-        # A pool is kept by whoever uses it and by its members.
+        # A pool lives as long as somebody uses it or it has members.
         self._pools: weakref.WeakValueDictionary[str, Pool[Any, Any]] = weakref.WeakValueDictionary()
         self._watches: list[SleepWatch | NetworkWatch] = []
         self._closed = False
@@ -112,22 +115,23 @@ class ConnectionManager:
         key: Hashable = None,
         **parameters: str | int,
     ) -> Connection[Sends, Receives]:
-        """Return the connection to `service` with these parameters: the one there is, or else a new one.
+        """Return the connection to `service` with these parameters, an existing one or a new one.
 
-        Each call that returns has leased it; `Connection.release` gives the lease back, which only matters to a service
-        with an `idle_timeout`. Of a service with a pool, it is a member, picked as the strategy says.
+        Each call takes a lease; `Connection.release` releases it, which matters only if the service has an
+        `idle_timeout`. If the service has a pool, you get a member, picked by the pool's strategy.
 
         Args:
-            wait: return when it is up, however many attempts that takes; False: at once.
-            timeout: seconds to wait; None: until it is up or has failed for good.
-            key: what a pool with the strategy "hash" wants.
+            wait: return when the connection is up, however many attempts that takes; False to return at once.
+            timeout: seconds to wait; None to wait until the connection is up or has failed for good.
+            key: picks the member of a pool with the strategy "hash".
 
         Raises:
-            NotConnected: it failed for good. WaitTimeout: it was not up in time.
-            TypeError, ValueError: for parameters that do not fit the service, and for a timeout that cannot be.
+            NotConnected: the connection failed for good.
+            WaitTimeout: the connection was not up in time.
+            TypeError, ValueError: the parameters do not fit the service, or the timeout is negative.
 
-        After a timeout or a cancellation the lease is given back, and a connection that was never up is closed, unless
-        somebody else has leased it or something waits to be sent on it. Any other goes on dialling.
+        After a timeout or a cancellation, the lease is released. A connection that was never up is then closed, unless
+        somebody else has leased it or a message waits to be sent on it. Any other one goes on dialling.
         """
         connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key, timeout)
         if wait:
@@ -144,7 +148,7 @@ class ConnectionManager:
         key: Hashable = None,
         **parameters: str | int,
     ) -> AsyncIterator[Connection[Sends, Receives]]:
-        """`connect`, for as long as the block lasts: `async with manager.lease(chat, room="lobby") as room`."""
+        """Lease a connection for the length of a block: `async with manager.lease(chat, room="lobby") as room`."""
         connection: Connection[Sends, Receives] = self._take_lease(service, parameters, key, timeout)
         await self._wait_leased(connection, timeout)
         try:
@@ -153,7 +157,7 @@ class ConnectionManager:
             connection.release()
 
     def pool(self, service: Service[Sends, Receives], /, **parameters: str | int) -> Pool[Sends, Receives]:
-        """The pool of links to `service` with these parameters: the one there is, or else a new one.
+        """Return the pool of connections to `service` with these parameters, an existing one or a new one.
 
         Raises ValueError if the service has no `pool`, TypeError or ValueError for parameters that do not fit it.
         """
@@ -191,13 +195,13 @@ class ConnectionManager:
             raise
 
     def get(self, connection_id: str) -> Connection[Any, Any] | None:
-        """The connection with this id, None if there is none."""
+        """Return the connection with this id, None if there is none."""
         return self._connections.get(connection_id)
 
     def find(self, service: Service[Sends, Receives], /, **parameters: str | int) -> Connection[Sends, Receives] | None:
-        """The connection to `service` with these parameters; without any, the oldest one. None if there is none.
+        """Return the connection to `service` with these parameters, the oldest one without any, None if there is none.
 
-        Of a service with a pool: the first member of the pool with these parameters.
+        If the service has a pool, return the first member of the pool with these parameters.
         """
         self._check(service)
         if service.pool is not None and (parameters or not service.parameters):
@@ -208,58 +212,56 @@ class ConnectionManager:
         return next(iter(self._by_service[service.name].values()), None)
 
     def connections(self) -> list[Connection[Any, Any]]:
-        """All connections, in the order in which they were made."""
+        """Return all connections, oldest first."""
         return list(self._connections.values())
 
     def time(self) -> float:
-        """The reading of the clock that changes and reports are told by: seconds, monotonic."""
+        """Return the time in seconds by the monotonic clock that changes and reports use."""
         return self._context().clock.time()
 
     def events(self, limit: int = 1024) -> EventStream:
-        """Every state change from now on. A reader over `limit` behind loses the oldest, and `dropped` counts them."""
+        """Stream all state changes from now on. A reader more than `limit` behind loses the oldest (`dropped`)."""
         return self._events.stream(limit, self._home)
 
     def subscribe(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
-        """Call `callback` with every state change, as it happens; it must not block. Returns what ends that."""
+        """Call `callback` with every state change; it must not block. Return a function that unsubscribes it."""
         return self._events.subscribe(callback)
 
     @property
     def budget(self) -> RetryBudget:
-        """What retries pay into."""
+        """The budget that limits retries."""
         return self._context().budget
 
     def endpoints(self) -> list[Endpoint]:
-        """The hosts and ports that were dialled so far, each with its gate and its breaker."""
+        """Return the hosts and ports dialled so far, each with its gate and its breaker."""
         return list(self._context().endpoints)
 
     def pools(self) -> list[Pool[Any, Any]]:
-        """The pools that there are."""
+        """Return all pools."""
         return list(self._pools.values())
 
     def service(self, name: str) -> Service[Any, Any]:
-        """The service with this name; KeyError if there is none."""
+        """Return the service with this name. Raises KeyError if there is none."""
         return self._services[name]
 
     def service_health(self) -> list[ServiceHealth]:
-        """A snapshot of every service: its connections together, those that are gone included."""
+        """Return a snapshot of every service: the sum of its connections, past ones included."""
         return [self._totals.report(name, held) for name, held in self._by_service.items()]
 
     def health(self) -> list[ConnectionHealth]:
-        """A snapshot of every connection, in the order in which they were made."""
+        """Return a snapshot of every connection, oldest first."""
         return [connection.health() for connection in self.connections()]
 
     def subscribe_undelivered(self, callback: Callable[[Delivery[Any]], object]) -> Callable[[], None]:
-        """Call `callback` with every message that was not delivered, as that is known; it must not block. Returns what
-        ends that.
-        """
+        """Call `callback` with every undelivered message; it must not block. Return a function that unsubscribes it."""
         return self._undelivered.subscribe(callback)
 
     def network_changed(self) -> None:
-        """Tell that the network is another one, or may be back.
+        """Report that the network has changed, or may be back.
 
-        Connections that wait dial now, through the gate, and not before a Retry-After. Open links are asked for a sign
-        of life; those that give none within 5 s are replaced. When the machine was suspended this happens by itself,
-        on Linux also when the network changes (`watch_network`); elsewhere call it from your platform's notifier.
+        Waiting connections dial now, through the gate, but not before a Retry-After. Open links are checked, and those
+        that show no sign of life within 5 s are replaced. The manager calls this itself after the machine was suspended
+        and, on Linux, when the network changes (`watch_network`). Elsewhere, call it from your platform's notifier.
         """
         self._home.check(self)
         if self._lent is not None:
@@ -268,19 +270,19 @@ class ConnectionManager:
             control_of(connection).hurry()
 
     def pause(self, service: Service[Any, Any]) -> None:
-        """Close the links of all connections to `service`, and dial none of them until `resume`.
+        """Close the links of all connections to `service`, and do not dial until `resume`.
 
-        They are suspended meanwhile, and what is sent waits in their outboxes. Connections that are made meanwhile
-        wait as well. Raises ValueError for a service that the manager was not given.
+        Meanwhile the connections are suspended and messages wait in their outboxes. New connections wait as well.
+        Raises ValueError if the manager does not have the service.
         """
         self._direct(service, "service.paused", is_paused=True)
 
     def resume(self, service: Service[Any, Any]) -> None:
-        """End `pause`: all dial, through the gate, none before the time that a server had asked for."""
+        """End `pause`: let all connections dial, through the gate, but not before the time a server asked for."""
         self._direct(service, "service.resumed", is_paused=False)
 
     def is_paused(self, service: Service[Any, Any]) -> bool:
-        """Whether it is paused."""
+        """Return whether the service is paused."""
         return service.name in self._context().paused
 
     def _direct(self, service: Service[Any, Any], event: str, *, is_paused: bool) -> None:
@@ -294,11 +296,11 @@ class ConnectionManager:
             control_of(connection).apply_pause()
 
     async def close(self, *, drain: float = 0.0) -> list[Delivery[Any]]:
-        """Close every connection, all at once, and end the event streams. Afterwards `connect` raises RuntimeError.
+        """Close all connections together, and end the event streams. Afterwards, `connect` raises RuntimeError.
 
-        drain: seconds that the connections get to write what waits in their outboxes and to have it confirmed; they
-        take nothing new meanwhile. Gives what was not delivered from then on, `unsent` or of `unknown` outcome.
-        Cancelled, it drops the links without waiting for their peers.
+        drain: seconds for the connections to write what waits in their outboxes and have it confirmed; they accept no
+        more messages meanwhile. Return the messages that were not delivered from then on, with the outcome `unsent` or
+        `unknown`. If `close` is cancelled, it drops the links without waiting for their peers.
         """
         self._home.check(self)
         self._closed = True
@@ -310,7 +312,7 @@ class ConnectionManager:
                 await wait_all(connection.drain(drain) for connection in connections)
             await wait_all(connection.close() for connection in connections)
         finally:
-            for connection in connections:  # nothing, unless that was cut short
+            for connection in connections:  # does nothing unless that was cut short
                 control_of(connection).abort()
             unsubscribe()
             for pool in tuple(self._pools.values()):
@@ -350,12 +352,12 @@ class ConnectionManager:
     def _check(self, service: Service[Any, Any]) -> None:
         self._home.check(self)
         if self._services.get(service.name) is not service:
-            raise ValueError(f"the manager was not given the service {service.name!r}")
+            raise ValueError(f"the manager does not have the service {service.name!r}: pass it to ConnectionManager")
 
     def _context(self) -> Context:
         if self._lent is None:
             budget, clock = self._budget, self._clock
-            if budget is None:  # the shared one goes by the real time
+            if budget is None:  # the shared one uses real time
                 budget = shared_budget() if clock is None else RetryBudget(clock=clock.time)
             loop = self._home.bind()
             hears = self._watch_network and clock is None and not getattr(loop, "is_virtual", False)
@@ -378,13 +380,13 @@ class ConnectionManager:
         return self._lent
 
     def _woke(self, slept: float) -> None:
-        count, text = len(self._connections), "the machine woke after %.0f s: %d connections are looked after"
+        count, text = len(self._connections), "the machine was suspended for %.0f s: checking %d connections"
         self._logger.info(text, slept, count, extra=log_fields("manager.woke", slept=slept, count=count))
         self.network_changed()
 
     def _heard(self) -> None:
         extra = log_fields("manager.network_changed", count=len(self._connections))
-        self._logger.info("the network changed: %d connections are looked after", len(self._connections), extra=extra)
+        self._logger.info("the network changed: checking %d connections", len(self._connections), extra=extra)
         self.network_changed()
 
     def _forget(self, pool: Pool[Any, Any] | None, connection: Connection[Any, Any]) -> None:

@@ -7,16 +7,18 @@ import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import urlencode
 
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, Payload
 from trunkline.manager.correlation import Correlate, Correlation, field_getter
+from trunkline.manager.delivery import Delivery
 from trunkline.manager.failure.retry import RetryPolicy
 from trunkline.manager.failure.rules import Rule, RuleKey, Rules
 from trunkline.manager.guard import FATAL
 from trunkline.manager.kinds import kinds_of, name_of
 from trunkline.manager.policies import BatchPolicy, OutboxPolicy, PoolPolicy
+from trunkline.manager.session import Session
 from trunkline.manager.template import check_value, fill, origins, parameters_of_all
 from trunkline.net.checks import check_seconds
 from trunkline.net.http import HeadersLike, header_pairs
@@ -24,10 +26,6 @@ from trunkline.net.plan import check_fields, check_options
 from trunkline.net.settings import Limits, make_settings
 from trunkline.protocol.deflate import Deflate
 from trunkline.protocol.errors import DecodeError, InvalidURI
-
-if TYPE_CHECKING:
-    from trunkline.manager.delivery import Delivery
-    from trunkline.manager.session import Session
 
 __all__ = ["ConnectOptions", "FreshSource", "HeaderSource", "Service"]
 

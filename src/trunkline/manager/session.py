@@ -1,4 +1,4 @@
-"""What a service's hook is handed on each new link."""
+"""What a service's `on_connected` gets for each new link."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Receives_co = TypeVar("Receives_co", covariant=True)
 
 
 class _First(Protocol[Sends_contra, Receives_co]):
-    """What can write on the new link before everybody else."""
+    """What can write to the new link before everybody else."""
 
     async def send_first(self, message: Sends_contra) -> None: ...
 
@@ -22,11 +22,13 @@ class _First(Protocol[Sends_contra, Receives_co]):
 
 
 class Session(Generic[Sends, Receives]):
-    """A new link, before anything was sent on it: where a service subscribes, or says where it wants to go on.
+    """A new link before anything was sent on it: the place to log in, subscribe, or ask for what was missed.
 
-    connection_id, parameters, metadata: those of the connection. generation: 1 for its first link.
-    position: the last one that a received message told, by the service's `position`; None if none did.
-    member: number of the link in its pool, from 0; 0 without a pool.
+    Attributes:
+        connection_id, parameters, metadata: those of the connection.
+        generation: the number of the link, 1 for the first.
+        position: the position of the last message that had one, by the service's `position`; None if none had.
+        member: the number of the connection in its pool, from 0; 0 without a pool.
     """
 
     def __init__(
@@ -50,13 +52,16 @@ class Session(Generic[Sends, Receives]):
 
     @property
     def is_first(self) -> bool:
-        """Whether the connection never had a link before."""
+        """Whether this is the first link of the connection."""
         return self.generation == 1
 
     async def send(self, message: Sends) -> None:
-        """Send on this link, in front of everything that waits in the outbox. Raises ConnectionClosed."""
+        """Send on this link, before everything that waits in the outbox. Raises ConnectionClosed."""
         await self._exchange.send_first(message)
 
     async def request(self, message: Sends, *, timeout: float = 10.0) -> Receives:
-        """As `Connection.request`, on this link, in front of everything that waits in the outbox."""
+        """Send a request on this link, before everything that waits in the outbox, and return the reply.
+
+        timeout: seconds to wait for it. Raises what `Connection.request` raises.
+        """
         return await self._exchange.request_first(message, timeout)

@@ -6,15 +6,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trunkline._metrics import Histogram
+from trunkline.manager.connection import Connection
 from trunkline.manager.events import StateChange
 from trunkline.manager.health import ConnectionHealth
 from trunkline.manager.states import ConnectionStatus
-
-if TYPE_CHECKING:
-    from trunkline.manager.connection import Connection
 
 __all__ = ["COUNTERS", "ServiceHealth", "Totals"]
 
