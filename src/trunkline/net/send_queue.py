@@ -30,12 +30,12 @@ __all__ = ["SendQueue"]
 class SendQueue:
     """The sends of one connection that wait. As long as somebody has the turn, `send` queues up."""
 
-    __slots__ = ("_bytes", "_is_taken", "_life", "_line", "_waiters")
+    __slots__ = ("_bytes", "_is_taken", "_life", "_queue", "_waiters")
 
     def __init__(self, life: Sendable) -> None:
         self._life = life
         self._is_taken = False
-        self._line: deque[asyncio.Future[None] | _Behind] = deque()
+        self._queue: deque[asyncio.Future[None] | _Behind] = deque()
         self._bytes = 0  # of the broadcasts in it
         self._waiters: deque[asyncio.Future[None]] | None = None  # for room, or for the end of a fragmented message
 
@@ -134,7 +134,7 @@ class SendQueue:
             self._life.link._set_queueing(True)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+        self._queue.append(turn)
         try:
             await turn
         except BaseException:  # a coroutine that is closed gets GeneratorExit, and its turn would be nobody's
@@ -158,13 +158,13 @@ class SendQueue:
             if not closes:
                 self._life.link._count_dropped()
             return False
-        self._line.append(behind)
+        self._queue.append(behind)
         self._bytes += behind.size
         return True
 
     def _pass_on(self) -> None:
-        while self._line:
-            first = self._line.popleft()
+        while self._queue:
+            first = self._queue.popleft()
             if isinstance(first, _Behind):
                 self._bytes -= first.size
                 self._send_behind(first)
