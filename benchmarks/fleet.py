@@ -40,7 +40,7 @@ class Case:
 
 
 CASES: Final = [
-    Case("every line cut, the server stays", None, 0.0),
+    Case("every link cut, the server stays", None, 0.0),
     Case("server killed, back after 3 s", None, 3.0),
     Case("restart announced with 1012, back after 3 s", 1012, 3.0),
     Case("going away with 1001, back after 3 s", 1001, 3.0),

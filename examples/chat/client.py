@@ -1,8 +1,8 @@
-"""Says each line of the standard input in a room, and prints what is heard there.
+"""Send each line of standard input to a chat room, and print what is said there.
 
 client.py ROOM [NAME] [URL]
 
-What is said while the line is down is sent when it is up again, in order, and under the same name.
+What you say while the connection is down is sent when it is up again, in order, and under the same name.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import trunkline
 
 
 async def main(room: str, name: str = "somebody", url: str = "ws://127.0.0.1:8802") -> None:
-    """Talk until the input ends."""
+    """Chat until the input ends."""
 
     async def enter(session: trunkline.manager.Session[Asked, Heard]) -> None:
         print(f"* {await session.request(Enter(name))}", flush=True)
@@ -30,18 +30,18 @@ async def main(room: str, name: str = "somebody", url: str = "ws://127.0.0.1:880
         on_undelivered=lambda delivery: print(f"! {delivery.message.text}: {delivery.outcome}", flush=True),
     )
     async with trunkline.ConnectionManager([chat]) as manager:
-        line = await manager.connect(chat, room=room)
-        hearing = asyncio.create_task(hear(line))
+        connection = await manager.connect(chat, room=room)
+        hearing = asyncio.create_task(hear(connection))
         while text := await asyncio.to_thread(sys.stdin.readline):
-            await line.send(Say(text.rstrip()))
-        await line.drain(5)
-        await line.close()
+            await connection.send(Say(text.rstrip()))
+        await connection.drain(5)
+        await connection.close()
         await hearing
 
 
-async def hear(line: trunkline.Connection[Asked, Heard]) -> None:
-    """Print what is heard, until the line is closed."""
-    async for heard in line:
+async def hear(connection: trunkline.Connection[Asked, Heard]) -> None:
+    """Print what is said, until the connection is closed."""
+    async for heard in connection:
         print(f"{heard.who}: {heard.text}" if isinstance(heard, Said) else f"* {heard}", flush=True)
 
 

@@ -1,10 +1,10 @@
-"""What a chat says: the client Enter and Say, the server the rest."""
+"""The messages of the chat: the client sends Enter and Say, the server the others."""
 
 import msgspec
 
 
 class Enter(msgspec.Struct, frozen=True, tag="enter"):
-    """The first message on a line: may I be called this? Answered by Entered with the same id."""
+    """The first message on a link, which asks for a name. The reply is an Entered with the same id."""
 
     name: str
     id: int | None = None
@@ -15,7 +15,7 @@ class Say(msgspec.Struct, frozen=True, tag="say"):
 
 
 class Entered(msgspec.Struct, frozen=True, tag="entered"):
-    """You are in, under this name."""
+    """You are in the room, under this name."""
 
     id: int
     name: str

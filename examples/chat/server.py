@@ -1,4 +1,6 @@
-"""A chat with rooms: whoever says something in /ROOM is heard there. Its page is at the same address.
+"""A chat with rooms: what a client says in /ROOM is sent to everybody there.
+
+The same port serves a web page.
 
 server.py [PORT]
 """
@@ -17,14 +19,14 @@ PAGE = Path(__file__).with_name("page.html")
 
 
 class Rooms:
-    """Who is where."""
+    """The guests in each room."""
 
     def __init__(self) -> None:
         self._codec: trunkline.manager.JsonCodec[Heard, Asked] = trunkline.manager.JsonCodec(Heard, Asked)
         self._rooms: dict[str, dict[trunkline.WebSocket, str]] = {}
 
     async def serve(self, ws: trunkline.WebSocket) -> None:
-        """One guest, from the door to the end of the line."""
+        """Serve one guest until the connection ends."""
         assert ws.request is not None
         room = self._rooms.setdefault(ws.request.path, {})
         try:
@@ -47,14 +49,14 @@ class Rooms:
 
 
 def show_page(ws: trunkline.WebSocket, request: trunkline.Request) -> trunkline.Response | None:
-    """The page, for a browser that asks for no WebSocket."""
+    """Return the page, unless the request asks for a WebSocket."""
     if "Upgrade" in request.headers:
         return None
     return trunkline.Response(200, [("Content-Type", "text/html; charset=utf-8")], PAGE.read_bytes())
 
 
 async def main(port: int = 8802) -> None:
-    """Be the server."""
+    """Run the server until it is interrupted."""
     async with trunkline.serve(Rooms().serve, "127.0.0.1", port, process_request=show_page) as server:
         print(f"ready ws://127.0.0.1:{server.port} and http://127.0.0.1:{server.port}/", flush=True)
         await server.serve_forever()

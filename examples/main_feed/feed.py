@@ -1,7 +1,7 @@
-"""A feed of this machine's load. Whoever was cut off goes on where they were: nothing is missed while the server runs.
+"""A feed of this machine's load. A client that was cut off resumes without a gap, as long as the server runs.
 
-serve [PORT]             be the server
-follow [URL] [COUNT]     print what comes, for ever or so many readings
+serve [PORT]             run the server
+follow [URL] [COUNT]     print COUNT readings, or all of them until you stop it
 """
 
 import asyncio
@@ -20,7 +20,7 @@ URL = "ws://127.0.0.1:8801/"
 
 
 class Follow(msgspec.Struct, frozen=True):
-    """The client wants what comes after `after`; None: from now on."""
+    """The client's request for the readings after number `after`; None asks for new ones only."""
 
     after: int | None
 
@@ -29,20 +29,20 @@ class Reading(msgspec.Struct, frozen=True):
     """One reading, with its place in the feed."""
 
     number: int
-    at: float  # seconds since 1970
-    load: float  # processes that run or wait, mean of a minute
+    at: float  # seconds since 1970, UTC
+    load: float  # load average of the last minute
 
 
 class Feed:
-    """The latest readings, and whoever waits for the next."""
+    """The latest readings, and the tasks that wait for the next one."""
 
     def __init__(self) -> None:
         self._readings: deque[Reading] = deque(maxlen=1000)
         self._changed = asyncio.Condition()
 
     async def measure(self, interval: float) -> None:
-        """Take readings for ever."""
-        # Numbers go on rising when the server starts anew, so that a client never takes an old place for a new one.
+        """Take a reading every `interval` seconds, forever."""
+        # The numbers keep rising when the server restarts, so that a client's old position never means a new reading.
         number = int(time.time() * 1000)
         while True:
             number += 1
@@ -52,7 +52,7 @@ class Feed:
             await asyncio.sleep(interval)
 
     async def after(self, place: int | None) -> AsyncIterator[Reading]:
-        """All readings after a place, as they come."""
+        """Yield all readings after a number, as they are taken."""
         if place is None:
             place = self._readings[-1].number if self._readings else 0
         while True:
@@ -65,7 +65,7 @@ class Feed:
 
 
 async def serve(port: int = 8801, interval: float = 0.2) -> None:
-    """Be the server."""
+    """Run the server until it is interrupted."""
     feed, codec = Feed(), trunkline.manager.JsonCodec(Reading, Follow)
 
     async def handle(ws: trunkline.WebSocket) -> None:
@@ -80,12 +80,12 @@ async def serve(port: int = 8801, interval: float = 0.2) -> None:
 
 
 async def go_on(session: trunkline.manager.Session[Follow, Reading]) -> None:
-    """On each new link: ask for what was missed."""
+    """On each new link, ask for what was missed."""
     await session.send(Follow(session.position))
 
 
 async def follow(url: str = URL, count: int | None = None) -> None:
-    """Print what comes."""
+    """Print `count` readings, or all of them."""
     main = trunkline.Service(
         "main",
         url,

@@ -1,4 +1,4 @@
-"""A terminal in this terminal: types into a shell of the server, and shows what it writes. Ends with the shell.
+"""Use a shell on the server in this terminal: send what you type, and show what it writes, until it ends.
 
 client.py URL TOKEN [NAME]
 """
@@ -19,7 +19,7 @@ import trunkline
 
 @contextlib.contextmanager
 def raw_keys() -> Iterator[None]:
-    """Keys as they are pressed, Ctrl-C too: they are the shell's."""
+    """Put the terminal into raw mode, so that the shell gets every key, Ctrl-C too."""
     if not sys.stdin.isatty():
         yield
         return
@@ -31,24 +31,24 @@ def raw_keys() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-async def type_keys(line: trunkline.Connection[Typed, Shown]) -> None:
-    """Send what is typed."""
+async def type_keys(connection: trunkline.Connection[Typed, Shown]) -> None:
+    """Send what you type."""
     loop, typed = asyncio.get_running_loop(), asyncio.Queue[bytes]()
 
     def read() -> None:
         while keys := os.read(sys.stdin.fileno(), 1024):
             loop.call_soon_threadsafe(typed.put_nowait, keys)
 
-    threading.Thread(target=read, daemon=True).start()  # a daemon: no exit waits for the next key
+    threading.Thread(target=read, daemon=True).start()  # a daemon, so that no exit waits for the next key
     while True:
-        await line.send(Input((await typed.get()).decode(errors="replace")))
+        await connection.send(Input((await typed.get()).decode(errors="replace")))
 
 
 async def main(url: str, token: str, name: str = "main") -> None:
-    """Be the terminal."""
+    """Run the client until the shell ends."""
 
     async def show_token() -> str:
-        return token  # asked for at each attempt: one that expires would be had anew here
+        return token  # called for each attempt: a token that expires would be renewed here
 
     async def tell_size(session: trunkline.manager.Session[Typed, Shown]) -> None:
         if sys.stdout.isatty():
@@ -62,14 +62,14 @@ async def main(url: str, token: str, name: str = "main") -> None:
         receives=Shown,
         fresh={"token": show_token},
         on_connected=tell_size,
-        # A key that was pressed long ago is better forgotten than typed now.
+        # Drop a key press that is too old: to type it now would surprise you.
         outbox=trunkline.manager.OutboxPolicy(max_age=5),
     )
     async with trunkline.ConnectionManager([terminal]) as manager:
-        line = await manager.connect(terminal, name=name)
+        connection = await manager.connect(terminal, name=name)
         with raw_keys():
-            typing = asyncio.create_task(type_keys(line))
-            async for shown in line:
+            typing = asyncio.create_task(type_keys(connection))
+            async for shown in connection:
                 if isinstance(shown, Exit):
                     break
                 print(shown.data, end="", flush=True)

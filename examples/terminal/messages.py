@@ -1,4 +1,4 @@
-"""What a terminal says: the client Input and Resize, the server Output and Exit."""
+"""The messages of the terminal: the client sends Input and Resize, the server Output and Exit."""
 
 import msgspec
 

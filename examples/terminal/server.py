@@ -1,4 +1,6 @@
-"""Shells on pseudo-terminals, for this machine and whoever has the token. A shell outlives its line; its output waits.
+"""Shells on pseudo-terminals, for clients on this machine that have the token.
+
+A shell outlives its WebSocket, and keeps its output for the next one.
 
 server.py [PORT]
 """
@@ -24,7 +26,7 @@ PAGE = Path(__file__).with_name("page.html")
 
 
 class Shell:
-    """One shell, the line that it is shown on, and what it wrote while there was none."""
+    """One shell, the WebSocket that shows it, and what the shell wrote while there was none."""
 
     def __init__(self) -> None:
         self.ws: trunkline.WebSocket | None = None
@@ -36,7 +38,7 @@ class Shell:
         asyncio.get_running_loop().add_reader(self._terminal, self._read)
 
     async def attach(self, ws: trunkline.WebSocket) -> None:
-        """Show the shell on this line, and no longer on the one before."""
+        """Show the shell on this WebSocket, and no longer on the one before."""
         if self.ws is not None:
             self.ws.abort()
         self.ws = ws
@@ -53,7 +55,7 @@ class Shell:
     def _read(self) -> None:
         try:
             data = os.read(self._terminal, 65536)
-        except OSError:  # Linux's end of file: nobody has the terminal open any more
+        except OSError:  # how Linux reports that nobody has the terminal open any more
             data = b""
         self.has_ended = not data
         if self.has_ended:
@@ -70,14 +72,14 @@ class Shell:
 
 
 async def main(port: int = 8803) -> None:
-    """Be the server."""
+    """Run the server until it is interrupted."""
     token = secrets.token_urlsafe()
     shells: dict[str, Shell] = {}
 
     def admit(ws: trunkline.WebSocket, request: trunkline.Request) -> trunkline.Response | None:
         shown = parse_qs(urlsplit(request.path).query).get("token", [""])[0]
         if not secrets.compare_digest(shown.encode(), token.encode()):
-            return ws.respond(401, "A terminal wants the token.\n")
+            return ws.respond(401, "The token is missing or wrong.\n")
         if "Upgrade" in request.headers:
             return None
         return trunkline.Response(200, [("Content-Type", "text/html; charset=utf-8")], PAGE.read_bytes())

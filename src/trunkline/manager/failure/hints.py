@@ -68,7 +68,7 @@ class Hint:
     STOP: ClassVar[Hint]
 
 
-_STOP: Final = "then stop; suspended if the line has been up"
+_STOP: Final = "then stop; suspended if the connection has been up"
 
 Hint.JITTER = Hint("backoff")
 # A broken line, not a busy server: one quick try.
@@ -93,9 +93,9 @@ Hint.REFUSED = Hint(
 Hint.SET_ASIDE = Hint(f"the suspect message is set aside; one retry, {_STOP}", tries=1, set_aside=True, keeps=True)
 Hint.PROBE = Hint("suspended, a slow probe", probe=True, keeps=True)
 Hint.LIMITED_PROBE = Hint(
-    "suspended, five slow probes, then stop unless the line has been up", tries=5, probe=True, keeps=True
+    "suspended, five slow probes, then stop unless the connection has been up", tries=5, probe=True, keeps=True
 )
-Hint.UNWANTED = Hint("stop; suspended if the line has been up", tries=0, keeps=True)
+Hint.UNWANTED = Hint("stop; suspended if the connection has been up", tries=0, keeps=True)
 Hint.DENIED = Hint("stop", tries=0)
 Hint.STOP = Hint("stop, whatever the policy says", tries=0, is_final=True)
 
