@@ -1,4 +1,4 @@
-"""HTTP of opening handshakes, written by hand, and a server that answers whatever it is told.
+"""HTTP of opening handshakes, written by hand: a client that sends any bytes, a server that answers any.
 
 Fields are changed by their names; None leaves one out, a list repeats it.
 """
@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 LIMIT = 20  # seconds, after which a test that waits for what never comes fails
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -51,6 +52,35 @@ def accept_for(asked: bytes) -> bytes:
     lines = asked.split(b"\r\n")
     key = next(line.split(b":")[1].strip() for line in lines if line.lower().startswith(b"sec-websocket-key:"))
     return base64.b64encode(hashlib.sha1(key + GUID).digest())
+
+
+@asynccontextmanager
+async def dialled(
+    port: int = 0, *, unix: str | None = None, **options: Any
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A stream to a port of this machine or to a unix socket; at the end it is dropped."""
+    opening = asyncio.open_connection("127.0.0.1", port, **options) if port else asyncio.open_unix_connection(unix)
+    reader, writer = await opening
+    try:
+        async with asyncio.timeout(LIMIT):
+            yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def status_of(port: int, *chunks: bytes) -> int:
+    """The status that these bytes get, each sent when the one before has left; unless it is 101, the server must then
+    hang up.
+    """
+    async with dialled(port) as (reader, writer):
+        for chunk in chunks:
+            writer.write(chunk)
+            with suppress(ConnectionError):
+                await writer.drain()
+        status = int((await reader.readline()).split()[1])
+        if status != 101:
+            await reader.read()
+        return status
 
 
 @asynccontextmanager

@@ -4,20 +4,14 @@ It knows the wire from RFC 6455 alone and uses nothing of the code under test.
 """
 
 import asyncio
-import base64
-import hashlib
 import socket
 import struct
 from dataclasses import dataclass
 
+import rawhttp
 from rawframes import build, xor
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-
-# The example of RFC 6455 1.3.
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 @dataclass(frozen=True)
@@ -94,25 +88,14 @@ class Peer:
 async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Peer:
     """The server's part of the opening handshake."""
     head = await reader.readuntil(b"\r\n\r\n")
-    fields = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:-2])
-    key = next(value for name, value in fields.items() if name.lower() == "sec-websocket-key")
-    digest = base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
-    writer.write(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        + f"Sec-WebSocket-Accept: {digest}\r\n\r\n".encode()
-    )
+    writer.write(rawhttp.answer({"Sec-WebSocket-Accept": rawhttp.accept_for(head)}))
     return Peer(reader, writer, head, is_client=False)
 
 
 async def request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fields: bytes = b"") -> Peer:
     """The client's part of the opening handshake. `fields`: lines to add to the request."""
-    writer.write(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        + f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n".encode()
-        + fields
-        + b"\r\n"
-    )
+    writer.write(rawhttp.request(more=fields, line=b"GET / HTTP/1.1"))
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 "), head
-    assert ACCEPT.encode() in head
+    assert rawhttp.ACCEPT in head
     return Peer(reader, writer, head, is_client=True)

@@ -55,11 +55,6 @@ async def running(proxy: P, tls: Any = None) -> AsyncIterator[P]:
         await asyncio.gather(*(writer.wait_closed() for writer in proxy.writers), return_exceptions=True)
 
 
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
-
-
 async def works(uri: str, **options: Any) -> None:
     """A short and a long message come back."""
     async with trunkline.connect(uri, **options) as ws:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 import trunkline
+from handlers import echo
 from trunkline.testing import FaultProxy
 
 __all__ = ["SECRET", "TOKEN", "Tick", "Watched", "watched"]
@@ -38,11 +39,6 @@ class Watched:
         changes = self.manager.events()
         while connection.status != status:
             await anext(changes)
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 @asynccontextmanager

@@ -7,14 +7,10 @@ from typing import Any
 import pytest
 
 import trunkline
+from handlers import echo
 from talks import banner, raw
 
 pytestmark = pytest.mark.anyio
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 async def test_an_echo_server(run: Any) -> None:

@@ -9,14 +9,10 @@ import pytest
 import trustme
 
 import trunkline
+from handlers import echo
 from talks import banner, mute, raw
 
 pytestmark = pytest.mark.anyio
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 async def test_a_good_line(run: Any) -> None:

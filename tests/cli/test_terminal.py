@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 import trunkline
+from handlers import echo
 from pane import Pane, open_pane
 from talks import banner, mute, raw
 from trunkline.observe import dashboard
@@ -27,11 +28,6 @@ async def pane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     async with open_pane(*request.param) as pane:
         yield pane
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 def refuse(ws: trunkline.WebSocket, request: trunkline.Request) -> trunkline.Response:

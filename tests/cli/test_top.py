@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import trunkline
+from handlers import echo
 from trunkline.cli.top.keys import press
 from trunkline.cli.top.table import screen, sheet
 from trunkline.cli.top.view import NotTheFeed, View
@@ -19,11 +20,6 @@ pytestmark = pytest.mark.anyio
 
 TOKEN = "a-token-of-the-test"
 FEED = "trunkline.dashboard.v1"
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 import trunkline
-from rawhttp import ASKED, head
+from rawhttp import dialled, request
 from rawpeer import BINARY, PING, TEXT, Peer
 from turns import settle, until
 
@@ -138,7 +138,6 @@ async def test_of_what_came_with_the_handshake(place, deed):
     """Frames right behind the request, in the same segment."""
     listener, made = PLACES[place](place, deed), []
     async with (
-        asyncio.timeout(20),
         trunkline.serve(
             listener=lambda: listener,
             host="127.0.0.1",
@@ -146,14 +145,12 @@ async def test_of_what_came_with_the_handshake(place, deed):
             logger=QUIET,
             process_request=lambda ws, request: made.append(ws),
         ) as server,
+        dialled(server.port) as (_, writer),
     ):
-        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        peer = by_hand(writer)
-        writer.write(head(b"GET / HTTP/1.1", ASKED) + burst(peer))
+        writer.write(request() + burst(by_hand(writer)))
         end(writer)
         await until(lambda: made)
         await made[0].wait_closed()
-        writer.transport.abort()
     assert listener.calls == expected(place)
 
 
@@ -218,13 +215,12 @@ async def test_a_request_that_is_not_accepted_delivers_nothing(process, later):
         return wait(ws, request) if later else process(ws, request)
 
     async with (
-        asyncio.timeout(20),
         trunkline.serve(
             listener=lambda: made.append(1), host="127.0.0.1", port=0, logger=QUIET, process_request=look
         ) as server,
+        dialled(server.port) as (reader, writer),
     ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(head(b"GET / HTTP/1.1", ASKED) + burst(by_hand(writer)))
+        writer.write(request() + burst(by_hand(writer)))
         with contextlib.suppress(ConnectionResetError):
             assert b" 101 " not in await reader.readline()
         writer.transport.abort()

@@ -6,7 +6,7 @@ import h11
 import pytest
 
 import trunkline
-from rawhttp import answering
+from rawhttp import answering, dialled
 from trunkline.net.websocket import life_of
 
 pytestmark = pytest.mark.anyio
@@ -58,10 +58,9 @@ async def test_a_request_that_is_decided_upon(parsed):
         return ws.respond(200, "yes")
 
     async with (
-        asyncio.timeout(20),
         trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, process_request=wait) as server,
+        dialled(server.port) as (reader, writer),
     ):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         await asked.wait()
         writer.write(CHUNKS)
@@ -70,5 +69,4 @@ async def test_a_request_that_is_decided_upon(parsed):
             await asyncio.sleep(0)
         decide.set()
         assert (await reader.read()).endswith(b"yes")
-        writer.close()
     assert len(parsed) < FEW

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 import trunkline
+from handlers import echo
 from trunkline.testing import run_virtual
 from turns import until
 
@@ -20,11 +21,6 @@ def how_many() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return min(WANTED, (hard - 1000) // 2)
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
 
 
 async def talk(ws, over):

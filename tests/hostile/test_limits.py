@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import trunkline
+from rawhttp import request
 from rawpeer import BINARY, CONTINUATION, PONG
 from trunkline.manager.incoming import inbox, requests
 from trunkline.net import http, keepalive, serve, settings
@@ -197,10 +198,7 @@ class TestTimes:
                 reader, writer = await asyncio.open_connection(HOST, 8000)
                 began = loop.time()
                 await asyncio.sleep(late)
-                writer.write(
-                    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-                )
+                writer.write(request())
                 try:
                     status = (await reader.readline())[9:12]
                 except ConnectionResetError:

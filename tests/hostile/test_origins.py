@@ -1,11 +1,9 @@
 """The Origin matrix: who may open a connection from a browser, in every spelling that may confuse a server."""
 
-import asyncio
-
 import pytest
 
 import trunkline
-from rawhttp import head
+from rawhttp import request, status_of
 
 pytestmark = pytest.mark.anyio
 
@@ -78,21 +76,9 @@ MATRIX = {
 
 async def status_for(server, origin, host=HOST):
     """The status that a browser's request with this Origin gets."""
-    fields = {
-        "Host": host.encode(),
-        "Upgrade": b"websocket",
-        "Connection": b"keep-alive, Upgrade",
-        "Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version": b"13",
-        "Origin": None if origin is None else origin.encode("latin-1"),
-    }
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        async with asyncio.timeout(20):
-            writer.write(head(b"GET / HTTP/1.1", fields))
-            return int((await reader.readline()).split()[1])
-    finally:
-        writer.transport.abort()
+    sent = None if origin is None else origin.encode("latin-1")
+    fields = {"Host": host.encode(), "Connection": b"keep-alive, Upgrade", "Origin": sent}
+    return await status_of(server.port, request(fields))
 
 
 @pytest.mark.parametrize(("origins", "origin", "welcome"), MATRIX.values(), ids=MATRIX)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import trunkline
-from rawhttp import answer, answering
+from rawhttp import answer, answering, status_of
 from trunkline import protocol
 from trunkline.net.plan import Plan
 from trunkline.net.proxy import find_proxy
@@ -121,14 +121,11 @@ class TestSessions:
 
     async def test_ones_that_break_the_handshake(self, told: Told) -> None:
         """What a stranger sends, a stranger need not find in our log: it may be someone else's cookie, cut off."""
+        line = f"GET /?{SECRET} HTTP/1.1\r\nHost: x\r\n"
         async with served() as server:
             for field in (f"Cookie: {SECRET}\0", f"Cookie : {SECRET}", f"Cookie: a\r\n {SECRET}", f"{SECRET}"):
-                async with raw(server.port, f"GET /?{SECRET} HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n") as status:
-                    assert status == 400
-            async with raw(
-                server.port, f"GET /?{SECRET} HTTP/1.1\r\nHost: x\r\nCookie: {SECRET * 2000}\r\n\r\n"
-            ) as status:
-                assert status == 431
+                assert await status_of(server.port, f"{line}{field}\r\n\r\n".encode()) == 400
+            assert await status_of(server.port, f"{line}Cookie: {SECRET * 2000}\r\n\r\n".encode()) == 431
 
     async def test_answers_that_break_the_handshake(self, told: Told) -> None:
         for more in (f"Set-Cookie : {SECRET}\r\n", f"Set-Cookie: {SECRET}\0\r\n", "Upgrade: x\r\n"):
@@ -156,8 +153,7 @@ class TestSessions:
                 told.value(ws, ws.request, ws.response)
             for more in ("", f", {SECRET} {SECRET}"):
                 fields = f"Sec-WebSocket-Protocol: bearer.{SECRET}{more}\r\nSec-WebSocket-Version: 8"
-                async with raw(server.port, f"GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n") as status:
-                    assert status >= 400
+                assert await status_of(server.port, f"GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n".encode()) >= 400
 
     async def test_fields_that_cannot_be_sent(self, told: Told) -> None:
         wrong: list[Any] = [
@@ -227,18 +223,6 @@ class TestSessions:
             if sys.version_info >= (3, 12):
                 assert "trunkline chat?room=a&token=..." in told.tasks
             told.tasks.clear()
-
-
-@contextlib.asynccontextmanager
-async def raw(port: int, request: str) -> AsyncIterator[int]:
-    """The status that a request gets."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        async with asyncio.timeout(20):
-            writer.write(request.encode())
-            yield int((await reader.readline()).split()[1])
-    finally:
-        writer.transport.abort()
 
 
 ADDRESSES = [

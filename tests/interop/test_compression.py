@@ -14,6 +14,7 @@ import websockets.asyncio.server
 from aiohttp import web
 
 import trunkline
+from handlers import echo
 from trunkline import Deflate
 
 pytestmark = pytest.mark.anyio
@@ -52,11 +53,6 @@ def ours(request: pytest.FixtureRequest) -> Deflate:
 @pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return LIBRARIES[request.param]
-
-
-async def echo(ws: Any) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 async def test_a_client_of_theirs(library, ours: Deflate) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import uvloop
 
 import trunkline
+from handlers import echo
 from turns import until
 
 LOOPBACK: Final = 1  # the index of the only interface
@@ -38,11 +39,6 @@ def address_body(text: str, scope: int = 0) -> bytes:
 
 def default_route() -> bytes:
     return struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 254, 4, 253, 1, 0) + attribute(4, struct.pack("=I", 1))
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 def netlink_ports() -> list[int]:

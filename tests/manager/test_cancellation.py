@@ -10,6 +10,7 @@ from wsproto.connection import ConnectionState
 
 import trunkline
 from cancelling import cancel_everywhere, nothing_left
+from handlers import echo
 from turns import until
 
 pytestmark = pytest.mark.anyio
@@ -19,11 +20,6 @@ pytestmark = pytest.mark.anyio
 def late(request: pytest.FixtureRequest) -> bool:
     """When a cancellation comes: while the task waits, or between what it waits for and its turn."""
     return bool(request.param)
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 class Bench:

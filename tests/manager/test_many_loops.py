@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import trunkline
+from handlers import echo
 from loops import FACTORIES, hastily, meanwhile, running
 
 LOOPS, LINES, ROUNDS, SAID = 2, 6, 3, 5
@@ -20,11 +21,6 @@ def hasty() -> Iterator[None]:
 @pytest.fixture(params=FACTORIES)
 def factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
     return FACTORIES[request.param]
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 async def start() -> trunkline.Server:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import trunkline
+from handlers import echo
 from manager.network_program import NEW_ADDRESS, NEW_ROUTE, OLD_ADDRESS, address_body, attribute, default_route
 from trunkline.manager.network import QUIET, NetworkWatch, read_changes
 from trunkline.testing import VirtualLoop
@@ -179,11 +180,6 @@ def test_a_manager_hears_the_kernel(loop: str) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment)
     assert (ran.stderr, ran.returncode) == ("", 0)
     assert ran.stdout.splitlines() == ["an address dials", "asked for a sign of life 3 generation 1", "listening []"]
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 @pytest.mark.anyio

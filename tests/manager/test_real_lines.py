@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
-from wsproto.utilities import generate_accept_token
 
+import rawpeer
 import trunkline
 from trunkline.manager.connection import Connection
 from trunkline.manager.errors import NotConnected
@@ -157,7 +156,7 @@ async def test_text_that_is_not_utf8_costs_the_link_and_not_the_connection() -> 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal dials
         dials += 1
-        await shake_hands(reader, writer)
+        await rawpeer.accept(reader, writer)
         writer.write(b"\x81\x02\xc3\x28" if dials == 1 else b'\x81\x0d{"text":"ok"}')
         with contextlib.suppress(ConnectionError):
             await reader.read()
@@ -175,53 +174,15 @@ async def test_text_that_is_not_utf8_costs_the_link_and_not_the_connection() -> 
             assert connection.generation == 2
 
 
-async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    request = (await reader.readuntil(b"\r\n\r\n")).decode()
-    key = next(line.split(": ")[1] for line in request.split("\r\n") if line.lower().startswith("sec-websocket-key"))
-    accept = generate_accept_token(key.encode()).decode()
-    writer.write(
-        f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-    )
-
-
-@pytest.mark.parametrize(
-    ("answer", "category", "code"),
-    [
-        (trunkline.Response(403), ErrorCategory.FORBIDDEN, 403),
-        (trunkline.Response(410), ErrorCategory.CONNECTION_FAILED, 410),
-        (trunkline.Response(302, [("Location", "/elsewhere")]), ErrorCategory.REDIRECT, 302),
-    ],
-)
-async def test_no_hope(server: Server, answer: trunkline.Response, category: ErrorCategory, code: int) -> None:
-    server.answers = [answer]
+async def test_no_hope(server: Server) -> None:
+    server.answers = [trunkline.Response(403)]
     notes = server.service()
     async with ConnectionManager([notes]) as manager:
         with pytest.raises(NotConnected) as caught:
             await manager.connect(notes, book="b")
         assert caught.value.issue is not None
-        assert (caught.value.category, caught.value.issue.code) == (category, code)
+        assert (caught.value.category, caught.value.issue.code) == (ErrorCategory.FORBIDDEN, 403)
         assert isinstance(caught.value.__cause__, trunkline.HandshakeError)
-
-
-async def test_a_port_that_refuses_is_tried_again(refusing_port: int) -> None:
-    notes = Service("notes", f"ws://127.0.0.1:{refusing_port}/", sends=Note, receives=Note, retry=QUICK)
-    async with ConnectionManager([notes]) as manager:
-        connection = await manager.connect(notes, wait=False)
-        await until(manager, connection, Status.WAITING)
-        assert connection.last_error is not None
-        assert connection.last_error.category is ErrorCategory.CONNECTION_REFUSED
-
-
-async def test_a_certificate_for_another_name_is_final(
-    wrong_name_tls: ssl.SSLContext, client_tls: ssl.SSLContext
-) -> None:
-    async with trunkline.serve(lambda ws: ws.wait_closed(), "127.0.0.1", 0, ssl=wrong_name_tls) as server:
-        notes = Service("notes", f"wss://127.0.0.1:{server.port}/", sends=Note, receives=Note, ssl=client_tls)
-        async with ConnectionManager([notes]) as manager:
-            with pytest.raises(NotConnected) as caught:
-                await manager.connect(notes)
-            assert caught.value.category is ErrorCategory.TLS_CERTIFICATE
 
 
 async def test_it_is_cancelled_everywhere_and_leaves_no_task_and_no_socket(server: Server) -> None:
@@ -247,7 +208,7 @@ async def test_a_peer_that_never_answers_a_close_is_left_in_time() -> None:
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             accepted.append(writer)
-            await shake_hands(reader, writer)
+            await rawpeer.accept(reader, writer)
 
         async with await asyncio.start_server(handle, sock=listening.dup()):
             port = listening.getsockname()[1]

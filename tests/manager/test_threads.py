@@ -6,15 +6,11 @@ import threading
 import pytest
 
 import trunkline
+from handlers import echo
 from threads import in_a_thread, in_another_loop
 from turns import until
 
 pytestmark = pytest.mark.anyio
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
 
 
 def a_service(server, **options):

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import trunkline
+from handlers import echo
 from names import give_names, swallowing
 from rawhttp import LIMIT
 from trunkline.net import addresses
-from tunnels import Tunnels, echo, running, works
+from tunnels import Tunnels, running, works
 from turns import open_files, until
 
 pytestmark = pytest.mark.anyio

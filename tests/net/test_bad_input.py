@@ -8,6 +8,7 @@ import socket
 import pytest
 
 import trunkline
+from handlers import echo
 from rawpeer import BINARY, TEXT
 from trunkline import ErrorCategory as Category
 
@@ -196,10 +197,6 @@ async def test_text_that_is_not_utf8(line):
 
 
 async def test_the_server_goes_on_for_the_others(raw_client):
-    async def echo(ws):
-        async for message in ws:
-            await ws.send(message)
-
     async with trunkline.serve(echo, "127.0.0.1", 0, max_size=1000) as server, raw_client(server) as good:
         for opcode, payload in ((BINARY, b"x" * 2000), (TEXT, b"\xff"), (5, b"")):
             async with raw_client(server) as bad:

@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 import trunkline
+from handlers import echo
 from rawpeer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from trunkline import Deflate
 from turns import settle, until
@@ -538,10 +539,6 @@ async def test_a_broadcast_reaches_connections_with_compression(pair):
 
 
 async def test_over_tls(server_tls, client_tls):
-    async def echo(ws):
-        async for message in ws:
-            await ws.send(message)
-
     side = {"compression": Deflate(off_thread=10_000), "max_size": None}
     async with (
         trunkline.serve(echo, "127.0.0.1", 0, ssl=server_tls, **side) as server,

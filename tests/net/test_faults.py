@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import trunkline
+from handlers import echo
 from trunkline.net import client_opening
 from trunkline.net.accepting import Listening
 from trunkline.net.client_opening import ClientOpening
@@ -55,11 +56,6 @@ def faults(caplog: pytest.LogCaptureFixture) -> list[str]:
     found = [record for record in caplog.records if getattr(record, "event", None) == "internal.fault"]
     assert all("injected" in repr(record.exc_info[1]) for record in found if record.exc_info)
     return [record.getMessage().partition(" failed: ")[0] for record in found]
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 async def ends(sock: socket.socket) -> bool:

@@ -19,6 +19,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Request, TextMessage
 
 import trunkline
+from handlers import echo
 from rawframes import build
 from trunkline import _batch, _frames, _kernels, _metrics
 from trunkline.protocol import CLIENT, SERVER, Connection, ConnectionType, WSConnection
@@ -284,11 +285,6 @@ async def test_on_a_line(operation: Any, compression: str | None) -> None:
     settings = trunkline.Deflate(threshold=0, off_thread=10_000) if compression == "threads" else compression
     async with ends(compression=settings, ping_interval=None) as (client, server):
         await measure(lambda: operation(client, server), 200)
-
-
-async def echo(ws: trunkline.WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 @pytest.mark.anyio

@@ -8,6 +8,7 @@ import pytest
 from wsproto.connection import ConnectionState
 
 import trunkline
+from rawhttp import request
 from rawpeer import TEXT
 from trunkline.net import parting
 from trunkline.net.websocket import life_of
@@ -70,11 +71,7 @@ async def test_the_descriptor_is_given_up_before_anybody_else_can_have_its_numbe
     async with asyncio.timeout(20), trunkline.serve(listener=lambda: listener, host="127.0.0.1", port=0) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.setblocking(False)
-            await asyncio.get_running_loop().sock_sendall(
-                sock,
-                b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            )
+            await asyncio.get_running_loop().sock_sendall(sock, request())
             await until(lambda: listener.seen)
             (ws,) = listener.seen
             if where == "on_message":  # more than a turn brings, so that some are delivered when the line is lost

@@ -13,8 +13,10 @@ import wsproto.utilities
 from wsproto.connection import ConnectionState
 
 import trunkline
+from handlers import echo
 from rawframes import build
-from rawpeer import BINARY, CLOSE, CONTINUATION, PING, TEXT, Frame, Peer, accept
+from rawhttp import accept_for, answer, request
+from rawpeer import BINARY, CLOSE, CONTINUATION, PING, TEXT, Frame, Peer
 from trunkline import (
     Close,
     ConnectionClosed,
@@ -49,10 +51,7 @@ def send_and_leave(
         socket.create_connection(("127.0.0.1", port)) as plain,
         tls.wrap_socket(plain, server_hostname="localhost") as sock,
     ):
-        sock.sendall(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        sock.sendall(request())
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += sock.recv(1)
@@ -241,18 +240,10 @@ async def test_a_cut_at_every_byte_leaves_what_was_whole_and_the_right_error(lin
 @pytest.mark.parametrize("way", ["end of file", "reset"])
 async def test_a_cut_at_every_byte_of_the_handshake(way):
     """The server's answer breaks off: a ConnectError, since no link came up, and nothing is left open."""
-    answer: list[bytes] = []
     cut = 0
 
-    class Tap:
-        """Keeps an answer in place of sending it."""
-
-        def write(self, data: bytes) -> None:
-            answer.append(data)
-
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await accept(reader, Tap())
-        head = answer.pop()
+        head = answer({"Sec-WebSocket-Accept": accept_for(await reader.readuntil(b"\r\n\r\n"))})
         lengths.add(len(head))
         peer = Peer(reader, writer, head, is_client=False)
         writer.write(head[:cut])
@@ -384,12 +375,7 @@ async def test_what_came_before_a_fault_is_still_given(line, take):
 async def test_a_task_that_answers_gets_its_answer_out_before_the_fault_closes(line):
     """Messages and a fault in one read: the task that waits has its turn first."""
     async with line() as (ws, peer):
-
-        async def answer() -> None:
-            async for message in ws:
-                await ws.send(message)
-
-        answering = asyncio.create_task(answer())
+        answering = asyncio.create_task(echo(ws))
         await settle(3)
         peer.writer.write(peer.encode(TEXT, b"question") + peer.encode(3))
         assert await peer.frame() == Frame(TEXT, b"question")

@@ -9,6 +9,8 @@ from wsproto.connection import ConnectionState
 
 import rawpeer
 import trunkline
+from handlers import echo
+from rawhttp import dialled, request
 from rawpeer import CLOSE, TEXT, Peer
 from turns import settle, until
 
@@ -16,30 +18,13 @@ pytestmark = pytest.mark.anyio
 
 LIMIT = 20  # seconds, after which a test has failed: a third of the close_timeout in force
 NEVER = 60  # seconds of close_timeout
-UPGRADE = (
-    b"GET /%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n"
-)
 
 
-@contextlib.asynccontextmanager
-async def talking(server: trunkline.Server, tls: ssl.SSLContext | None = None, unix: str | None = None):
+def talking(server: trunkline.Server, tls: ssl.SSLContext | None = None, unix: str | None = None):
     """A stream to the server; at the end it is dropped."""
     if unix is not None:
-        reader, writer = await asyncio.open_unix_connection(unix)
-    else:
-        name = None if tls is None else "localhost"
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=tls, server_hostname=name)
-    try:
-        async with asyncio.timeout(LIMIT):
-            yield reader, writer
-    finally:
-        writer.transport.abort()
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
+        return dialled(unix=unix)
+    return dialled(server.port, ssl=tls, server_hostname=None if tls is None else "localhost")
 
 
 def check(ws, request):
@@ -54,7 +39,7 @@ def tls(request, server_tls, client_tls):
 
 REFUSALS = {
     "health check": (b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"200"),
-    "origin": (UPGRADE % (b"", b"Origin: http://evil.example\r\n"), b"403"),
+    "origin": (request({"Origin": b"http://evil.example"}), b"403"),
     "no HTTP": (b"\0\r\n\r\n", b"400"),
 }
 
@@ -201,7 +186,7 @@ async def test_what_a_client_sent_before_it_ended_its_side_is_answered(options, 
             if process is None:
                 masked = await rawpeer.request(reader, writer, b"")
             else:
-                writer.write(UPGRADE % (b"", b""))
+                writer.write(request())
             writer.write(b"".join(masked.encode(TEXT, b"%d" % index) for index in range(count)))
             writer.write_eof()
             if process is not None:
@@ -346,7 +331,7 @@ class Secure:
         return read
 
 
-REQUEST_AND_MESSAGE = UPGRADE % (b"", b"") + b"\x81\x81\0\0\0\0x"
+REQUEST_AND_MESSAGE = request() + b"\x81\x81\0\0\0\0x"
 OVER_TLS = {
     "listener": ({"listener": Echo}, REQUEST_AND_MESSAGE, b"\x81\x01x"),
     "health check": ({"handler": echo, "process_request": check}, REFUSALS["health check"][0], b"fine"),

@@ -6,7 +6,7 @@ import h11
 import pytest
 
 import trunkline
-from rawhttp import request
+from rawhttp import dialled, request, status_of
 
 pytestmark = pytest.mark.anyio
 
@@ -26,16 +26,12 @@ async def served(caplog):
 
 async def talk(server, *chunks):
     """What these bytes get, until the server hangs up."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        async with asyncio.timeout(20):
-            for chunk in chunks:
-                writer.write(chunk)
-                await writer.drain()
-                await asyncio.sleep(0)
-            return await reader.read()
-    finally:
-        writer.transport.abort()
+    async with dialled(server.port) as (reader, writer):
+        for chunk in chunks:
+            writer.write(chunk)
+            await writer.drain()
+            await asyncio.sleep(0)
+        return await reader.read()
 
 
 def parsed(answer, method="GET"):
@@ -187,10 +183,7 @@ async def test_the_host_of_a_target(served, target, host, origin, status):
 
     async with served(process_request=look) as server:
         fields = {"Host": host.encode(), "Origin": origin and origin.encode()}
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(request(fields, line=f"GET {target} HTTP/1.1".encode()))
-        assert int((await asyncio.wait_for(reader.readline(), 20)).split()[1]) == status
-        writer.transport.abort()
+        assert await status_of(server.port, request(fields, line=f"GET {target} HTTP/1.1".encode())) == status
     if status == 101:
         assert seen == [("/chat?x=1", target.split("/")[2])]
 

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 import trunkline
-from rawhttp import request
+from rawhttp import dialled, request
 from turns import until
 
 pytestmark = pytest.mark.anyio
@@ -36,14 +36,10 @@ def serving(**options):
 
 
 async def talk(server, data):
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        async with asyncio.timeout(15):
-            writer.write(data)
-            head = await reader.readuntil(b"\r\n\r\n")
-            return head, b"" if head.startswith(b"HTTP/1.1 101 ") else await reader.read()
-    finally:
-        writer.transport.abort()
+    async with dialled(server.port) as (reader, writer):
+        writer.write(data)
+        head = await reader.readuntil(b"\r\n\r\n")
+        return head, b"" if head.startswith(b"HTTP/1.1 101 ") else await reader.read()
 
 
 class Odd(trunkline.Headers):
@@ -183,10 +179,9 @@ async def test_a_client_that_leaves_while_a_future_is_cancelled(caplog):
         asked.set_result(None)
         return answer
 
-    async with serving(process_request=process) as server:
-        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    async with serving(process_request=process, open_timeout=0.1) as server, dialled(server.port) as (_, writer):
         writer.write(UPGRADE)
-        await asyncio.wait_for(asked, 15)
+        await asked
         writer.transport.abort()
         await until(lambda: not server.health().pending_handshakes)
         answer.cancel()
@@ -203,15 +198,11 @@ class Ear(trunkline.Listener):
         raise RuntimeError("no ear")
 
 
-def looks_at_a_cancelled_future():
-    cancelled().result()
-
-
 def gives_nothing():
     return None
 
 
-@pytest.mark.parametrize("make", [Ear, looks_at_a_cancelled_future, gives_nothing])
+@pytest.mark.parametrize("make", [Ear, looks_at_cancelled, gives_nothing])
 async def test_a_listener_that_cannot_be_made_is_a_500(caplog, make):
     async with serving(listener=make) as server:
         head, body = await talk(server, UPGRADE)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 
 import trunkline
+from handlers import echo
 from names import give_names
 from trunkline import ErrorCategory as Category
-from tunnels import Tunnels, echo, running, works
+from tunnels import Tunnels, running, works
 
 pytestmark = pytest.mark.anyio
 

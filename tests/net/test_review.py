@@ -12,6 +12,8 @@ import pytest
 import uvloop
 
 import trunkline
+from handlers import echo
+from rawhttp import dialled
 from rawpeer import BINARY, TEXT
 from trunkline.net.websocket import life_of
 from turns import settle, until
@@ -52,11 +54,10 @@ async def test_failed_tls_handshakes_give_their_places_back(server_tls, client_t
     options = {"ssl": server_tls, "max_pending_handshakes": 3, "open_timeout": 0.1}
     async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, **options) as server:
         for _ in range(3):
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(b"GET / HTTP/1.1\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                await reader.read()
-            writer.close()
+            async with dialled(server.port) as (reader, writer):
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
         async with asyncio.timeout(10):
             await until(lambda: not server._pending)
         async with trunkline.connect(f"wss://localhost:{server.port}/", ssl=client_tls, open_timeout=10):
@@ -185,10 +186,6 @@ async def test_a_connection_that_fails_between_two_turns_of_inflating_is_read_to
 
 
 async def test_wide_text_over_tls_is_put_off_for_the_turn_that_it_took(server_tls, client_tls):
-    async def echo(ws):
-        async for message in ws:
-            await ws.send(message)
-
     async with (
         asyncio.timeout(60),
         trunkline.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server,

@@ -7,14 +7,11 @@ import socket
 import pytest
 
 import trunkline
+from handlers import echo
+from rawhttp import dialled
 from turns import until
 
 pytestmark = pytest.mark.anyio
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
 
 
 def serving(handler=echo, **options):
@@ -99,12 +96,9 @@ async def test_a_health_check_on_the_same_port(wrap):
         return wrap(ws.respond(200, "fine") if request.path == "/health" else None)
 
     async def get(server, path):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), 10)
-        writer.close()
-        await writer.wait_closed()
-        return answer
+        async with dialled(server.port) as (reader, writer):
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            return await reader.read()
 
     async with serving(process_request=process) as server:
         good = await get(server, "/health")

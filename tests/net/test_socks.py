@@ -11,8 +11,9 @@ from typing import Any, Final
 import pytest
 
 import trunkline
+from handlers import echo
 from trunkline import ErrorCategory as Category
-from tunnels import Tunnels, echo, running, works
+from tunnels import Tunnels, running, works
 from turns import open_files, until
 
 pytestmark = pytest.mark.anyio

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import trunkline
+from handlers import echo
 from trunkline.observe import otel, prometheus
 from turns import until
 
@@ -43,10 +44,6 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(refusing_port: int) -> AsyncIterator[Scene]:
-    async def echo(ws: trunkline.WebSocket) -> None:
-        async for message in ws:
-            await ws.send(message)
-
     async with trunkline.serve(echo, "127.0.0.1", 0) as server:
         good = trunkline.Service("good", f"ws://127.0.0.1:{server.port}/{{room}}", sends=Tick, receives=Tick)
         bad = trunkline.Service("bad", f"ws://127.0.0.1:{refusing_port}/?token={{token}}", sends=Tick, receives=Tick)

@@ -14,6 +14,7 @@ import time
 import pytest
 
 import trunkline
+from handlers import echo
 
 pytestmark = pytest.mark.anyio
 
@@ -38,11 +39,6 @@ def no_descriptors():
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
 
 
 async def talk(ws):

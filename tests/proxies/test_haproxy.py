@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 import trunkline
+from handlers import echo
 
 pytestmark = pytest.mark.anyio
 
@@ -18,11 +19,6 @@ CHECKS = {
         "option httpchk\n    http-check send meth POST uri /healthz ver HTTP/1.1 hdr Host a.example body alive?"
     ),
 }
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
 
 
 def admit(ws, request):

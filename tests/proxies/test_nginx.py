@@ -1,11 +1,10 @@
 """nginx before a trunkline server: as it comes, with HTTP/1.0 towards it, and as a proxy of WebSockets."""
 
-import asyncio
-
 import pytest
 
 import trunkline
-from rawhttp import request
+from handlers import echo
+from rawhttp import dialled, request, status_of
 
 pytestmark = pytest.mark.anyio
 
@@ -20,11 +19,6 @@ location / {{
 }}
 """
 WITHOUT_A_VERSION = WEBSOCKET.replace("proxy_http_version 1.1;", "")
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
 
 
 def admit(ws, request):
@@ -54,12 +48,9 @@ async def before(nginx, caplog):
 
 
 async def ask(port, data):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(data)
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    return answer
+    async with dialled(port) as (reader, writer):
+        writer.write(data)
+        return await reader.read()
 
 
 @pytest.mark.parametrize("locations", [PLAIN, WEBSOCKET, WITHOUT_A_VERSION], ids=["plain", "websocket", "no version"])
@@ -106,7 +97,4 @@ async def test_websockets_without_proxy_http_version(before, caplog):
 
 async def test_a_request_for_a_whole_url(before):
     async with before(WEBSOCKET) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(request(line=b"GET http://a.example/chat HTTP/1.1"))
-        assert (await reader.readline()).startswith(b"HTTP/1.1 101 ")
-        writer.transport.abort()
+        assert await status_of(port, request(line=b"GET http://a.example/chat HTTP/1.1")) == 101

@@ -7,6 +7,7 @@ import time
 import pytest
 
 import trunkline
+from handlers import echo
 from trunkline.testing import Fault, FaultProxy, ScriptedServer, VirtualLoop, run_virtual, seeded_faults
 from trunkline.testing.script import accept, answer, send, stay
 from turns import open_files
@@ -101,11 +102,6 @@ def test_real_sockets_work_on_it():
 
 
 # The network
-
-
-async def echo(ws):
-    async for message in ws:
-        await ws.send(message)
 
 
 def test_a_line_without_a_kernel():

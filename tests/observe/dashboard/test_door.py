@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import trunkline
+from handlers import echo
 from trunkline.observe import dashboard
 from trunkline.observe.dashboard.server import PROTOCOL
 
@@ -25,11 +26,7 @@ class Tick(msgspec.Struct):
 async def manager(refusing_port: int) -> AsyncIterator[trunkline.ConnectionManager]:
     """Two connections: one that is up, and one whose server refuses, with a secret among its parameters."""
 
-    async def handle(ws: trunkline.WebSocket) -> None:
-        async for message in ws:
-            await ws.send(message)
-
-    async with trunkline.serve(handle, "127.0.0.1", 0) as server:
+    async with trunkline.serve(echo, "127.0.0.1", 0) as server:
         good = trunkline.Service("good", f"ws://127.0.0.1:{server.port}/", sends=Tick, receives=Tick)
         bad = trunkline.Service("bad", f"ws://127.0.0.1:{refusing_port}/?token={{token}}", sends=Tick, receives=Tick)
         async with trunkline.ConnectionManager([good, bad]) as held:
