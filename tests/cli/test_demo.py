@@ -1,4 +1,4 @@
-"""The demo as a stranger runs it: real faults, every line back up, a table that can be read."""
+"""The demo as a new user runs it: real faults, every connection up again at the end, a readable table."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.anyio
 CONNECTIONS = ["main", "chat?room=lobby", "terminal?terminal_id=t1"]
 
 
-async def test_it_goes_through_its_faults_and_ends_with_every_line_up(run: Any) -> None:
+async def test_every_connection_is_up_after_the_faults(run: Any) -> None:
     done = await (await run("demo", "--seconds", "11")).finish()
     assert done.err == ""
     assert done.status == 0, done.out
     assert re.match(r"ready ws://127\.0\.0\.1:\d+\n", done.out)
     for name in ("main", "chat", "terminal"):
         assert re.search(rf" s  {name} +connected +up$", done.out, re.MULTILINE)
-    assert re.search(r"--  +fault +the line to main is cut$", done.out, re.MULTILINE)
+    assert re.search(r"--  +fault +the link to main is cut$", done.out, re.MULTILINE)
     assert re.search(r"--  +fault +the server restarts", done.out, re.MULTILINE)
     assert re.search(r"waiting +retry \d+ in \d+\.\d s: received 1012 \(service restart\)", done.out)
     assert re.search(r"waiting +retry \d+ in \d+\.\d s: 503 with Retry-After 1$", done.out, re.MULTILINE)
@@ -49,7 +49,7 @@ def check_table(out: str) -> None:
     assert "3 of 3 connections up at the end." in out
 
 
-async def test_strangers_may_look_in_at_the_port_that_was_asked_for(run: Any) -> None:
+async def test_other_clients_can_connect_to_the_given_port(run: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
     command = await run("demo", "--seconds", "5", "--port", str(port))
@@ -100,13 +100,13 @@ async def test_interrupted(run: Any) -> None:
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
-async def test_a_time_that_makes_no_sense(run: Any, seconds: str) -> None:
+async def test_an_invalid_time(run: Any, seconds: str) -> None:
     done = await (await run("demo", "--seconds", seconds)).finish()
     assert done.status == 2
     assert "--seconds" in done.err
 
 
-async def test_output_that_nobody_reads_any_more(run: Any) -> None:
+async def test_the_reader_of_its_output_has_gone(run: Any) -> None:
     command = await run("demo", "--seconds", "5")
     await command.read_line()
     command.process.stdout._transport.close()

@@ -1,4 +1,4 @@
-"""The demo's three services, over plain WebSockets: what a stranger's program would meet."""
+"""The demo's three services, over plain WebSockets, as any client sees them."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from trunkline.cli.demo.system import Figures, Machine
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 60.0  # seconds after which an answer will not come any more
+PATIENCE = 60.0  # seconds after which an answer counts as missing
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
@@ -153,7 +153,7 @@ async def test_the_window_has_the_size_that_was_asked_for(server: DemoServer) ->
         await read_until(ws, r"\b40 123\b")
 
 
-async def test_control_c_reaches_what_runs(server: DemoServer) -> None:
+async def test_control_c_interrupts_the_running_program(server: DemoServer) -> None:
     async with enter(server) as ws:
         # A process of its own, so that it is in the foreground when it says so.
         await type_line(ws, "sh -c 'echo begun; exec sleep 1000'")
@@ -201,7 +201,7 @@ async def test_stopping_the_server_reaps_the_shell(server: DemoServer) -> None:
         os.kill(pid, 0)
 
 
-async def test_a_shell_that_will_not_go_is_killed(server: DemoServer) -> None:
+async def test_a_shell_that_ignores_sighup_is_killed(server: DemoServer) -> None:
     async with enter(server) as ws:
         await type_line(ws, "trap '' HUP; echo pid $$ .")
         pid = int((await read_until(ws, r"pid (\d+) \."))[1])
@@ -212,7 +212,7 @@ async def test_a_shell_that_will_not_go_is_killed(server: DemoServer) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "wrong" * 100, "ünïcode"])
-async def test_a_terminal_wants_the_token(server: DemoServer, token: str) -> None:
+async def test_a_terminal_needs_the_token(server: DemoServer, token: str) -> None:
     with pytest.raises(trunkline.HandshakeError) as caught:
         await enter(server, token=token)
     assert caught.value.status == 401
@@ -231,7 +231,7 @@ async def test_the_token_changes_with_a_restart(server: DemoServer) -> None:
         await enter(server, token=old)
 
 
-async def test_only_so_many_terminals(server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_terminals_is_limited(server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal_module, "MAX_TERMINALS", 1)
     async with enter(server, "one") as ws:
         await type_line(ws, "echo here")
@@ -239,11 +239,11 @@ async def test_only_so_many_terminals(server: DemoServer, monkeypatch: pytest.Mo
         async with enter(server, "two") as other:
             with pytest.raises(trunkline.ConnectionClosedError) as caught:
                 await other.recv()
-            assert caught.value.code == 1013
+            assert (caught.value.code, caught.value.reason) == (1013, "1 terminals are open, limit 1")
 
 
 @pytest.mark.parametrize("size", [(0, 80), (40, 100_000), (-1, 80)])
-async def test_a_window_that_cannot_be(server: DemoServer, size: tuple[int, int]) -> None:
+async def test_an_impossible_window_size(server: DemoServer, size: tuple[int, int]) -> None:
     async with enter(server) as ws:
         await ws.send(json.dumps({"type": "resize", "rows": size[0], "columns": size[1]}))
         with pytest.raises(trunkline.ConnectionClosedError) as caught:
@@ -251,7 +251,7 @@ async def test_a_window_that_cannot_be(server: DemoServer, size: tuple[int, int]
         assert caught.value.code == 1007
 
 
-# the door
+# admission
 
 
 @pytest.mark.parametrize("path", ["", "main/more", "chat", "chat/", "terminal", "terminal/", "elsewhere"])
@@ -277,7 +277,7 @@ async def test_a_server_that_refuses(server: DemoServer) -> None:
     assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
 
 
-async def test_a_page_from_elsewhere_is_refused(server: DemoServer) -> None:
+async def test_a_page_of_another_origin_is_refused(server: DemoServer) -> None:
     with pytest.raises(trunkline.HandshakeError) as caught:
         await trunkline.connect(url(server, "main"), origin="https://elsewhere.example")
     assert caught.value.status == 403

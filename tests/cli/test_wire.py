@@ -1,4 +1,4 @@
-"""The wire of the demo, which is cut while the demo's lines are dialled through it."""
+"""The demo's TCP forwarder, cut while a connection is being set up through it."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_it_is_cut_while_a_connection_is_accepted(turns: int) -> None:
-    """Nothing is said of it, not even in debug mode, and the connection ends."""
+    """The connection ends and asyncio reports nothing, not even in debug mode."""
     told: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_debug(True)

@@ -1,4 +1,4 @@
-"""What can be typed, and what it starts."""
+"""The commands and the argument parser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ exit status:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command in `argv` (by default the process's own) and give its exit status."""
+    """Run the command in `argv` (default: sys.argv[1:]) and return its exit status."""
     options = make_parser().parse_args(argv)
     command: Coroutine[None, None, int] = options.start(options)
     try:
@@ -33,16 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        silence()  # whoever read our output has seen enough
+        silence()  # nobody reads our output any more
         return Exit.CLOSED
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser; each command sets `start`, which makes the coroutine to run."""
+    """Make the parser. Each command sets `start`, which makes the coroutine to run."""
     parser = argparse.ArgumentParser(
         prog="trunkline",
         description="Watch WebSocket connections, talk over them, measure them and find out where they fail.",
-        epilog="`trunkline COMMAND --help` tells a command's options and exit statuses.",
+        epilog="`trunkline COMMAND --help` explains a command's options and exit statuses.",
     )
     parser.add_argument("--version", action="version", version=f"trunkline {trunkline.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -57,19 +57,19 @@ def _add_demo(commands: Commands) -> None:
         commands,
         "demo",
         _demo,
-        "typed connections to three services, kept up while faults are injected",
-        description="Serve three services on loopback, hold a typed connection to each, and break things for a while. "
-        "A dashboard shows it meanwhile.",
+        "run three services with a typed connection to each, and inject faults",
+        description="Run three services on loopback, keep a typed connection to each, and inject faults. "
+        "A dashboard shows the connections meanwhile.",
         epilog=DEMO_EPILOG,
     )
-    parser.add_argument("--seconds", type=positive, default=30.0, metavar="N", help="how long (default 30)")
-    parser.add_argument("--port", type=port, default=0, metavar="P", help="where to serve (default: a free port)")
-    parser.add_argument("--no-dashboard", action="store_true", help="serve the three services and nothing else")
+    parser.add_argument("--seconds", type=positive, default=30.0, metavar="N", help="how long to run (default 30)")
+    parser.add_argument("--port", type=port, default=0, metavar="P", help="port to serve on (default: a free port)")
+    parser.add_argument("--no-dashboard", action="store_true", help="do not serve a dashboard")
 
 
 async def _demo(options: argparse.Namespace) -> int:
     if sys.platform == "win32":
         return give_up("the demo runs a shell on a pseudo-terminal, and Windows has none", Exit.MISSING)
-    from trunkline.cli.demo.run import run_demo  # what it takes, the other commands do not
+    from trunkline.cli.demo.run import run_demo  # its imports are not needed by the other commands
 
     return await run_demo(options.seconds, options.port, dashboard=not options.no_dashboard)

@@ -1,8 +1,8 @@
-"""Three services, typed connections to them, and a fault injector in between.
+"""Three services, a typed connection to each, and faults injected in between.
 
 main.py chat.py terminal.py   the services, each with its messages
 server.py                     serves all three on one port
-wire.py faults.py             TCP in the middle, and what is done to it
-talk.py                       what the connections say
-show.py run.py                what is printed, and the demo from start to end
+wire.py faults.py             the TCP forwarder in between, and the faults
+talk.py                       what the connections send and receive
+printing.py run.py            the output, and the demo from start to end
 """

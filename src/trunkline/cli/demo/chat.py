@@ -1,4 +1,4 @@
-"""`chat`: rooms. Whoever says something is heard by everybody in the room, the speaker included.
+"""`chat`: rooms. Everybody in a room receives what anybody says in it, the speaker included.
 
 client  {"text": "hello"}
 server  {"type": "said", "who": "guest 1", "text": "hello"}
@@ -25,21 +25,21 @@ class Say(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True, tag="said"):
-    """Somebody in the room said something."""
+    """A guest in the room said something."""
 
     who: str
     text: str
 
 
 class Joined(msgspec.Struct, frozen=True, tag="joined"):
-    """Somebody came in; `here` are in the room now."""
+    """A guest came in; `here` guests are in the room now."""
 
     who: str
     here: int
 
 
 class Left(msgspec.Struct, frozen=True, tag="left"):
-    """Somebody went out; `here` are in the room now."""
+    """A guest left; `here` guests are in the room now."""
 
     who: str
     here: int
@@ -51,14 +51,14 @@ _says = msgspec.json.Decoder(Say)
 
 
 class Rooms:
-    """Who is in which room. A room is there as long as somebody is in it."""
+    """The guests in each room. A room exists while somebody is in it."""
 
     def __init__(self) -> None:
         self._rooms: dict[str, set[trunkline.WebSocket]] = {}
         self._guests = itertools.count(1)
 
     async def serve(self, ws: trunkline.WebSocket, room: str) -> None:
-        """Keep a guest in a room until the connection ends."""
+        """Serve a guest in a room until the connection ends."""
         who = f"guest {next(self._guests)}"
         self._rooms.setdefault(room, set()).add(ws)
         self._tell(room, Joined(who, len(self._rooms[room])))
@@ -73,5 +73,5 @@ class Rooms:
                 del self._rooms[room]
 
     def _tell(self, room: str, message: Said | Joined | Left) -> None:
-        # Encoded once for the whole room. A guest who does not keep up is shown out, so that nobody waits for it.
+        # Encoded once for the whole room. A slow consumer is closed, so that nobody waits for it.
         trunkline.broadcast(self._rooms[room], encode(message), slow="close")

@@ -1,4 +1,4 @@
-"""What is done to the lines, one thing after another, for as long as there is time to come back from it."""
+"""The faults: the demo injects one after another while there is time to recover."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trunkline.manager import ConnectionStatus, StateChange
 
 __all__ = ["Faults", "Lookout"]
 
-PAUSE: Final = 1.0  # seconds of peace between two faults
-PATIENCE: Final = 8.0  # seconds that the lines get to come back before the next fault comes anyway
+PAUSE: Final = 1.0  # seconds between a recovery and the next fault
+PATIENCE: Final = 8.0  # seconds that connections get to recover; then the next fault comes anyway
 
 
 class Lookout:
-    """Keeps an eye on the connections: which are up, and whether any was lost lately."""
+    """Keeps track of which connections are up, and whether one was lost."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -28,7 +28,7 @@ class Lookout:
         self._lost = asyncio.Event()
 
     def see(self, change: StateChange) -> None:
-        """A connection's state has changed."""
+        """Take a connection's change of state."""
         if change.after is ConnectionStatus.CONNECTED:
             self._up.add(change.connection_id)
         else:
@@ -39,15 +39,15 @@ class Lookout:
             self._whole.set()
 
     def forget_losses(self) -> None:
-        """From now on, `wait_lost` waits for a new one."""
+        """Make `wait_lost` wait for the next loss."""
         self._lost.clear()
 
     async def wait_lost(self) -> None:
-        """Wait until a connection was lost since `forget_losses`."""
+        """Wait until a connection has been lost since `forget_losses`."""
         await self._lost.wait()
 
     async def wait_whole(self, timeout: float) -> bool:
-        """Wait until every connection is up; False if they are not after `timeout` seconds."""
+        """Wait until every connection is up. Return False if they are not within `timeout` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._whole.wait()
@@ -55,7 +55,7 @@ class Lookout:
 
 
 class Faults:
-    """Breaks the lines between the manager and the server; `say` is told in words what is done."""
+    """Breaks the links between the manager and the server, and describes each fault to `say`."""
 
     def __init__(
         self, server: DemoServer, wires: Mapping[str, Wire], lookout: Lookout, say: Callable[[str], None]
@@ -68,7 +68,7 @@ class Faults:
         self.count = 0  # faults so far
 
     async def inject(self, seconds: float) -> None:
-        """Break one thing after another for about `seconds`, and mend all of it."""
+        """Inject one fault after another for about `seconds`. Each fault is undone before the next."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         for fault in itertools.cycle([self._cut_one, self._restart, self._refuse, self._stall, self._cut_all]):
@@ -83,24 +83,24 @@ class Faults:
 
     async def _cut_one(self) -> None:
         name = next(self._names)
-        self._say(f"the line to {name} is cut")
+        self._say(f"the link to {name} is cut")
         self._wires[name].cut()
 
     async def _cut_all(self) -> None:
-        self._say("every line is cut")
+        self._say("every link is cut")
         for wire in self._wires.values():
             wire.cut()
 
     async def _refuse(self) -> None:
         name = next(self._names)
-        self._say(f"the line to {name} is cut, and the server answers 503 for a while")
+        self._say(f"the link to {name} is cut, and the server answers 503 for a while")
         self._server.is_refusing = True
         self._wires[name].cut()
         await asyncio.sleep(1.2)
         self._server.is_refusing = False
 
     async def _restart(self) -> None:
-        self._say("the server restarts, and its terminals with it")
+        self._say("the server restarts, which ends its terminals")
         await self._server.stop(1012, "back in a moment")
         for wire in self._wires.values():
             wire.disconnect()
@@ -111,5 +111,5 @@ class Faults:
 
     async def _stall(self) -> None:
         name = next(self._names)
-        self._say(f"the line to {name} goes dead without a word; the keepalive has to notice")
+        self._say(f"the link to {name} goes silent; only the keepalive can notice")
         self._wires[name].stall()

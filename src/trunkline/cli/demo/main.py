@@ -1,4 +1,4 @@
-"""`main`: how this machine is doing, as often as the client likes.
+"""`main`: load, memory and network rates of this machine, at the interval that the client asks for.
 
 client  {"interval": 0.5}
 server  {"source": "/proc", "load": 0.31, "memory": 0.14, "received": 812.0, "sent": 790.5}, every 0.5 s
@@ -33,7 +33,7 @@ _watches = msgspec.json.Decoder(Watch)
 
 
 async def serve_main(ws: trunkline.WebSocket) -> None:
-    """Send figures every second, or as often as the client last asked for; once at once."""
+    """Send figures at once, then every second or at the interval that the client last asked for."""
     pace = _Pace()
     sending = asyncio.create_task(_send_figures(ws, pace))
     faults.watch(sending, ws.logger, "sending figures", ws.abort)
@@ -45,7 +45,7 @@ async def serve_main(ws: trunkline.WebSocket) -> None:
 
 
 class _Pace:
-    """The interval, and a way to wait for it that notices when it changes."""
+    """The interval, and a wait that ends early when the interval changes."""
 
     def __init__(self) -> None:
         self._interval = 1.0
@@ -64,7 +64,7 @@ class _Pace:
 
 async def _send_figures(ws: trunkline.WebSocket, pace: _Pace) -> None:
     machine = Machine()
-    with contextlib.suppress(trunkline.ConnectionClosed):  # the receiving side ends the service
+    with contextlib.suppress(trunkline.ConnectionClosed):  # `serve_main` notices too, and ends the service
         while True:
             figures: Figures = machine.read()
             await ws.send(encode(figures))

@@ -10,8 +10,8 @@ from typing import Final
 
 from trunkline.cli.demo import chat, main, system, talk, terminal
 from trunkline.cli.demo.faults import Faults, Lookout
+from trunkline.cli.demo.printing import Printer, health_rows, introduction, table
 from trunkline.cli.demo.server import DemoServer
-from trunkline.cli.demo.show import Show, health_rows, introduction, table
 from trunkline.cli.demo.wire import Wire
 from trunkline.manager import ConnectionManager, ConnectionStatus, RetryPolicy, Service
 from trunkline.manager.service import ConnectOptions
@@ -19,17 +19,20 @@ from trunkline.observe.dashboard import serve as serve_dashboard
 
 __all__ = ["run_demo"]
 
-# Quick enough for half a minute; the defaults are made for a fleet.
+# Short enough for a demo of half a minute; the defaults are made for a fleet.
 POLICY: Final = RetryPolicy(base=0.2, cap=1.0, reset_after=2.0)
-QUIET: Final = 3.0  # seconds before the end in which nothing new is broken
+QUIET: Final = 3.0  # seconds without a new fault at the end
 KEEPALIVE: Final[ConnectOptions] = {"ping_interval": 0.5, "ping_timeout": 1.0, "close_timeout": 1.0}
-PATIENCE: Final = 15.0  # seconds that the lines get to come back after that
+PATIENCE: Final = 15.0  # seconds that connections get to come up, at the start and at the end
 
 
 async def run_demo(seconds: float, port: int, *, dashboard: bool = True) -> int:
-    """Run for about `seconds` on `port` (0: a free one). 0 if every connection is up at the end, else 1.
+    """Run the demo and return its exit status: 0 if every connection is up at the end, else 1.
 
-    dashboard: serve one for the connections meanwhile.
+    Args:
+        seconds: About how long to run.
+        port: Where to serve the three services; 0 for a free port.
+        dashboard: Whether to serve a dashboard of the connections meanwhile.
     """
     server = DemoServer(port)
     try:
@@ -43,38 +46,38 @@ async def run_demo(seconds: float, port: int, *, dashboard: bool = True) -> int:
     try:
         for wire in wires.values():
             await wire.connect()
-        return await _hold_lines(seconds, server, wires, dashboard)
+        return await _hold_connections(seconds, server, wires, dashboard)
     finally:
         for wire in wires.values():
             wire.disconnect()
         await server.stop()
 
 
-async def _hold_lines(seconds: float, server: DemoServer, wires: Mapping[str, Wire], dashboard: bool) -> int:
-    show, lookout, lines = Show(), Lookout(len(wires)), _Lines(server, wires)
-    faults = Faults(server, wires, lookout, show.fault)
-    async with lines.manager as manager, contextlib.AsyncExitStack() as pages:
+async def _hold_connections(seconds: float, server: DemoServer, wires: Mapping[str, Wire], dashboard: bool) -> int:
+    printer, lookout, connections = Printer(), Lookout(len(wires)), _Connections(server, wires)
+    faults = Faults(server, wires, lookout, printer.fault)
+    async with connections.manager as manager, contextlib.AsyncExitStack() as pages:
         page = serve_dashboard(manager, name="trunkline demo") if dashboard else None
         watch = "" if page is None else (await pages.enter_async_context(page)).url
-        show.say(introduction(seconds, f"ws://127.0.0.1:{server.port}", watch))
+        printer.say(introduction(seconds, f"ws://127.0.0.1:{server.port}", watch))
         manager.subscribe(lookout.see)
-        end_show = manager.subscribe(show.change)
-        async with lines.open():
+        unsubscribe = manager.subscribe(printer.change)
+        async with connections.open():
             if await lookout.wait_whole(PATIENCE):
-                await faults.inject(seconds - QUIET - show.elapsed)
-            await asyncio.sleep(max(1.0, seconds - show.elapsed))
+                await faults.inject(seconds - QUIET - printer.elapsed)
+            await asyncio.sleep(max(1.0, seconds - printer.elapsed))
             await lookout.wait_whole(PATIENCE)
-        end_show()
+        unsubscribe()
         reports = manager.health()
     up = sum(report.status is ConnectionStatus.CONNECTED for report in reports)
     reconnects = sum(report.reconnects for report in reports)
-    show.say(f"\n{faults.count} faults, {reconnects} reconnects, {up} of {len(wires)} connections up at the end.")
-    show.say(f"\n{table(health_rows(reports), left=2)}")
-    show.say(f"\n{table([('last heard', ''), *sorted(lines.heard.items())], left=2)}")
+    printer.say(f"\n{faults.count} faults, {reconnects} reconnects, {up} of {len(wires)} connections up at the end.")
+    printer.say(f"\n{table(health_rows(reports), left=2)}")
+    printer.say(f"\n{table([('last received', ''), *sorted(connections.heard.items())], left=2)}")
     return 0 if up == len(wires) else 1
 
 
-class _Lines:
+class _Connections:
     """The three services, and a connection to each."""
 
     def __init__(self, server: DemoServer, wires: Mapping[str, Wire]) -> None:
@@ -82,7 +85,7 @@ class _Lines:
             return f"ws://127.0.0.1:{wires[name].port}/{path}"
 
         async def show_token() -> dict[str, str]:
-            # Asked at each attempt: the server has a new token after a restart.
+            # Called at each attempt: the server has a new token after a restart.
             return {"Authorization": f"Bearer {server.token}"}
 
         self.heard: dict[str, str] = {}
@@ -105,7 +108,7 @@ class _Lines:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Connect, and let the connections talk until the block is left."""
+        """Connect, and let the connections send and receive while the block runs."""
         feed = await self.manager.connect(self._main, wait=False)
         lobby = await self.manager.connect(self._chat, wait=False, room="lobby")
         shell = await self.manager.connect(self._terminal, wait=False, terminal_id="t1")

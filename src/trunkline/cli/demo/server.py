@@ -1,4 +1,4 @@
-"""One server for the three services: who may come in, and where each goes."""
+"""One server for the three services: it admits connections and hands each to its service."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __all__ = ["DemoServer"]
 class DemoServer:
     """Serves `/main`, `/chat/{room}` and `/terminal/{terminal_id}` on loopback.
 
-    A terminal is a shell: it opens for programs on this machine that show the token, as `Authorization: Bearer`.
+    A terminal is a shell: it opens only for programs on this machine that send the token as `Authorization: Bearer`.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
         self.token = ""
-        self.is_refusing = False  # answers 503 to everybody who comes
+        self.is_refusing = False  # answers 503 to every opening handshake
         self._server: trunkline.Server | None = None
         self._rooms = Rooms()
         self._terminals = Terminals()
 
     async def start(self) -> None:
-        """Listen; the port stays the same from the first time on, the token does not. Raises OSError if it is taken."""
+        """Listen with a new token, on the same port as before. Raises OSError if the port is taken."""
         self._server = await trunkline.serve(
             self._serve, "127.0.0.1", self.port, process_request=self._admit, close_timeout=1
         )
@@ -37,7 +37,7 @@ class DemoServer:
         self.token = secrets.token_urlsafe()
 
     async def stop(self, code: int = 1001, reason: str = "") -> None:
-        """Close every connection, and the shells."""
+        """Close every connection and end the shells."""
         if self._server is not None:
             await self._server.close(code, reason)
             await self._terminals.close()
@@ -52,16 +52,16 @@ class DemoServer:
             return None
         if kind == "terminal" and name:
             return self._admit_to_terminal(ws, request)
-        return ws.respond(404, "There are /main, /chat/{room} and /terminal/{terminal_id}.\n")
+        return ws.respond(404, "The paths are /main, /chat/{room} and /terminal/{terminal_id}.\n")
 
     def _admit_to_terminal(self, ws: trunkline.WebSocket, request: trunkline.Request) -> trunkline.Response | None:
         address = ws.remote_address
         if not isinstance(address, tuple) or not ipaddress.ip_address(address[0]).is_loopback:
             return ws.respond(403, "Terminals are for programs on this machine.\n")
         shown = request.headers.get("Authorization") or ""
-        # In constant time: how long the comparison takes must not tell how much of a guess was right.
+        # In constant time: how long the comparison takes must not reveal how much of a guess was right.
         if not secrets.compare_digest(shown.encode(), f"Bearer {self.token}".encode()):
-            return ws.respond(401, "Terminals want the token.\n")
+            return ws.respond(401, "Terminals need the token.\n")
         return None
 
     async def _serve(self, ws: trunkline.WebSocket) -> None:
@@ -76,6 +76,6 @@ class DemoServer:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The service and what it is asked for: ("chat", "lobby") for "/chat/lobby"."""
+    """Return the service and the rest of the path: ("chat", "lobby") for "/chat/lobby"."""
     kind, _, name = urlsplit(path).path.removeprefix("/").partition("/")
     return kind, unquote(name)

@@ -1,4 +1,4 @@
-"""This machine's figures, read from the system."""
+"""Load, memory and network rates of this machine."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ PROC: Final = Path("/proc")
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """How the machine is doing. A figure that this system does not tell is None."""
+    """Load, memory and network rates. A figure that this system does not provide is None."""
 
     source: str  # "/proc", or "os" where there is none
-    load: float  # processes that run or want to, mean of the last minute
+    load: float  # processes that run or wait to run, mean of the last minute
     memory: float | None  # share of the memory that is in use
     received: float | None  # bytes a second since the last reading, over all network interfaces
     sent: float | None
 
 
 class Machine:
-    """Reads the figures; rates are taken between two readings."""
+    """Reads the figures. The network rates are means since the last reading."""
 
     def __init__(self, proc: Path = PROC, clock: Callable[[], float] = time.monotonic) -> None:
         self._proc = proc
@@ -34,7 +34,7 @@ class Machine:
         self._last: tuple[float, int, int] | None = None  # time, bytes received, bytes sent
 
     def read(self) -> Figures:
-        """The figures of this moment. Without /proc, the load alone."""
+        """Return the current figures; without /proc, only the load."""
         try:
             load = float((self._proc / "loadavg").read_text().split()[0])
             memory = self._read_memory()

@@ -1,4 +1,4 @@
-"""What the connections of the demo say, and what they were told last."""
+"""What the demo's connections send, and a note of what they last received."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Receives = TypeVar("Receives")
 
 
 async def main(connection: Connection[Watch, Figures], note: Note) -> None:
-    """Watch the machine, now quickly, now slowly."""
+    """Watch the machine's figures, alternately at a short and a long interval."""
 
     async def send(number: int) -> None:
         await connection.send(Watch(0.1 if number % 2 else 0.3), timeout=None)
@@ -36,13 +36,13 @@ async def main(connection: Connection[Watch, Figures], note: Note) -> None:
             words.append(f"memory {figures.memory:.0%}")
         if figures.received is not None and figures.sent is not None:
             words.append(f"network {_rate(figures.received)} in, {_rate(figures.sent)} out")
-        note(f"{', '.join(words)}, as {figures.source} has it")
+        note(f"{', '.join(words)}, from {figures.source}")
 
     await _converse(connection, 1.0, send, take)
 
 
 async def chat(connection: Connection[Say, Heard], note: Note) -> None:
-    """Say something to the room twice a second, and hear it."""
+    """Say something to the room twice a second, and note what is said in it."""
 
     async def send(number: int) -> None:
         await connection.send(Say(f"hello, {number}"), timeout=None)
@@ -51,14 +51,14 @@ async def chat(connection: Connection[Say, Heard], note: Note) -> None:
         if isinstance(heard, Said):
             note(f'{heard.who} says "{heard.text}"')
         else:
-            came = "comes in" if isinstance(heard, Joined) else "goes out"
-            note(f"{heard.who} {came}, {heard.here} here")
+            what = "joined" if isinstance(heard, Joined) else "left"
+            note(f"{heard.who} {what}, {heard.here} in the room")
 
     await _converse(connection, 0.5, send, take)
 
 
 async def terminal(connection: Connection[Input | Resize, Output | Exit], note: Note) -> None:
-    """Let the shell count. It goes on where it was after a cut, since the shell is still there."""
+    """Let the shell count. After a lost link it continues, since the shell outlives the link."""
 
     async def send(number: int) -> None:
         if number % 10 == 1:
@@ -82,18 +82,18 @@ async def _converse(
     send: Callable[[int], Awaitable[None]],
     take: Callable[[Receives], None],
 ) -> None:
-    """Send every `interval` seconds, take what comes, for ever."""
+    """Send every `interval` seconds and take each message, until the connection has failed for good."""
 
     async def keep_sending() -> None:
         for number in itertools.count(1):
-            with contextlib.suppress(NotConnected):  # lost, or nobody knows; the next one follows
+            with contextlib.suppress(NotConnected):  # this message may be lost; the next one follows
                 await send(number)
             await asyncio.sleep(interval)
 
     sending = asyncio.create_task(keep_sending())
-    watch(sending, logging.getLogger("trunkline.cli"), "sending on a demonstration's connection")
+    watch(sending, logging.getLogger("trunkline.cli"), "sending on a demo's connection")
     try:
-        with contextlib.suppress(NotConnected):  # it has failed for good, and the table will say so
+        with contextlib.suppress(NotConnected):  # it has failed for good, which the table shows
             async for message in connection:
                 take(message)
     finally:
@@ -101,5 +101,5 @@ async def _converse(
 
 
 def _rate(rate: float) -> str:
-    """Bytes a second, for people."""
+    """Format a rate in bytes a second."""
     return f"{rate / 1e6:.1f} MB/s" if rate >= 1e6 else f"{rate / 1e3:.1f} kB/s"

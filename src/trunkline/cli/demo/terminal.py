@@ -1,12 +1,12 @@
-r"""`terminal`: a real shell on a pseudo-terminal, for this machine alone.
+r"""`terminal`: a real shell on a pseudo-terminal, for programs on this machine only.
 
     client  {"type": "input", "data": "ls\n"}
             {"type": "resize", "rows": 40, "columns": 100}
     server  {"type": "output", "data": "..."}
             {"type": "exit", "status": 0}, then the connection closes
 
-The shell outlives a lost link: whoever comes back with the same terminal id finds it as it was, and gets the output
-that waited. It is ended when nobody has come back for a while, or with the server.
+The shell outlives a lost link: a client that returns with the same terminal id finds it as it was, and gets the output
+it has missed. The shell ends if no client returns for 30 s, or with the server.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from trunkline.net.faults import watch
 __all__ = ["Exit", "Input", "Output", "Resize", "Terminals"]
 
 SHELL: Final = "/bin/sh"
-# Becomes the shell once the terminal is its session's own, so that Ctrl-C and job control work. It runs in the child
-# after the exec: code between fork and exec (preexec_fn) is not safe among threads, and uvloop runs it too early.
+# Makes the terminal the session's controlling one, so that Ctrl-C and job control work, then becomes the shell. It runs
+# in the child after the exec: code between fork and exec (preexec_fn) is not thread-safe, and uvloop runs it too early.
 LAUNCHER: Final = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
-GRACE: Final = 30.0  # seconds that a shell waits for somebody to come back
+GRACE: Final = 30.0  # seconds that a shell waits for a client to return
 MAX_TERMINALS: Final = 8
 CHUNK: Final = 65536  # bytes read from the shell at a time
 
@@ -52,20 +52,20 @@ class Input(msgspec.Struct, frozen=True, tag="input"):
 
 
 class Resize(msgspec.Struct, frozen=True, tag="resize"):
-    """The window has another size."""
+    """A new size of the window."""
 
     rows: Annotated[int, msgspec.Meta(ge=1, le=1000)]
     columns: Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class Output(msgspec.Struct, frozen=True, tag="output"):
-    """What the shell wrote."""
+    """Text that the shell wrote."""
 
     data: str
 
 
 class Exit(msgspec.Struct, frozen=True, tag="exit"):
-    """The shell has ended; negative: by that signal."""
+    """The end of the shell. status: its exit status, or -n if signal n ended it."""
 
     status: int
 
@@ -82,11 +82,11 @@ class Terminals:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def serve(self, ws: trunkline.WebSocket, terminal_id: str) -> None:
-        """Carry between a connection and its shell until either ends."""
+        """Pass messages between a connection and its shell until either ends."""
         terminal = self._terminals.get(terminal_id)
         if terminal is None:
             if len(self._terminals) >= MAX_TERMINALS:
-                await ws.close(1013, f"{MAX_TERMINALS} terminals are open, no more may be")
+                await ws.close(1013, f"{MAX_TERMINALS} terminals are open, limit {MAX_TERMINALS}")
                 return
             terminal = self._terminals[terminal_id] = _Terminal()
         if timer := self._grace.pop(terminal_id, None):
@@ -113,15 +113,15 @@ class Terminals:
 
 
 class _Terminal:
-    """One shell, and the connection that it talks to at the moment."""
+    """One shell and its current connection."""
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()  # held while one connection takes the place of another
+        self._lock = asyncio.Lock()  # held while one connection replaces another
         self._process: asyncio.subprocess.Process | None = None
         self._master = -1  # our end of the pseudo-terminal; -1 before it is open and after it is closed
-        self._tasks: tuple[asyncio.Task[None], ...] = ()  # those of the connection
+        self._tasks: tuple[asyncio.Task[None], ...] = ()  # of the connection
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._unsent = ""  # read from the shell, not yet given to a connection
+        self._unsent = ""  # read from the shell, not yet sent
 
     @property
     def is_attached(self) -> bool:
@@ -130,13 +130,13 @@ class _Terminal:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the shell has exited and is reaped."""
+        """Whether the shell has exited and has been reaped."""
         return self._process is not None and self._process.returncode is not None
 
     async def attach(self, ws: trunkline.WebSocket) -> None:
-        """Be the shell's connection until it ends, the shell ends, or another connection takes over.
+        """Serve the shell to `ws` until `ws` ends, the shell ends, or another connection takes over.
 
-        The latest always wins: the one before it may be a line that died without telling.
+        The latest connection always wins: the one before may be dead without knowing it.
         """
         async with self._lock:
             if self._process is None:
@@ -146,7 +146,7 @@ class _Terminal:
             tasks = loop.create_task(self._take_input(ws)), loop.create_task(self._send_output(ws))
             self._tasks = tasks
             for task in tasks:  # the end of either ends the connection
-                watch(task, ws.logger, "carrying a terminal", quiet=(trunkline.ConnectionClosed,))
+                watch(task, ws.logger, "serving a terminal", quiet=(trunkline.ConnectionClosed,))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -159,7 +159,7 @@ class _Terminal:
         await self._detach()
         if self._process is None:
             return
-        os.close(self._master)  # the kernel tells the shell by SIGHUP that its terminal is gone
+        os.close(self._master)  # the kernel sends the shell SIGHUP: its terminal is gone
         self._master = -1
         try:
             async with asyncio.timeout(1):
@@ -203,7 +203,7 @@ class _Terminal:
                 await self._write(command.data.encode())
 
     async def _write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # the shell has ended; the other direction says so
+        with contextlib.suppress(OSError):  # the shell has ended; `_send_output` reports it
             while data:
                 await wait_writable(self._master)
                 data = data[os.write(self._master, data) :]
@@ -218,13 +218,13 @@ class _Terminal:
             await ws.close()
 
     async def _read(self) -> bool:
-        """Read what the shell wrote, into `_unsent`; False if the shell has ended."""
+        """Read what the shell wrote into `_unsent`. Return False if the shell has ended."""
         while not self._unsent:
             await wait_readable(self._master)
             try:
                 chunk = os.read(self._master, CHUNK)
             except OSError as error:
-                if error.errno != errno.EIO:  # Linux's end of file, when nobody has the terminal open any more
+                if error.errno != errno.EIO:  # Linux's end of file: nobody has the terminal open any more
                     raise
                 chunk = b""
             if not chunk:

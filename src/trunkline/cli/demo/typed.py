@@ -1,4 +1,4 @@
-"""Typed messages for a server's end of a line: what `trunkline.manager` does for the client's."""
+"""Typed messages for a server: what `trunkline.manager` does for clients."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(message: msgspec.Struct) -> str:
-    """The text message for `message`."""
+    """Encode `message` as JSON."""
     return _encoder.encode(message).decode()
 
 
 async def received(ws: trunkline.WebSocket, decoder: msgspec.json.Decoder[Message]) -> AsyncIterator[Message]:
-    """The messages of a connection, until it ends in whatever way. One that does not fit closes it with 1007."""
+    """Yield a connection's messages until it ends. Close it with 1007 if one cannot be decoded."""
     try:
         async for payload in ws:
             try:

@@ -1,4 +1,4 @@
-"""A wire that can be cut: TCP forwarded on loopback, under the demo's control."""
+"""A TCP forwarder on loopback that the demo can cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Wire"]
 
 
 class Wire:
-    """Listens on a port of its own and forwards every connection to another port."""
+    """Listens on a port of its own and forwards each TCP connection to another port."""
 
     def __init__(self, target: int) -> None:
         self.port = 0
@@ -22,17 +22,17 @@ class Wire:
         self._dials: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
-        """Listen; on the same port as before, if there was one."""
+        """Listen, on the same port as before if there was one."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _End(self), "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def disconnect(self) -> None:
-        """Stop listening, so that dials are refused, and cut what there is."""
+        """Stop listening, so that further connections are refused, and cut those that are open."""
         self.cut()
         server, self._server = self._server, None
         if server is not None:
-            # asyncio begins with what it has accepted a turn later, and cannot once the server is closed.
+            # asyncio sets up an accepted connection one turn later, which fails if the server is closed by then.
             loop = asyncio.get_running_loop()
             for sock in server.sockets:
                 loop.remove_reader(sock.fileno())
@@ -45,17 +45,17 @@ class Wire:
         self.cut()
 
     def cut(self) -> None:
-        """Drop every connection on it, without a word to either end."""
+        """Abort every connection."""
         for end in self._ends:
             end.transport.abort()
 
     def stall(self) -> None:
-        """Swallow what is sent on every connection there is: a line that is dead and does not say so."""
+        """Discard what is sent on the connections that are open, as if they were dead without an error."""
         for end in self._ends:
             end.is_stalled = True
 
     def forward(self, near: _End) -> None:
-        """Give an accepted connection its other end; one that was accepted as the wire was cut has none."""
+        """Connect an accepted connection to the target. Abort it if the wire was disconnected meanwhile."""
         if self._server is None:
             near.transport.abort()
             return
@@ -74,16 +74,16 @@ class Wire:
             near.transport.resume_reading()
 
     def add(self, end: _End) -> None:
-        """An end is there."""
+        """Add an end that has connected."""
         self._ends.add(end)
 
     def remove(self, end: _End) -> None:
-        """An end is gone."""
+        """Remove an end that has closed."""
         self._ends.discard(end)
 
 
 class _End(asyncio.Protocol):
-    """One end of a forwarded connection: what it receives, the other one sends."""
+    """One end of a forwarded connection: the other end sends what this one receives."""
 
     transport: asyncio.Transport
 
@@ -120,4 +120,4 @@ class _End(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._wire.remove(self)
         if self._other is not None:
-            self._other.transport.close()  # when it has sent what it was given
+            self._other.transport.close()  # closes after it has sent what it buffers

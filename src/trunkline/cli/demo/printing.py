@@ -1,4 +1,4 @@
-"""What the demo prints: a line for each thing that happens, and a table at the end."""
+"""What the demo prints: a line for each event, and a table at the end."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from trunkline.cli.stdout import silence
 from trunkline.manager import ConnectionHealth, StateChange
 
-__all__ = ["Show", "health_rows", "introduction", "table"]
+__all__ = ["Printer", "health_rows", "introduction", "table"]
 
 
-class Show:
-    """Prints lines with the seconds since it began."""
+class Printer:
+    """Prints lines that begin with the seconds since the start."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -20,20 +20,20 @@ class Show:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the start."""
         return self._clock() - self._began
 
     def change(self, change: StateChange) -> None:
-        """A connection's state has changed."""
+        """Print a connection's change of state."""
         self._line(change.service, change.after, change.explain())
 
     def fault(self, text: str) -> None:
-        """Something is broken on purpose."""
+        """Print a fault that the demo injects."""
         self.say("")
         self._line("--", "fault", text)
 
     def say(self, text: str) -> None:
-        """Print a line. The demo goes on if nobody reads it any more."""
+        """Print a text. The demo goes on even if nobody reads its output any more."""
         try:
             print(text, flush=True)
         except BrokenPipeError:
@@ -44,16 +44,16 @@ class Show:
 
 
 def introduction(seconds: float, url: str, dashboard: str) -> str:
-    """What the demo is about, and how to look in. dashboard: its address, "" if there is none."""
+    """Return what the demo does and how to look in. dashboard: its URL, "" if there is none."""
     lines = [f"dashboard {dashboard}"] if dashboard else []
-    lines += ["", f"Three services, a typed connection to each, and {seconds:g} s of faults. To look in while it runs:"]
+    lines += ["", f"Three services, a typed connection to each, {seconds:g} s of faults. To look in while it runs:"]
     lines += [f"    python -m trunkline connect {url}/chat/lobby"]
     lines += [f"    python -m trunkline top '{dashboard}'"] if dashboard else []
     return "\n".join([*lines, ""])
 
 
 def table(rows: Sequence[Sequence[str]], left: int) -> str:
-    """The rows in columns: the first `left` aligned to the left, the others, which hold figures, to the right."""
+    """Return the rows in columns: the first `left` columns aligned left, the others, which hold figures, right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def align(row: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ def table(rows: Sequence[Sequence[str]], left: int) -> str:
 
 
 def health_rows(reports: Sequence[ConnectionHealth]) -> list[tuple[str, ...]]:
-    """How the connections fared, under headings."""
+    """Return the headings and a row for each connection."""
     headings = ("connection", "status", "sent", "received", "msg/s", "reconnects", "latency", "availability")
     return [headings, *map(_health_row, reports)]
 
