@@ -1,4 +1,4 @@
-"""Commands run as a person runs them: as processes, whose output and exit status count."""
+"""Commands run as a user runs them: as processes with their output and exit status."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-PATIENCE = 60.0  # seconds after which a command that has not ended is taken for hung
+PATIENCE = 60.0  # seconds after which a command counts as hung
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Command:
         await self.process.stdin.drain()
 
     async def finish(self, text: str = "") -> Finished:
-        """Type `text`, close the input, and wait for the end."""
+        """Write `text` to its input, close the input, and wait for the command to end."""
         typed = text.encode() if self.process.stdin is not None else None
         out, err = await asyncio.wait_for(self.process.communicate(typed), PATIENCE)
         assert self.process.returncode is not None
@@ -49,7 +49,7 @@ class Command:
 
 
 def _without_slow_steps(text: str) -> str:
-    """Without what asyncio's debug mode says of steps over 100 ms: a busy machine makes that of any step."""
+    """Remove what asyncio's debug mode says about steps over 100 ms: on a busy machine, any step may take that long."""
     return re.sub(r"^Executing <.* took \d+\.\d+ seconds\n", "", text, flags=re.MULTILINE)
 
 
@@ -58,13 +58,13 @@ Run = Callable[..., Awaitable[Command]]
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """One loop: what is tested is another process, which chooses its own."""
+    """One loop is enough: the command under test is another process, which chooses its own."""
     return "asyncio", {"use_uvloop": False}
 
 
 @pytest.fixture
 async def run() -> AsyncIterator[Run]:
-    """Starts commands; those that still run at the end of the test are killed."""
+    """Start commands. Those that still run at the end of the test are killed."""
     started: list[Command] = []
 
     async def run(*arguments: str, stdin: int = asyncio.subprocess.PIPE) -> Command:

@@ -68,13 +68,13 @@ async def leave(ws: trunkline.WebSocket) -> None:
 @pytest.mark.parametrize(
     ("handler", "words"),
     [
-        (greet, "a text message of 10 bytes came that is not the one of 64 that was sent: no echo server"),
-        (swallow, "no echo came in 3 s: is it an echo server?"),
-        (change, "a binary message of 64 bytes came that is not the one of 64 that was sent"),
+        (greet, "sent 64 bytes, but received another message (text, 10 bytes): not an echo server"),
+        (swallow, "received no echo in 3 s: is this an echo server?"),
+        (change, "sent 64 bytes, but received another message (binary, 64 bytes)"),
         (leave, "a connection ended: 1008 enough \\x1b[2J"),
     ],
 )
-async def test_no_echo_server(run: Any, handler: Any, words: str) -> None:
+async def test_a_server_that_does_not_echo(run: Any, handler: Any, words: str) -> None:
     async with trunkline.serve(handler, "127.0.0.1", 0, close_timeout=1) as server:
         done = await (await run("bench", "--seconds", "3", f"ws://127.0.0.1:{server.port}/")).finish()
     assert (done.status, done.out) == (1, "")
@@ -88,14 +88,14 @@ async def test_nobody_listens(run: Any, refusing_port: int) -> None:
     assert done.err == f"trunkline: cannot connect to 127.0.0.1:{refusing_port}: Connection refused\n"
 
 
-async def test_no_websocket(run: Any) -> None:
+async def test_a_server_without_websocket(run: Any) -> None:
     async with raw(banner(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")) as port:
         done = await (await run("bench", f"ws://127.0.0.1:{port}/")).finish()
     assert (done.status, done.out) == (4, "")
     assert "the server answered 200 OK" in done.err
 
 
-async def test_a_server_that_takes_only_some(run: Any) -> None:
+async def test_a_server_that_refuses_some_connections(run: Any) -> None:
     came: list[int] = []
 
     def judge(ws: trunkline.WebSocket, request: trunkline.Request) -> Any:
@@ -111,12 +111,12 @@ async def test_a_server_that_takes_only_some(run: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--connections", "0", "ws://h/"], "0 is not 1 or more"),
-        (["--seconds", "0", "ws://h/"], "0 is not more than 0"),
+        (["--connections", "0", "ws://h/"], "0 is below 1"),
+        (["--seconds", "0", "ws://h/"], "0 is not a finite number above 0"),
         (["http://h/"], "must be ws or wss"),
     ],
 )
-async def test_what_makes_no_sense(run: Any, arguments: list[str], words: str) -> None:
+async def test_invalid_arguments(run: Any, arguments: list[str], words: str) -> None:
     done = await (await run("bench", *arguments)).finish()
     assert done.status == 2
     assert words in done.err

@@ -1,4 +1,4 @@
-"""`trunkline connect`: what goes in, what comes out, how it ends."""
+"""`trunkline connect`: its input, its output, its exit status."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def behave(ws: trunkline.WebSocket) -> None:
-    """Echo, except for a few words that ask for something else."""
+    """Echo, except for a few words that do something else."""
     async for message in ws:
         match message:
             case "binary":
@@ -64,7 +64,7 @@ async def test_lines_out_and_messages_in(run: Any, server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/?token=hunter2", "/forbidden"])
-async def test_nothing_secret_of_the_address_is_printed(run: Any, server: Server, path: str) -> None:
+async def test_secrets_in_the_url_are_not_printed(run: Any, server: Server, path: str) -> None:
     url = server.url.replace("//", "//user:hunter2@").removesuffix("/") + path
     done = await (await run("connect", url)).finish("hello\n")
     assert "hunter2" not in done.out + done.err
@@ -88,7 +88,7 @@ async def test_nothing_secret_of_the_address_is_printed(run: Any, server: Server
     ],
 )
 @pytest.mark.parametrize("command", ["connect", "doctor"])
-async def test_nothing_secret_is_printed_of_what_cannot_be_used(run: Any, command: str, words: list[str]) -> None:
+async def test_secrets_in_invalid_arguments_are_not_printed(run: Any, command: str, words: list[str]) -> None:
     done = await (await run(command, *words)).finish()
     assert done.status != 0
     assert done.out + done.err
@@ -113,12 +113,12 @@ async def test_compression(run: Any, accepted: Any, word: str) -> None:
     assert done.err.startswith(f"connected to {url}, {word}\n")
 
 
-async def test_a_last_line_without_an_end(run: Any, server: Server) -> None:
+async def test_a_last_line_without_a_line_ending(run: Any, server: Server) -> None:
     done = await (await run("connect", server.url)).finish("one\r\ntwo")
     assert (done.status, done.out) == (0, "one\ntwo\n")
 
 
-async def test_the_peer_cannot_act_upon_the_terminal(run: Any, server: Server) -> None:
+async def test_control_characters_from_the_peer_are_escaped(run: Any, server: Server) -> None:
     done = await (await run("connect", server.url)).finish("hostile\nbinary\n")
     assert done.out == ("\\x1b]0;owned\\x07 \\u202e \\x9b2J\\nsecond line\\u2028 ünïcode\nbinary, 3 bytes: 00 1b ff\n")
 
@@ -142,7 +142,7 @@ async def test_how_it_ended(run: Any, server: Server, word: str, status: int, en
     assert done.err.splitlines(keepends=True)[-1].startswith(end)
 
 
-async def test_a_server_that_leaves_ends_it_though_nobody_typed(run: Any, server: Server) -> None:
+async def test_it_ends_when_the_server_closes_without_waiting_for_input(run: Any, server: Server) -> None:
     command = await run("connect", server.url)
     await command.write("restart\n")
     assert await asyncio.wait_for(command.process.wait(), 30) == 0
@@ -165,7 +165,7 @@ async def test_input_from_a_file(run: Any, server: Server, tmp_path: Path) -> No
     assert (done.status, done.out) == (0, "from a file\n")
 
 
-async def test_output_that_nobody_reads_any_more(run: Any, server: Server) -> None:
+async def test_the_reader_of_its_output_has_gone(run: Any, server: Server) -> None:
     command = await run("connect", server.url)
     await command.write("one\n")
     assert await command.read_line() == "one\n"
@@ -202,12 +202,12 @@ async def test_the_server_refuses(run: Any, server: Server) -> None:
     ("arguments", "text"),
     [
         (["http://127.0.0.1/"], "trunkline: scheme is 'http', must be ws or wss (RFC 6455 3)"),
-        (["--header", "nonsense", "ws://127.0.0.1/"], "no header field, wanted NAME:VALUE"),
-        (["--linger", "-1", "ws://127.0.0.1/"], "-1 is not more than 0"),
+        (["--header", "nonsense", "ws://127.0.0.1/"], "not a header field, must be NAME:VALUE"),
+        (["--linger", "-1", "ws://127.0.0.1/"], "-1 is not a finite number above 0"),
         ([], "the following arguments are required: URL"),
     ],
 )
-async def test_what_makes_no_sense(run: Any, arguments: list[str], text: str) -> None:
+async def test_invalid_arguments(run: Any, arguments: list[str], text: str) -> None:
     done = await (await run("connect", *arguments)).finish()
     assert done.status == 2
     assert text in done.err

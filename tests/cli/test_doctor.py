@@ -1,4 +1,4 @@
-"""`trunkline doctor` against lines that are good and lines that break, each at another step."""
+"""`trunkline doctor` against connections that work and connections that fail, at every step."""
 
 import datetime
 import json
@@ -15,7 +15,7 @@ from talks import banner, mute, raw
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_good_line(run: Any) -> None:
+async def test_a_connection_that_works(run: Any) -> None:
     async with trunkline.serve(echo, "127.0.0.1", 0, subprotocols=["chat.v2"]) as server:
         command = await run("doctor", f"ws://127.0.0.1:{server.port}/room?token=secret", "--subprotocol", "chat.v2")
         done = await command.finish()
@@ -25,11 +25,11 @@ async def test_a_good_line(run: Any) -> None:
     ]
     assert "subprotocol chat.v2" in done.out
     assert "secret" not in done.out
-    assert lines[-1] == "The line is good."
+    assert lines[-1] == "The connection works."
     assert (done.status, done.err) == (0, "")
 
 
-async def test_a_good_line_over_tls(run: Any, server_tls, authority, monkeypatch, tmp_path) -> None:
+async def test_a_connection_that_works_over_tls(run: Any, server_tls, authority, monkeypatch, tmp_path) -> None:
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     async with trunkline.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
@@ -42,19 +42,19 @@ async def test_a_good_line_over_tls(run: Any, server_tls, authority, monkeypatch
     assert tls["outcome"] == "ok"
 
 
-async def test_a_name_that_is_not_there(run: Any) -> None:
+async def test_an_unknown_name(run: Any) -> None:
     done = await (await run("doctor", "ws://nowhere.invalid/")).finish()
     assert done.status == 10
     assert "FAULT dns" in done.out
     assert "spelled right" in done.out
-    assert "The line breaks at: dns." in done.out
+    assert "The connection fails at: dns." in done.out
 
 
 async def test_a_port_that_refuses(run: Any, refusing_port: int) -> None:
     done = await (await run("doctor", f"ws://127.0.0.1:{refusing_port}/")).finish()
     assert done.status == 11
     assert "FAULT tcp" in done.out
-    assert "nothing listens on this port" in done.out
+    assert "Nothing listens on this port" in done.out
 
 
 async def test_a_refusal_with_403(run: Any) -> None:
@@ -72,7 +72,7 @@ async def test_a_refusal_with_403(run: Any) -> None:
     assert "s3cret" not in done.out
 
 
-async def test_a_certificate_of_nobody_known(run: Any, server_tls) -> None:
+async def test_a_certificate_of_an_unknown_authority(run: Any, server_tls) -> None:
     async with trunkline.serve(echo, "127.0.0.1", 0, ssl=server_tls) as server:
         done = await (await run("doctor", f"wss://localhost:{server.port}/")).finish()
     assert done.status == 13
@@ -90,7 +90,7 @@ async def test_a_certificate_for_another_name(run: Any, wrong_name_tls, authorit
 
 
 def lasting(authority: trustme.CA, days: int) -> ssl.SSLContext:
-    """A certificate that ends in so many days."""
+    """A server context whose certificate expires in `days` days."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days, hours=1)
     authority.issue_cert("localhost", not_before=end - datetime.timedelta(days=90), not_after=end).configure_cert(
@@ -111,14 +111,14 @@ async def test_a_certificate_that_has_expired_or_soon_will(
     assert words in done.out
 
 
-async def test_a_server_that_says_nothing(run: Any) -> None:
+async def test_a_server_that_does_not_answer(run: Any) -> None:
     async with raw(mute) as port:
         done = await (await run("doctor", "--timeout", "3", f"ws://127.0.0.1:{port}/")).finish()
     assert done.status == 14
-    assert "says nothing" in done.out
+    assert f"connected, but ws://127.0.0.1:{port} does not answer: " in done.out
 
 
-async def test_a_proxy_that_says_nothing(run: Any) -> None:
+async def test_a_proxy_that_does_not_answer(run: Any) -> None:
     async with raw(mute) as port:
         options = ["--timeout", "3", "--proxy", f"http://user:hunter2@127.0.0.1:{port}"]
         done = await (await run("doctor", *options, "ws://server.example/")).finish()
@@ -128,7 +128,7 @@ async def test_a_proxy_that_says_nothing(run: Any) -> None:
 
 
 @pytest.mark.parametrize("json_too", [[], ["--json"]])
-async def test_where_a_redirect_leads_is_told_without_secrets(run: Any, json_too: list[str]) -> None:
+async def test_the_location_of_a_redirect_is_shown_without_secrets(run: Any, json_too: list[str]) -> None:
     location = "wss://user:hunter2@elsewhere.example/a//b?token=hunter2#hunter2"
     answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
     async with raw(banner(answer.encode())) as port:
@@ -157,7 +157,7 @@ async def test_something_else_that_answers(run: Any, answer: bytes) -> None:
     assert "\x1b" not in done.out
 
 
-async def test_pings_that_nobody_answers(run: Any) -> None:
+async def test_a_server_that_does_not_answer_pings(run: Any) -> None:
     async def deaf(ws: trunkline.WebSocket) -> None:
         ws.transport.pause_reading()
         await ws.wait_closed()
@@ -177,16 +177,16 @@ async def test_a_proxy_that_is_not_there(run: Any, refusing_port: int) -> None:
     assert done.status == 11
 
 
-async def test_a_proxy_that_will_not(run: Any) -> None:
+async def test_a_proxy_that_requires_authentication(run: Any) -> None:
     async with raw(banner(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")) as port:
         command = await run("doctor", "--proxy", f"http://user:secret@127.0.0.1:{port}", "ws://far.invalid/")
         done = await command.finish()
     assert done.status == 12
-    assert "wants a user and a password" in done.out
+    assert "needs a user and a password" in done.out
     assert "secret" not in done.out
 
 
-async def test_a_url_that_is_none(run: Any) -> None:
+async def test_an_invalid_url(run: Any) -> None:
     done = await (await run("doctor", "http://host/")).finish()
     assert done.status == 2
     assert "must be ws or wss" in done.out
@@ -203,14 +203,14 @@ OFFERS = [
 
 
 async def extensions(run: Any, port: int) -> tuple[int, list[dict[str, Any]]]:
-    """The exit status, and what was found of the extensions."""
+    """The exit status, and the findings of the extension step."""
     done = await (await run("doctor", "--json", "--timeout", "5", f"ws://127.0.0.1:{port}/")).finish()
     steps = json.loads(done.out)["steps"]
     assert [step["step"] for step in steps[:6]] == ["url", "dns", "tcp", "handshake", "ping", "close"]
     return done.status, steps[6:]
 
 
-async def test_each_extension_is_offered_and_what_was_agreed_on_is_told(run: Any) -> None:
+async def test_each_extension_is_offered_and_the_agreed_terms_are_shown(run: Any) -> None:
     seen: list[str] = []
 
     def note(ws: trunkline.WebSocket, request: trunkline.Request) -> None:
@@ -238,7 +238,7 @@ async def test_extensions_that_are_declined(run: Any) -> None:
     assert [(step["accepted"], step["text"]) for step in found] == [(False, f"{offer}: declined") for offer in OFFERS]
 
 
-async def test_a_server_that_breaks_on_an_offer(run: Any) -> None:
+async def test_a_server_that_fails_when_offered_an_extension(run: Any) -> None:
     def refuse(ws: trunkline.WebSocket, request: trunkline.Request) -> Any:
         offered = request.headers.get("sec-websocket-extensions") or ""
         return trunkline.Response(400, [], b"no") if "server_max_window_bits" in offered else None
@@ -248,13 +248,13 @@ async def test_a_server_that_breaks_on_an_offer(run: Any) -> None:
     assert done.status == 17
     (broken,) = [line for line in done.out.splitlines() if line.startswith("FAULT")]
     assert broken.split()[1] == "extension"
-    assert f"the server breaks on {OFFERS[3]}: the server answered 400" in broken
+    assert f"the server fails when offered {OFFERS[3]}: the server answered 400" in broken
     assert "must decline what it does not want" in done.out
-    assert f"{OFFERS[4]}: accepted" in done.out  # the others are offered all the same
-    assert done.out.splitlines()[-1] == "The line is good, but not for clients that offer an extension."
+    assert f"{OFFERS[4]}: accepted" in done.out  # the others are still offered
+    assert done.out.splitlines()[-1] == "The connection works, but fails for clients that offer an extension."
 
 
-async def test_a_line_that_dies_of_an_extension(run: Any) -> None:
+async def test_a_connection_that_fails_with_an_extension(run: Any) -> None:
     async def die(ws: trunkline.WebSocket) -> None:
         if ws.agreement is not None:
             ws.abort()
@@ -264,7 +264,9 @@ async def test_a_line_that_dies_of_an_extension(run: Any) -> None:
         status, found = await extensions(run, server.port)
     assert status == 17
     assert {step["outcome"] for step in found} == {"fault"}
-    assert all("dies of permessage-deflate" in step["text"] or "breaks on" in step["text"] for step in found)
+    assert all(
+        "fails with permessage-deflate" in step["text"] or "fails when offered" in step["text"] for step in found
+    )
 
 
 async def test_info(run: Any) -> None:

@@ -1,4 +1,4 @@
-"""The line that tells what takes so long."""
+"""The progress line."""
 
 import io
 
@@ -6,7 +6,7 @@ from clocks import Clock
 from trunkline.cli.progress import CLEAR, Progress
 
 
-def test_nothing_is_shown_of_what_is_quick() -> None:
+def test_quick_steps_are_not_shown() -> None:
     clock, stream = Clock(), io.StringIO()
     progress = Progress(stream, clock.time)
     progress.begin(lambda passed: f"dialling: {passed:.0f} s")
@@ -18,7 +18,7 @@ def test_nothing_is_shown_of_what_is_quick() -> None:
     assert stream.getvalue() == ""
 
 
-def test_what_takes_longer_is_shown_and_vanishes() -> None:
+def test_longer_steps_are_shown_until_they_end() -> None:
     clock, stream = Clock(), io.StringIO()
     progress = Progress(stream, clock.time)
     progress.begin(lambda passed: f"looking up: {passed:.0f} s")

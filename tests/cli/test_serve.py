@@ -54,19 +54,19 @@ async def test_a_port_that_is_taken(run: Any) -> None:
     ("arguments", "text"),
     [
         (["serve"], "the following arguments are required: --echo"),
-        (["serve", "--echo", "--port", "65536"], "65536 is no port, wanted 0 to 65535"),
+        (["serve", "--echo", "--port", "65536"], "65536 is not a port, must be 0 to 65535"),
         (["dance"], "invalid choice: 'dance'"),
         ([], "the following arguments are required: COMMAND"),
     ],
 )
-async def test_what_makes_no_sense(run: Any, arguments: list[str], text: str) -> None:
+async def test_invalid_arguments(run: Any, arguments: list[str], text: str) -> None:
     done = await (await run(*arguments)).finish()
     assert done.status == 2
     assert text in done.err
 
 
 @pytest.mark.parametrize("command", ["demo", "top", "connect", "serve", "bench", "doctor", "info"])
-async def test_the_help_tells_exit_statuses(run: Any, command: str) -> None:
+async def test_the_help_lists_exit_statuses(run: Any, command: str) -> None:
     done = await (await run(command, "--help")).finish()
     assert (done.status, done.err) == (0, "")
     assert "exit status:" in done.out

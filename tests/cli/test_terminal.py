@@ -1,4 +1,4 @@
-"""`trunkline top` and `trunkline doctor` in a terminal: what stands on the screen, wide and narrow."""
+"""`trunkline top` and `trunkline doctor` in a wide and a narrow terminal: what the screen shows."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ def refuse(ws: trunkline.WebSocket, request: trunkline.Request) -> trunkline.Res
     return trunkline.Response(403, [], b"no")
 
 
-class Lines:
+class Program:
     """A program with managed connections to a server of its own."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Lines:
         return trunkline.Response(503, [], b"not now") if self.is_refusing else None
 
 
-# What both commands are set against, and where to find it: each is a context that gives a port.
+# The servers that both commands are run against: each is a context that gives a port.
 
 Place = Callable[[], AbstractAsyncContextManager[int]]
 
@@ -87,11 +87,11 @@ def places(server_tls: ssl.SSLContext, refusing_port: int) -> dict[str, Place]:
 @pytest.mark.parametrize(
     ("kind", "status", "step", "words"),
     [
-        ("good", 0, "ping", "The line is good."),
-        ("refused", 11, "tcp", "nothing listens on this port"),
+        ("good", 0, "ping", "The connection works."),
+        ("refused", 11, "tcp", "Nothing listens on this port"),
         ("403", 14, "handshake", "the server answered 403 Forbidden"),
         ("wrong certificate", 13, "tls", "authority is not known on this machine"),
-        ("silent", 14, "handshake", "says nothing"),
+        ("silent", 14, "handshake", "does not answer"),
         ("not a WebSocket", 14, "handshake", "does not speak WebSocket here"),
     ],
 )
@@ -101,26 +101,26 @@ async def test_doctor(pane: Pane, places: dict[str, Place], kind: str, status: i
         await pane.start("doctor", "--timeout", "3", f"{scheme}://127.0.0.1:{port}/")
         if kind == "silent":
             await pane.wait_for("waiting for the server to open a WebSocket: ", " s of 3")
-        shown = await pane.wait_for("The line")
+        shown = await pane.wait_for("The connection ")
         assert await pane.wait_end() == status
     assert words in shown
-    assert "s of 3" not in shown  # the line of progress has gone
+    assert "s of 3" not in shown  # the progress line is gone
     marked = [line.split()[:2] for line in shown.splitlines()]
     assert ["ok" if status == 0 else "FAULT", step] in marked
-    assert (f"The line breaks at: {step}." in shown) is (status != 0)
+    assert (f"The connection fails at: {step}." in shown) is (status != 0)
 
 
 @pytest.mark.parametrize(
     ("kind", "status", "words"),
     [
         ("refused", 3, "Connection refused"),
-        ("403", 4, "403: the token is not right"),
+        ("403", 4, "403: wrong token"),
         ("wrong certificate", 3, "cannot set up TLS with"),
         ("silent", 3, "open_timeout"),
-        ("not a WebSocket", 4, "no dashboard answers: the server answered 200 OK, expected 101"),
+        ("not a WebSocket", 4, "not a dashboard: the server answered 200 OK, expected 101"),
     ],
 )
-async def test_top_against_what_is_no_dashboard(
+async def test_top_with_a_server_that_is_not_a_dashboard(
     pane: Pane, places: dict[str, Place], kind: str, status: int, words: str
 ) -> None:
     scheme = "https" if kind == "wrong certificate" else "http"
@@ -134,33 +134,33 @@ async def test_top_against_what_is_no_dashboard(
     assert "Traceback" not in shown
 
 
-async def test_top_shows_lines_and_what_becomes_of_them(pane: Pane) -> None:
-    lines = Lines()
-    async with lines.open("lobby", "cellar") as manager, dashboard.serve(manager, name="tested") as page:
+async def test_top_shows_connections_and_their_changes(pane: Pane) -> None:
+    program = Program()
+    async with program.open("lobby", "cellar") as manager, dashboard.serve(manager, name="tested") as page:
         await pane.start("top", page.url)
         shown = await pane.wait_for("2 of 2 up", "chat?room=lobby", "chat?room=cellar", "q quit")
         assert all(len(line) <= pane.width for line in shown.splitlines())
         assert ("in/s" in shown) is (pane.width == 120)
-        lines.is_refusing = True
-        await lines.peers[0].close(1012, "go \x1b[2J away")
+        program.is_refusing = True
+        await program.peers[0].close(1012, "go \x1b[2J away")
         await pane.wait_for("1 of 2 up", "waiting", "in 0 s: the server", "chat?room=cellar")
-        lines.is_refusing = False
+        program.is_refusing = False
         await pane.wait_for("2 of 2 up")
         await pane.press("q")
         assert await pane.wait_end() == 0
 
 
-async def test_top_shows_a_peer_s_control_characters_as_text(pane: Pane) -> None:
-    lines = Lines()
-    async with lines.open("lobby") as manager, dashboard.serve(manager, name="x\x1b]0;owned\x07") as page:
+async def test_top_escapes_control_characters_from_the_peer(pane: Pane) -> None:
+    program = Program()
+    async with program.open("lobby") as manager, dashboard.serve(manager, name="x\x1b]0;owned\x07") as page:
         await pane.start("top", page.url)
         await pane.wait_for("x\\x1b]0;owned\\x07", "1 of 1 up")
-        await lines.peers[0].close(1011, "\x1b[2J")
+        await program.peers[0].close(1011, "\x1b[2J")
         await pane.wait_for("1 of 1 up", "received 1011")
 
 
 async def test_top_says_which_services_are_paused(pane: Pane) -> None:
-    async with Lines().open("lobby") as manager, dashboard.serve(manager) as page:
+    async with Program().open("lobby") as manager, dashboard.serve(manager) as page:
         await pane.start("top", page.url)
         await pane.wait_for("1 of 1 up")
         (connection,) = manager.connections()
@@ -170,9 +170,9 @@ async def test_top_says_which_services_are_paused(pane: Pane) -> None:
         await pane.wait_for("1 of 1 up", gone="paused")
 
 
-async def test_top_does_what_is_typed(pane: Pane) -> None:
+async def test_the_keys_of_top(pane: Pane) -> None:
     rooms = [f"r{number:02}" for number in range(40)]
-    async with Lines().open(*rooms) as manager, dashboard.serve(manager) as page:
+    async with Program().open(*rooms) as manager, dashboard.serve(manager) as page:
         await pane.start("top", page.url)
         room = pane.height - 4
         await pane.wait_for(f"1-{room} of 40, by state", "chat?room=r00", gone="chat?room=r39")
@@ -194,22 +194,22 @@ async def test_top_does_what_is_typed(pane: Pane) -> None:
         assert await pane.wait_end() == 130
 
 
-async def test_top_comes_back_with_the_program(pane: Pane) -> None:
-    async with Lines().open("lobby") as manager:
+async def test_top_reconnects_when_the_program_returns(pane: Pane) -> None:
+    async with Program().open("lobby") as manager:
         async with dashboard.serve(manager, token=TOKEN) as page:
             port = page.port
             await pane.start("top", page.url)
             await pane.wait_for("1 of 1 up")
-        await pane.wait_for("trying again in", "chat?room=lobby", gone="1 of 1 up")
+        await pane.wait_for("disconnected, retry in", "chat?room=lobby", gone="1 of 1 up")
         async with dashboard.serve(manager, port=port, token=TOKEN) as page:
-            await pane.wait_for("1 of 1 up", gone="trying again")
-        await pane.wait_for("trying again in")
+            await pane.wait_for("1 of 1 up", gone="disconnected")
+        await pane.wait_for("disconnected, retry in")
         async with dashboard.serve(manager, port=port):  # another token
             assert await pane.wait_end() == 4
-            await pane.wait_for("has started anew, with another token")
+            await pane.wait_for("has restarted with another token")
 
 
-async def test_top_takes_a_program_that_says_nothing_any_more_for_gone(pane: Pane) -> None:
+async def test_top_reconnects_when_the_program_goes_silent(pane: Pane) -> None:
     snapshot = {"kind": "snapshot", "at": 1, "program": {"name": "stuck"}, "columns": ["id"], "rows": [], "totals": {}}
 
     async def stall(ws: trunkline.WebSocket) -> None:
@@ -218,19 +218,19 @@ async def test_top_takes_a_program_that_says_nothing_any_more_for_gone(pane: Pan
 
     async with trunkline.serve(stall, "127.0.0.1", 0, subprotocols=["trunkline.dashboard.v1"]) as server:
         await pane.start("top", f"http://127.0.0.1:{server.port}/#{TOKEN}")
-        await pane.wait_for("stuck", "gone, trying again in 0.5 s: nothing came for 5 s")
+        await pane.wait_for("stuck", "disconnected, retry in 0.5 s: no message for 5 s")
 
 
-async def test_the_terminal_is_left_as_it_was(pane: Pane) -> None:
-    async with Lines().open("lobby") as manager, dashboard.serve(manager) as page:
+async def test_top_restores_the_screen(pane: Pane) -> None:
+    async with Program().open("lobby") as manager, dashboard.serve(manager) as page:
         await pane.start("top", page.url)
         await pane.wait_for("1 of 1 up")
         await pane.press("q")
         assert await pane.wait_end() == 0
-        assert "chat?room=lobby" not in await pane.screen()  # the other screen is back
+        assert "chat?room=lobby" not in await pane.screen()  # the screen from before is back
 
 
-async def test_bench_shows_how_far_it_is(pane: Pane) -> None:
+async def test_bench_shows_its_progress(pane: Pane) -> None:
     async with trunkline.serve(echo, "127.0.0.1", 0) as server:
         await pane.start("bench", "--seconds", "3", "--connections", "2", f"ws://127.0.0.1:{server.port}/")
         await pane.wait_for("%", "messages/s")

@@ -1,4 +1,4 @@
-"""`trunkline top` without a terminal: once, as JSON, and what its view makes of a feed."""
+"""`trunkline top` without a terminal: `--once`, `--json`, and its view of a feed."""
 
 import io
 import json
@@ -64,15 +64,15 @@ async def test_without_rich(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = await (await run("top", page.url)).finish()
     assert done.status == 5
-    assert done.err == "trunkline: top needs rich: pip install trunkline[cli]; --json does without\n"
+    assert done.err == "trunkline: top needs rich: pip install trunkline[cli] (--json works without it)\n"
     assert (await (await run("top", "--json", page.url)).finish()).status == 0
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "ws://127.0.0.1:1/#token", "127.0.0.1", "http://#x"])
-async def test_an_address_that_is_none(run: Any, url: str) -> None:
+async def test_an_invalid_url(run: Any, url: str) -> None:
     done = await (await run("top", url)).finish()
     assert done.status == 2
-    assert "wanted the address that the program printed" in done.err
+    assert "URL must be the address that the program printed: http://host:port/#token" in done.err
 
 
 async def test_too_many_viewers(run: Any, page: dashboard.Dashboard) -> None:
@@ -95,7 +95,7 @@ BAD_SNAPSHOTS = {
     "an id that is a number": snapshot([[5]]),
     "an id that is a list": snapshot([[["a"]]]),
     "a rate that is a word": snapshot([["a", "fast"]]),
-    "a rate beyond all": snapshot([["a", 10**400]]),
+    "a rate that is too large": snapshot([["a", 10**400]]),
     "a time that is a list": snapshot([["a", 1, []]]),
     "a time that is an object": snapshot([["a", 1, 1, {"x": 1}]]),
     "a sum that is null": snapshot([], up=None),
@@ -115,15 +115,15 @@ BAD_DELTAS = {
 
 
 @pytest.mark.parametrize("message", BAD_SNAPSHOTS.values(), ids=BAD_SNAPSHOTS)
-async def test_a_snapshot_that_could_not_be_shown(message: str) -> None:
+async def test_an_invalid_snapshot(message: str) -> None:
     view = View()
-    with pytest.raises(NotTheFeed, match="no dashboard's feed"):
+    with pytest.raises(NotTheFeed, match="not a dashboard's"):
         view.take(message)
     assert (view.rows, view.totals) == ({}, {})
 
 
 @pytest.mark.parametrize("rows", BAD_DELTAS.values(), ids=BAD_DELTAS)
-async def test_a_delta_that_could_not_be_shown(rows: list[Any]) -> None:
+async def test_an_invalid_delta(rows: list[Any]) -> None:
     view = told(a={"in_rate": 1})
     with pytest.raises(NotTheFeed):
         view.take(json.dumps({"kind": "delta", "at": 2, "rows": rows, "gone": [], "totals": {}}))
@@ -131,8 +131,8 @@ async def test_a_delta_that_could_not_be_shown(rows: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("width", [60, 120])
-async def test_what_has_no_figures_is_shown(width: int) -> None:
-    """Of a connection that was there before anybody looked, nobody knows since when it is up."""
+async def test_rows_without_figures_are_shown(width: int) -> None:
+    """For a connection that is older than the dashboard, it is unknown since when it is up."""
     view = View()
     view.take(snapshot([["a", None, None, None], ["b"], ["c", 10**17, -5.0, 10**17]]))
     console = Console(width=width, file=io.StringIO())
@@ -145,17 +145,17 @@ async def test_what_has_no_figures_is_shown(width: int) -> None:
 @pytest.mark.parametrize(
     ("first", "status", "words"),
     [
-        ("\x1b[2J", 1, "no dashboard's feed"),
-        ('{"kind": "delta"}', 1, "no dashboard's feed"),
-        ("{", 1, "no dashboard's feed"),
-        ("[" * 100_000, 1, "no dashboard's feed"),
-        (snapshot([[]]), 1, "no dashboard's feed: a row has no id that is a string"),
-        (snapshot([["a", "fast"]]), 1, "no dashboard's feed: in_rate is str, must be a number up to 1e+18"),
-        (snapshot([], up=None), 1, "no dashboard's feed: up of the totals is NoneType, must be a number"),
-        (None, 1, "says nothing: is it a dashboard?"),
+        ("\x1b[2J", 1, "received a message that is not a dashboard's: "),
+        ('{"kind": "delta"}', 1, "received a message that is not a dashboard's: "),
+        ("{", 1, "received a message that is not a dashboard's: "),
+        ("[" * 100_000, 1, "received a message that is not a dashboard's: "),
+        (snapshot([[]]), 1, "is not a dashboard's: a row's id is missing or not a string"),
+        (snapshot([["a", "fast"]]), 1, "is not a dashboard's: in_rate is str, must be a number up to 1e+18"),
+        (snapshot([], up=None), 1, "is not a dashboard's: up of the totals is NoneType, must be a number"),
+        (None, 1, "sent nothing within 3 s: is it a dashboard?"),
     ],
 )
-async def test_a_websocket_that_is_no_dashboard(run: Any, first: str | None, status: int, words: str) -> None:
+async def test_a_websocket_that_is_not_a_dashboard(run: Any, first: str | None, status: int, words: str) -> None:
     async def talk(ws: trunkline.WebSocket) -> None:
         if first is not None:
             await ws.send(first)
@@ -209,7 +209,7 @@ async def test_deltas() -> None:
 
 
 @pytest.mark.parametrize("message", ["", "[]", '{"kind": "snapshot"}', '{"kind": "details"}', b"\xff"])
-async def test_what_is_no_feed(message: str | bytes) -> None:
+async def test_messages_that_are_not_from_a_feed(message: str | bytes) -> None:
     with pytest.raises(NotTheFeed):
         View().take(message)
 

@@ -1,4 +1,4 @@
-"""The command line: a demo, a client, an echo server."""
+"""The command line: demo, top, connect, serve, bench, doctor and info."""
 
 from trunkline.cli.commands import main
 

@@ -1,4 +1,4 @@
-"""`trunkline bench`: what an echo server bears, seen from one process."""
+"""`trunkline bench`: messages a second and round trips of an echo server, measured from one process."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from trunkline.cli.progress import Progress, show_progress
 
 __all__ = ["add", "bench"]
 
-AT_ONCE: Final = 32  # connections that are opened together
-WARM_UP: Final = 0.2  # share of the time that is not counted
+AT_ONCE: Final = 32  # connections opened at the same time
+WARM_UP: Final = 0.2  # share of --seconds that is not measured
 
 EPILOG: Final = """\
 Opens the connections, keeps --depth messages in flight on each, and times every echo.
@@ -29,7 +29,7 @@ Opens the connections, keeps --depth messages in flight on each, and times every
 Caveats: load generation and timing share one process and one core. Above roughly ten thousand messages a second you may
 be measuring that core; below that, it makes round trips look longer than they are. If the server runs on the same
 machine, both compete for CPU. With --depth above 1, a round trip includes the time a message waits behind the others.
-Seconds of silence count as one long round trip, not as many. To find a server's limit, use several machines.
+If the server stalls, that counts as one long round trip, not as many. To find a server's limit, use several machines.
 
 exit status:
   0    measured
@@ -42,7 +42,7 @@ exit status:
 
 
 def add(commands: Commands) -> None:
-    """Add `bench`."""
+    """Add the `bench` command."""
     summary = "measure an echo server: messages a second, round trips"
     parser = add_command(commands, "bench", bench, summary, epilog=EPILOG)
     add_address(parser)
@@ -57,31 +57,31 @@ def add(commands: Commands) -> None:
 
 @dataclass(slots=True)
 class Tally:
-    """What all connections have seen."""
+    """Figures over all connections."""
 
     is_counting: bool = False
-    echoes: int = 0  # since the first connection
-    messages: int = 0  # echoes that were counted
+    echoes: int = 0  # all of them, warm-up included
+    messages: int = 0  # echoes after the warm-up
     latencies: Histogram = field(default_factory=Histogram)
     faults: list[str] = field(default_factory=list)
 
 
 class Load(trunkline.Listener):
-    """Keeps `depth` messages under way, and times each echo."""
+    """Listener that keeps `depth` messages in flight on a connection and times each echo."""
 
     def __init__(self, tally: Tally, payload: bytes, depth: int) -> None:
         self._tally = tally
         self._payload = payload
-        self._sent: deque[float] = deque(maxlen=depth)  # when, the oldest first: echoes come in this order
+        self._sent: deque[float] = deque(maxlen=depth)  # send times, oldest first: echoes come in this order
 
     def start(self, ws: trunkline.WebSocket) -> None:
-        """Send the first."""
+        """Send the first `depth` messages."""
         depth = self._sent.maxlen or 1
         self._sent.extend([time.perf_counter()] * depth)
         ws.send_many([self._payload] * depth)
 
     def on_batch(self, ws: trunkline.WebSocket, messages: list[str | bytes]) -> None:
-        """Echoes came: time them, and send as many again."""
+        """Time the echoes that came, and send as many messages again."""
         now, tally = time.perf_counter(), self._tally
         for message in messages:
             if message != self._payload or not self._sent:
@@ -96,48 +96,48 @@ class Load(trunkline.Listener):
         ws.send_many([self._payload] * len(messages))
 
     def on_close(self, ws: trunkline.WebSocket, close: trunkline.Close) -> None:
-        """Remember an end that was not asked for."""
+        """Record that a connection ended, unless we ended it."""
         if close.initiator != "local":
             self._tally.faults.append(f"a connection ended: {close.code} {close.reason}".rstrip())
 
 
 def _not_ours(message: str | bytes, payload: bytes) -> str:
     kind, size = ("text", len(message.encode())) if isinstance(message, str) else ("binary", len(message))
-    return f"a {kind} message of {size} bytes came that is not the one of {len(payload)} that was sent: no echo server"
+    return f"sent {len(payload)} bytes, but received another message ({kind}, {size} bytes): not an echo server"
 
 
 async def bench(options: argparse.Namespace) -> int:
-    """Open the connections, keep them busy, and tell the rate and the round trips."""
+    """Open the connections, keep them busy, and print the rate and the round trips."""
     tally = Tally()
-    lines: list[tuple[trunkline.WebSocket, Load]] = []
+    connections: list[tuple[trunkline.WebSocket, Load]] = []
     async with show_progress() as progress:
         try:
-            await _open(tally, lines, progress, options)
-            for ws, load in lines:
+            await _open(tally, connections, progress, options)
+            for ws, load in connections:
                 load.start(ws)
             seconds = await _count(tally, progress, options)
         except CONNECTING as error:
             progress.end()
             return explain(error)
         except trunkline.ConnectionClosed:
-            seconds = 0.0  # `on_close` has told why
+            seconds = 0.0  # `on_close` has recorded why
         finally:
             progress.end()
-            await asyncio.gather(*(ws.close() for ws, _ in lines), return_exceptions=True)
+            await asyncio.gather(*(ws.close() for ws, _ in connections), return_exceptions=True)
     if tally.faults:
         more = f" (and {len(tally.faults) - 1} more)" if len(tally.faults) > 1 else ""
         return give_up(f"{tally.faults[0]}{more}", Exit.BROKEN)
     if not tally.messages:
-        when = "after the first fifth of the time" if tally.echoes else f"in {options.seconds:g} s"
-        return give_up(f"no echo came {when}: is it an echo server?", Exit.BROKEN)
+        when = "after the warm-up" if tally.echoes else f"in {options.seconds:g} s"
+        return give_up(f"received no echo {when}: is this an echo server?", Exit.BROKEN)
     _report(tally, seconds, options)
     return Exit.CLOSED
 
 
 async def _open(
-    tally: Tally, lines: list[tuple[trunkline.WebSocket, Load]], progress: Progress, options: argparse.Namespace
+    tally: Tally, connections: list[tuple[trunkline.WebSocket, Load]], progress: Progress, options: argparse.Namespace
 ) -> None:
-    """Open the connections, some at a time; those that are open are in `lines` even if another fails."""
+    """Open the connections, AT_ONCE at a time. Those that opened are in `connections` even if another fails."""
 
     async def open_one() -> None:
         load = Load(tally, os.urandom(options.size), options.depth)
@@ -149,9 +149,9 @@ async def _open(
             max_size=max(2**20, options.size),
             write_limit=max(2**20, 2 * options.depth * (options.size + 16)),
         )
-        lines.append((ws, load))
+        connections.append((ws, load))
 
-    progress.begin(lambda passed: f"{len(lines)} of {options.connections} connections open, {passed:.0f} s")
+    progress.begin(lambda passed: f"{len(connections)} of {options.connections} connections open, {passed:.0f} s")
     for begun in range(0, options.connections, AT_ONCE):
         group = min(AT_ONCE, options.connections - begun)
         for outcome in await asyncio.gather(*(open_one() for _ in range(group)), return_exceptions=True):
@@ -160,7 +160,7 @@ async def _open(
 
 
 async def _count(tally: Tally, progress: Progress, options: argparse.Namespace) -> float:
-    """Wait while the listeners work; the seconds that were counted."""
+    """Wait while the listeners work. Return the seconds that were measured."""
     loop = asyncio.get_running_loop()
     counted_from = began = loop.time()
 
@@ -174,7 +174,7 @@ async def _count(tally: Tally, progress: Progress, options: argparse.Namespace) 
     while (left := end - loop.time()) > 0 and not tally.faults:
         if not tally.is_counting and loop.time() >= began + WARM_UP * options.seconds:
             tally.is_counting, counted_from = True, loop.time()
-        # A share of the time and never long: a fault should end it soon.
+        # Short sleeps, so that a fault soon ends the wait.
         await asyncio.sleep(min(0.1, left, WARM_UP * options.seconds))
     tally.is_counting = False
     return loop.time() - counted_from

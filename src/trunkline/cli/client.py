@@ -1,4 +1,4 @@
-"""`trunkline connect`: a line client for any WebSocket server."""
+"""`trunkline connect`: a client for any WebSocket server that sends and prints messages line by line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ exit status:
 
 
 def add(commands: Commands) -> None:
-    """Add `connect`."""
+    """Add the `connect` command."""
     parser = add_command(commands, "connect", talk, "talk to any WebSocket server, line by line", epilog=EPILOG)
     add_address(parser)
     parser.add_argument(
@@ -55,7 +55,7 @@ def add(commands: Commands) -> None:
 
 
 async def talk(options: argparse.Namespace) -> int:
-    """Send standard input, print what comes, say how it ended."""
+    """Send standard input, print the messages received, and report how the connection ended."""
     try:
         where = printable(parse_uri(options.url).shown)
         async with show_progress() as progress:
@@ -109,16 +109,16 @@ class _Conversation:
             await self._ws.close()
 
     async def _wait_silence(self) -> None:
-        """Wait until nothing has come for `linger` seconds: the answers to the last lines are still on their way."""
+        """Wait until no message has come for `linger` seconds: the last answers may still be on their way."""
         loop = asyncio.get_running_loop()
         self._heard_at = loop.time()
-        # What is awaited is time itself, so there is no event to wait for.
+        # This waits for time to pass, so there is no event to wait for.
         while (rest := self._heard_at + self._linger - loop.time()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(rest)
 
 
 async def lines(fd: int) -> AsyncIterator[str]:
-    """The lines of a file descriptor, without their ends, as they come. Bytes that are not UTF-8 become U+FFFD."""
+    """Yield the lines of a file descriptor as they come, without line endings. Invalid UTF-8 becomes U+FFFD."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest = ""
     while chunk := await read(fd, CHUNK):

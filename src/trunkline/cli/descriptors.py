@@ -12,10 +12,10 @@ __all__ = ["read", "wait_readable", "wait_writable"]
 
 
 async def read(fd: int, most: int) -> bytes:
-    """Read what is there, up to `most` bytes, as soon as something is; b"" at the end. One task at a time.
+    """Wait until there is something to read, and return up to `most` bytes of it; b"" at the end of the file.
 
-    A loop that watches no descriptors, as on Windows, has a thread read: what that has begun to read when the task is
-    cancelled is lost.
+    Only one task at a time may read. If the loop cannot watch descriptors, as on Windows, a thread reads: cancelling
+    the task then loses what that thread reads next.
     """
     try:
         await wait_readable(fd)
@@ -25,7 +25,7 @@ async def read(fd: int, most: int) -> bytes:
 
 
 async def _read_in_thread(fd: int, most: int) -> bytes:
-    """A thread that nobody waits for: it may be in its read until the process ends."""
+    """Read in a daemon thread, which may stay in its read until the process ends."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bytes] = loop.create_future()
 
@@ -51,15 +51,16 @@ async def _read_in_thread(fd: int, most: int) -> bytes:
 
 
 async def wait_readable(fd: int) -> None:
-    """Wait until a read would not block. One task at a time, for each descriptor. Raises NotImplementedError if the
-    loop watches none.
+    """Wait until a read would not block. Only one task may wait for a descriptor.
+
+    Raises NotImplementedError if the loop cannot watch descriptors.
     """
     loop = asyncio.get_running_loop()
     await _wait(fd, loop.add_reader, loop.remove_reader)
 
 
 async def wait_writable(fd: int) -> None:
-    """Wait until a write would not block. One task at a time, for each descriptor."""
+    """Wait until a write would not block. Only one task may wait for a descriptor."""
     loop = asyncio.get_running_loop()
     await _wait(fd, loop.add_writer, loop.remove_writer)
 
@@ -74,7 +75,7 @@ async def _wait(fd: int, add: Callable[..., object], remove: Callable[[int], obj
     try:
         add(fd, settle)
     except PermissionError:
-        return  # a regular file: always ready, and epoll takes none
+        return  # a regular file is always ready, and epoll refuses to watch one
     try:
         await ready
     finally:

@@ -1,4 +1,4 @@
-"""`trunkline serve --echo`."""
+"""`trunkline serve --echo`: an echo server."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ from trunkline.cli.signals import calling
 __all__ = ["add", "serve_echo"]
 
 EPILOG: Final = """\
-Prints "ready URL" when it listens. SIGINT and SIGTERM end it: every connection is closed with 1001.
+Prints "ready URL" once it is listening. On SIGINT or SIGTERM it closes every connection with 1001 and exits.
 
 exit status:
-  0    it was told to stop
-  1    it cannot listen there
+  0    stopped by SIGINT or SIGTERM
+  1    could not listen on --host and --port
   2    invalid arguments
 """
 
 
 def add(commands: Commands) -> None:
-    """Add `serve`."""
+    """Add the `serve` command."""
     parser = add_command(commands, "serve", serve_echo, "serve WebSocket connections until interrupted", epilog=EPILOG)
     parser.add_argument("--echo", action="store_true", required=True, help="send every message back")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1)")
-    parser.add_argument("--port", type=port, default=8765, help="0 for a free one (default 8765)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=port, default=8765, help="port to listen on, 0 for a free one (default 8765)")
     parser.add_argument(
-        "--subprotocol", action="append", default=[], metavar="NAME", help="speak it; may be repeated, best first"
+        "--subprotocol",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="subprotocol to accept; may be repeated, preferred first",
     )
     parser.add_argument("--compression", action="store_true", help="accept offers of permessage-deflate")
-    add_json(parser, 'print {"ready": URL, "host": HOST, "port": PORT} when it listens')
+    add_json(parser, 'print {"ready": URL, "host": HOST, "port": PORT} once it is listening')
 
 
 async def echo(ws: trunkline.WebSocket) -> None:

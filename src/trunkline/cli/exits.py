@@ -1,4 +1,4 @@
-"""How commands end: exit statuses, and the words on standard error that go with them."""
+"""Exit statuses of the commands, and the messages on standard error that go with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["CONNECTING", "Exit", "explain", "give_up"]
 
 
 class Exit(enum.IntEnum):
-    """Exit statuses; `doctor` has more of its own."""
+    """Exit statuses that commands share; `doctor` has more."""
 
     CLOSED = 0
     BROKEN = 1
@@ -20,15 +20,15 @@ class Exit(enum.IntEnum):
     UNREACHABLE = 3
     REFUSED = 4
     MISSING = 5
-    INTERRUPTED = 130  # 128 and SIGINT, as shells have it
+    INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 
-# What `connect` raises when no connection comes up.
+# What `connect` raises if it cannot connect.
 CONNECTING = (trunkline.ConnectError, trunkline.HandshakeError, trunkline.InvalidURI, trunkline.LocalProtocolError)
 
 
 def explain(error: Exception) -> int:
-    """Say why no connection came up, one of CONNECTING; gives the exit status."""
+    """Print why `connect` failed and return the exit status. error: one of CONNECTING."""
     if isinstance(error, trunkline.ConnectError):
         return give_up(str(error), Exit.UNREACHABLE)
     if isinstance(error, trunkline.HandshakeError):
@@ -37,6 +37,6 @@ def explain(error: Exception) -> int:
 
 
 def give_up(text: str, status: Exit) -> int:
-    """Say why the command ends; gives the exit status."""
+    """Print why the command ends and return the exit status."""
     print(f"trunkline: {printable(text)}", file=sys.stderr, flush=True)
     return status

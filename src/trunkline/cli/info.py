@@ -1,4 +1,4 @@
-"""`trunkline info`: what is installed and in use here, for a report of a fault."""
+"""`trunkline info`: versions, SIMD and event loop, for a bug report."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ OPTIONAL: Final = (LOOP, "isal", "rich", "prometheus-client", "opentelemetry-api
 
 
 def add(commands: Commands) -> None:
-    """Add `info`."""
-    summary = "versions, SIMD and event loop in use: what to include in a bug report"
+    """Add the `info` command."""
+    summary = "show versions, SIMD and event loop in use, for a bug report"
     add_json(add_command(commands, "info", show_info, summary, epilog="exit status: 0"))
 
 
 def gather() -> dict[str, Any]:
-    """What is here, as data. Packages that are not installed are None."""
+    """Return versions and platform as data. The version of a package that is not installed is None."""
     names = [*REQUIRED, *OPTIONAL]
     return {
         "trunkline": trunkline.__version__,
@@ -53,7 +53,7 @@ def _version(package: str) -> str | None:
 
 
 async def show_info(options: argparse.Namespace) -> int:
-    """Print it."""
+    """Print what `gather` returns."""
     seen = gather()
     if options.json:
         print(json.dumps(seen))
@@ -62,6 +62,6 @@ async def show_info(options: argparse.Namespace) -> int:
     for name, value in seen.items():
         print(f"{name.replace('_', ' '):<20}{value}")
     for name in (*REQUIRED, *OPTIONAL):
-        print(f"{name:<20}{packages[name] or 'not installed' + ('' if name in OPTIONAL else ', but needed')}")
+        print(f"{name:<20}{packages[name] or 'not installed' + ('' if name in OPTIONAL else ', but required')}")
     sys.stdout.flush()
     return 0

@@ -1,4 +1,4 @@
-"""What the command line's words are made into, and the options that several commands have."""
+"""Options that several commands share, and the types of their arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # the stubs alone let it be subscripted
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # only the stubs let it be subscripted
 else:
     Commands = argparse._SubParsersAction
 
@@ -17,7 +17,16 @@ __all__ = ["Commands", "add_address", "add_command", "add_header", "add_json", "
 def add_command(
     commands: Commands, name: str, start: Callable[..., object], summary: str, *, description: str = "", epilog: str
 ) -> argparse.ArgumentParser:
-    """Add a command. start: makes the coroutine to run from the options. epilog: its exit statuses, printed as is."""
+    """Add a command and return its parser.
+
+    Args:
+        commands: Where to add it.
+        name: What the user types.
+        start: Makes the coroutine to run from the parsed options.
+        summary: Shown in the list of commands.
+        description: Shown by `--help`; the summary by default.
+        epilog: Its exit statuses, printed as they are.
+    """
     parser = commands.add_parser(
         name,
         help=summary,
@@ -30,52 +39,61 @@ def add_command(
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
-    """What every command that dials takes."""
+    """Add URL, --header and --subprotocol, as for every command that connects."""
     parser.add_argument("url", metavar="URL", help="ws://host[:port]/path or wss://...")
     add_header(parser)
     parser.add_argument(
-        "--subprotocol", action="append", default=[], metavar="NAME", help="offer it; may be repeated, best first"
+        "--subprotocol",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="subprotocol to offer; may be repeated, preferred first",
     )
 
 
 def add_header(parser: argparse.ArgumentParser) -> None:
-    """Fields of our own for the opening handshake."""
+    """Add --header, for more header fields in the opening handshake."""
     parser.add_argument(
-        "--header", action="append", default=[], type=_header, metavar="NAME:VALUE", help="send it; may be repeated"
+        "--header",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="NAME:VALUE",
+        help="header field to send in the opening handshake; may be repeated",
     )
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "print one JSON object instead of text") -> None:
-    """For programs that read the output."""
+    """Add --json, for programs that read the output."""
     parser.add_argument("--json", action="store_true", help=what)
 
 
 def positive(text: str) -> float:
-    """A number of more than 0."""
+    """Parse a finite number above 0."""
     number = float(text)
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number above 0")
     return number
 
 
 def count(text: str) -> int:
-    """A whole number of 1 or more."""
+    """Parse a whole number, at least 1."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
     return number
 
 
 def port(text: str) -> int:
-    """A TCP port, 0 among them."""
+    """Parse a TCP port; 0 is allowed."""
     number = int(text)
     if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port, wanted 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is not a port, must be 0 to 65535")
     return number
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise argparse.ArgumentTypeError("no header field, wanted NAME:VALUE")
+        raise argparse.ArgumentTypeError("not a header field, must be NAME:VALUE")
     return name.strip(), value.strip()

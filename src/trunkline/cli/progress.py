@@ -1,4 +1,4 @@
-"""A line on standard error that tells what takes so long: only on a terminal, and only after a second."""
+"""A progress line on standard error: only on a terminal, and only after a second."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from trunkline.net.faults import watch
 
 __all__ = ["Progress", "show_progress"]
 
-PATIENCE: Final = 1.0  # seconds in which nothing is shown
-TICK: Final = 0.25
+PATIENCE: Final = 1.0  # seconds before anything is shown
+TICK: Final = 0.25  # seconds between two updates
 CLEAR: Final = "\r\x1b[K"
 
 
 class Progress:
-    """What is under way, and since when.
-
-    stream: where it is shown, if that is a terminal. clock: seconds, monotonic.
-    """
+    """The progress line of what is under way. stream: where to show it. clock: returns monotonic seconds."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -33,12 +30,12 @@ class Progress:
         self._is_shown = False
 
     def begin(self, say: Callable[[float], str]) -> None:
-        """Something begins. say: makes the line from the seconds that it has taken so far."""
+        """Begin a step. say: makes the line from the seconds that the step has taken so far."""
         self.end()
         self._say, self._began = say, self._clock()
 
     def end(self) -> None:
-        """It is over: the line vanishes, and other things may be printed."""
+        """End the step and clear the line, so that something else can be printed."""
         self._say = None
         if self._is_shown:
             self._stream.write(CLEAR)
@@ -46,7 +43,7 @@ class Progress:
             self._is_shown = False
 
     def tick(self) -> None:
-        """Show how far it is by now."""
+        """Show the line, if the step has taken longer than PATIENCE."""
         passed = self._clock() - self._began
         if self._say is not None and passed >= PATIENCE:
             self._stream.write(CLEAR + self._say(passed))
@@ -56,12 +53,12 @@ class Progress:
 
 @contextlib.asynccontextmanager
 async def show_progress(stream: TextIO | None = None) -> AsyncIterator[Progress]:
-    """A Progress that shows itself while the block runs; it shows nothing where nobody looks."""
+    """Provide a Progress that updates itself while the block runs. If `stream` is not a terminal, it shows nothing."""
     stream = sys.stderr if stream is None else stream
     progress = Progress(stream)
     ticking = asyncio.create_task(_tick(progress)) if stream.isatty() else None
     if ticking is not None:
-        watch(ticking, logging.getLogger("trunkline.cli"), "showing how far it is")
+        watch(ticking, logging.getLogger("trunkline.cli"), "showing progress")
     try:
         yield progress
     finally:

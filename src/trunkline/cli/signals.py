@@ -1,4 +1,4 @@
-"""Signals, on loops that handle them and on those that do not, as on Windows."""
+"""Signal handlers, also on loops that do not support them, as on Windows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["calling"]
 
 @contextlib.contextmanager
 def calling(numbers: Sequence[signal.Signals], call: Callable[[], object]) -> Iterator[None]:
-    """While the block runs, each of these signals calls `call` on the running loop. In the main thread only."""
+    """Call `call` on the running loop for each of these signals while the block runs. Works in the main thread only."""
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as after:
         for number in numbers:

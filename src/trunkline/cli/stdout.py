@@ -1,4 +1,4 @@
-"""Standard output that somebody may have stopped to read."""
+"""Standard output that nobody reads any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["silence"]
 
 
 def silence() -> None:
-    """Let whatever is still printed go nowhere; Python would complain once more when it flushes at exit."""
+    """Discard further output. Without this, Python reports another BrokenPipeError when it flushes at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

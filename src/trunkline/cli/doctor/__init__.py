@@ -1,4 +1,4 @@
-"""`trunkline doctor`: walks from a name to an open WebSocket, step by step, and says in words where the line breaks."""
+"""`trunkline doctor`: goes from a name to an open WebSocket, step by step, and reports where a connection fails."""
 
 from trunkline.cli.doctor.run import add, examine
 

@@ -1,4 +1,4 @@
-"""The extensions, one by one: each variant of permessage-deflate is offered in an opening handshake of its own."""
+"""The extension step: offers each variant of permessage-deflate in an opening handshake of its own."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ OFFERS: Final = (
 )
 
 BREAKS: Final = (
-    "Without the offer it opened. A server must decline what it does not want and go on (RFC 7692 5.1); browsers offer "
-    "permessage-deflate always, so they cannot connect."
+    "Without the offer, the connection opened. A server must decline what it does not want and go on (RFC 7692 5.1). "
+    "Browsers always offer permessage-deflate, so they cannot connect."
 )
-DEAF: Final = "The connection opened with it and is dead: something between cannot carry what was agreed on."
+DEAD: Final = "The connection opened with it, but does not work: something in between cannot handle what was agreed."
 
 
 async def offer_extensions(options: argparse.Namespace, begin: Callable[[str], object]) -> AsyncIterator[Finding]:
-    """A finding for each offer: accepted and how, declined, or the server broke on it."""
+    """Yield a finding for each offer: accepted and on what terms, declined, or failed."""
     for offer in OFFERS:
         name = f"{PerMessageDeflate.name}; {PerMessageDeflate(offer).offer()}"
         begin(f"offering {name}")
@@ -53,7 +53,9 @@ async def _offer(offer: trunkline.Deflate, name: str, options: argparse.Namespac
             ping_interval=None,
         )
     except (trunkline.TrunklineError, OSError) as error:
-        found = fault(Step.EXTENSION, error, time.perf_counter() - began, f"the server breaks on {name}: {error}")
+        found = fault(
+            Step.EXTENSION, error, time.perf_counter() - began, f"the server fails when offered {name}: {error}"
+        )
         return dataclasses.replace(found, advice=BREAKS, facts={**found.facts, "offer": name})
     seconds = time.perf_counter() - began
     try:
@@ -64,7 +66,7 @@ async def _offer(offer: trunkline.Deflate, name: str, options: argparse.Namespac
 
 
 async def _judge(ws: trunkline.WebSocket, name: str, seconds: float, timeout: float) -> Finding:
-    """What the server answered, and whether the line lives with it."""
+    """Report what the server answered, and whether the connection works with it."""
     agreed = "" if ws.agreement is None else _terms(ws.agreement)
     facts = {"offer": name, "accepted": ws.agreement is not None, "agreed": agreed}
     if ws.agreement is None:
@@ -76,14 +78,14 @@ async def _judge(ws: trunkline.WebSocket, name: str, seconds: float, timeout: fl
     except (TimeoutError, trunkline.ConnectionClosed) as error:
         why = "no pong" if isinstance(error, TimeoutError) else str(error)
         return Finding(
-            Step.EXTENSION, Outcome.FAULT, f"the line dies of {name}: {printable(why)}", DEAF, seconds, facts
+            Step.EXTENSION, Outcome.FAULT, f"the connection fails with {name}: {printable(why)}", DEAD, seconds, facts
         )
     more = f"with {agreed}"
     return Finding(Step.EXTENSION, Outcome.OK, f"{name}: accepted", seconds=seconds, facts=facts, more=more)
 
 
 def _terms(agreement: Agreement) -> str:
-    """What holds for both sides now, in the words of RFC 7692."""
+    """Return the agreed parameters, by their names in RFC 7692."""
     terms = [] if agreement.server_keeps else ["server_no_context_takeover"]
     terms += [] if agreement.client_keeps else ["client_no_context_takeover"]
     bits = f"server_max_window_bits={agreement.server_bits}", f"client_max_window_bits={agreement.client_bits}"

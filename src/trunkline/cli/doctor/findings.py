@@ -1,4 +1,4 @@
-"""What the doctor finds: a finding a step, and the words for what is wrong."""
+"""Findings: one for each step, with the advice for what is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["EXITS", "Finding", "Outcome", "Step", "advise", "fault"]
 
 
 class Step(enum.StrEnum):
-    """The steps of the way, in order."""
+    """The steps, in order."""
 
     URL = "url"
     PROXY = "proxy"
@@ -27,7 +27,7 @@ class Step(enum.StrEnum):
     EXTENSION = "extension"
 
 
-# The exit status for a fault in a step. 2 is argparse's for a command line that makes no sense.
+# The exit status for a fault in each step. 2 is argparse's, for invalid arguments.
 EXITS: Final[dict[Step, int]] = {
     Step.URL: 2,
     Step.DNS: 10,
@@ -45,16 +45,16 @@ class Outcome(enum.StrEnum):
     """How a step went."""
 
     OK = "ok"
-    NOTE = "note"  # it works, but somebody should know
-    FAULT = "fault"  # it does not; the walk goes no further on this way
+    NOTE = "note"  # it works, but has a problem worth knowing
+    FAULT = "fault"  # it does not work; the walk ends here
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One step.
+    """The result of one step.
 
-    text: what was seen, in one line that is safe to print; more: a second one, or "". advice: what to look at next, ""
-    if there is nothing to do. seconds: how long the step took, None where that means nothing. facts: the same as data.
+    text: what was seen, in one line that is safe to print. more: a second such line, or "". advice: what to check next,
+    "" if there is nothing to do. seconds: how long the step took, None if that has no meaning. facts: the same as data.
     """
 
     step: Step
@@ -66,7 +66,7 @@ class Finding:
     more: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the finding for JSON."""
         shown = {"step": self.step, "outcome": self.outcome, "text": self.text, "seconds": self.seconds}
         return {**shown, "advice": self.advice, **self.facts}
 
@@ -75,19 +75,19 @@ _C = ErrorCategory
 
 ADVICE: Final[dict[ErrorCategory, str]] = {
     _C.DNS_FAILED: "Is the name spelled right, and does this machine's resolver answer for other names?",
-    _C.CONNECTION_REFUSED: "The machine is there, but nothing listens on this port: is the server up, the port right?",
-    _C.UNREACHABLE: "No route leads there: look at the network, a VPN, a firewall.",
-    _C.TIMEOUT: "Nobody says no, but nobody answers: a firewall that drops, or a server that is stuck.",
-    _C.NETWORK_ERROR: "The other side, or something in between, cut the line.",
-    _C.TLS_FAILED: "Does this port speak TLS at all, and a version that both sides know? Without TLS it is ws://.",
-    _C.PROXY_FAILED: "The proxy would not make a tunnel; http_proxy, https_proxy, all_proxy, no_proxy say which it is.",
-    _C.PROXY_AUTHENTICATION: "The proxy wants a user and a password: http://user:password@host:port, or socks5h://.",
-    _C.AUTHENTICATION_FAILED: "The server wants to know who you are: --header 'Authorization: Bearer ...' sends it.",
-    _C.FORBIDDEN: "The server understood and will not: an Origin it does not list (--header 'Origin: ...'), or rights.",
+    _C.CONNECTION_REFUSED: "Nothing listens on this port: is the server running, and is the port right?",
+    _C.UNREACHABLE: "There is no route to the host: check the network, the VPN and the firewall.",
+    _C.TIMEOUT: "No answer, and no refusal either: a firewall may drop the traffic, or the server is stuck.",
+    _C.NETWORK_ERROR: "The server, or something in between, cut the connection.",
+    _C.TLS_FAILED: "Does this port speak TLS at all, in a version that both sides support? Without TLS, use ws://.",
+    _C.PROXY_FAILED: "The proxy did not open a tunnel. It comes from http_proxy, https_proxy, all_proxy and no_proxy.",
+    _C.PROXY_AUTHENTICATION: "The proxy needs a user and a password: http://user:password@host:port, or socks5h://.",
+    _C.AUTHENTICATION_FAILED: "The server needs credentials: send them with --header 'Authorization: Bearer ...'.",
+    _C.FORBIDDEN: "The server does not allow this: is the Origin (--header 'Origin: ...') or the user not permitted?",
     _C.NOT_FOUND: "The server has nothing at this path.",
-    _C.REDIRECT: "The server sends its clients elsewhere: use that address.",
+    _C.REDIRECT: "The server redirects its clients: use the new address.",
     _C.THROTTLED: "Too many attempts: wait as long as the server says.",
-    _C.SERVICE_UNAVAILABLE: "The server, or the one behind its front, is in trouble; it may pass.",
+    _C.SERVICE_UNAVAILABLE: "The server, or one behind it, is down or overloaded: try again later.",
     _C.INVALID_UPGRADE: "Something answers, but it does not speak WebSocket here: are port and path right, does a "
     "proxy in front pass upgrades on?",
     _C.CONNECTION_FAILED: "The server will not open a WebSocket for this request.",
@@ -96,7 +96,7 @@ ADVICE: Final[dict[ErrorCategory, str]] = {
 CERTIFICATE_ADVICE: Final[dict[int, str]] = {  # by OpenSSL's X509_V_ERR numbers (x509_vfy.h)
     9: "The certificate is not valid yet: compare the clocks of both machines.",
     10: "The certificate has expired: the server's owner must renew it (or a clock is wrong).",
-    18: "The certificate is signed by nobody but itself: give the server one of a known authority.",
+    18: "The certificate is self-signed: give the server one from a known authority.",
     19: "Its authority is not known on this machine: install its root, or use another certificate.",
     20: "Its authority is not known on this machine, or the server does not send the intermediate certificate.",
     62: "The certificate is for another name than the one in the URL.",
@@ -105,9 +105,9 @@ CERTIFICATE_ADVICE: Final[dict[int, str]] = {  # by OpenSSL's X509_V_ERR numbers
 
 
 def advise(error: BaseException) -> str:
-    """What to look at after `error`; "" if nobody knows."""
+    """Return what to check after `error`, or "" if there is no advice."""
     if isinstance(error, trunkline.InvalidURI):
-        return "An address begins with ws:// or wss://, then come host, port and path."
+        return "A URL begins with ws:// or wss://, followed by host, port and path."
     cause = error.__cause__
     number = getattr(cause, "verify_code", None)
     if number is not None:
@@ -117,7 +117,7 @@ def advise(error: BaseException) -> str:
 
 
 def fault(step: Step, error: BaseException, seconds: float | None = None, text: str = "") -> Finding:
-    """The finding for a step that failed with `error`; text: in place of the error's own."""
+    """Make the finding for a step that failed with `error`. text: replaces the error's own text."""
     issue = trunkline.manager.categorize(error)
     facts = {"category": issue.category, "code": issue.code, "recoverable": issue.recoverable}
     shown = printable(text or str(error))

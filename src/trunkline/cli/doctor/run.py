@@ -1,4 +1,4 @@
-"""Prints what the walk finds, as it finds it."""
+"""The command: prints each finding as the walk makes it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ exit status:
 
 
 def add(commands: Commands) -> None:
-    """Add `doctor`."""
+    """Add the `doctor` command."""
     parser = add_command(
         commands,
         "doctor",
@@ -59,7 +59,7 @@ def add(commands: Commands) -> None:
 
 
 async def examine(options: argparse.Namespace) -> int:
-    """Walk, print, and give the exit status: 0, or that of the first step that failed."""
+    """Print the findings and return the exit status: 0, or that of the first step that failed."""
     findings: list[Finding] = []
     async with show_progress() as progress:
 
@@ -96,7 +96,9 @@ def _verdict(findings: Sequence[Finding]) -> str:
     broken = _broken(findings)
     notes = sum(found.outcome is Outcome.NOTE for found in findings)
     if broken is not None and broken.step is Step.EXTENSION:
-        return "\nThe line is good, but not for clients that offer an extension."
+        return "\nThe connection works, but fails for clients that offer an extension."
     if broken is not None:
-        return f"\nThe line breaks at: {broken.step}."
-    return "\nThe line is good." + (f" {notes} {'thing' if notes == 1 else 'things'} to note above." if notes else "")
+        return f"\nThe connection fails at: {broken.step}."
+    return "\nThe connection works." + (
+        f" See the {'note' if notes == 1 else f'{notes} notes'} above." if notes else ""
+    )

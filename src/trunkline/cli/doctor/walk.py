@@ -1,4 +1,4 @@
-"""The walk itself: one step after the other, each with what the step before it has found."""
+"""The walk: one step after the other, each with the result of the step before."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ __all__ = ["walk"]
 PINGS: Final = 3
 EXPIRES_SOON: Final = 14 * 86400  # seconds
 SILENCE: Final = (
-    "Every endpoint must answer a ping (RFC 6455 5.5.2): clients with a keepalive will take this line for dead."
+    "Every endpoint must answer a ping (RFC 6455 5.5.2): clients with a keepalive will consider the connection dead."
 )
 SHOWN_HEADERS: Final = ("server", "via", "retry-after", "location", "www-authenticate")
 
 
 async def walk(options: argparse.Namespace, begin: Callable[[str], object]) -> AsyncIterator[Finding]:
-    """Every step's finding as it is made; a fault is the last, unless it is an extension's.
+    """Yield each step's finding. A fault is the last, unless it is an extension's.
 
     options: url, header (pairs), subprotocol (names), timeout (seconds a step), proxy (a URL, True or None).
-    begin: is told in words what is tried now.
+    begin: called with a description of what the walk does next.
     """
     try:
         uri = parse_uri(options.url)
@@ -48,7 +48,7 @@ async def walk(options: argparse.Namespace, begin: Callable[[str], object]) -> A
     if proxy is not None:
         yield _describe_proxy(proxy)
     else:
-        begin(f"looking {uri.host} up")
+        begin(f"looking up {uri.host}")
         async for finding in _reach(uri, options.timeout, begin):
             sock = finding.facts.pop("sock", None)
             yield finding
@@ -57,7 +57,7 @@ async def walk(options: argparse.Namespace, begin: Callable[[str], object]) -> A
     begin("waiting for the server to open a WebSocket")
     async for finding in _talk(uri, sock, proxy, options, begin):
         yield finding
-    if finding.step is Step.CLOSE:  # so far it is good
+    if finding.step is Step.CLOSE:  # every step so far succeeded
         async for finding in offer_extensions(options, begin):
             yield finding
 
@@ -68,7 +68,7 @@ def _describe_proxy(proxy: Proxy) -> Finding:
 
 
 async def _reach(uri: URI, timeout: float, begin: Callable[[str], object]) -> AsyncIterator[Finding]:
-    """The name and the port, without a proxy. The last finding's facts hold the connected socket."""
+    """Resolve the name and connect, without a proxy. The last finding's facts hold the connected socket."""
     loop = asyncio.get_running_loop()
     where = Route(uri=uri).where
     began = time.perf_counter()
@@ -86,7 +86,7 @@ async def _reach(uri: URI, timeout: float, begin: Callable[[str], object]) -> As
 
 
 async def _connect(found: list[Any], where: str, timeout: float) -> Finding:
-    """Every address, until one answers."""
+    """Try each address until one answers."""
     loop = asyncio.get_running_loop()
     failures: list[tuple[str, ConnectError]] = []
     for family, kind, protocol, _, address in found:
@@ -119,7 +119,7 @@ async def _talk(
     options: argparse.Namespace,
     begin: Callable[[str], object],
 ) -> AsyncIterator[Finding]:
-    """From a connected socket, or through a proxy, to an open WebSocket and back."""
+    """Open a WebSocket on the connected socket or through the proxy, ping it and close it."""
     began = time.perf_counter()
     try:
         ws = await trunkline.connect(
@@ -151,7 +151,7 @@ async def _talk(
 
 
 def _refused(uri: URI, error: BaseException, seconds: float) -> Finding:
-    """The finding for a handshake that came to nothing: the step that broke is in the error."""
+    """Make the finding for a handshake that failed. The error tells which step it was."""
     step = Step.HANDSHAKE
     text = ""
     if isinstance(error, ProxyError):
@@ -159,7 +159,7 @@ def _refused(uri: URI, error: BaseException, seconds: float) -> Finding:
     elif isinstance(error, ConnectError):
         step = {"tls": Step.TLS, "proxy": Step.PROXY, "dns": Step.DNS, "tcp": Step.TCP}.get(error.phase, step)
         if isinstance(error, OpenTimeout) and step is Step.HANDSHAKE:
-            text = f"the connection stands, but {uri.origin} says nothing: {error}"
+            text = f"connected, but {uri.origin} does not answer: {error}"
     elif isinstance(error, trunkline.LocalProtocolError):
         step = Step.URL
     finding = fault(step, error, seconds, text)
@@ -170,7 +170,7 @@ def _refused(uri: URI, error: BaseException, seconds: float) -> Finding:
 
 
 def _shown(name: str, value: str) -> str:
-    """A field as it may be printed: of a Location without user, query and fragment, which may be secrets."""
+    """Return a header value that is safe to print: a Location without user, query and fragment, which may be secret."""
     if name.lower() == "location":
         place = value.partition("#")[0].partition("?")[0]
         scheme, slashes, rest = place.partition("//")
@@ -208,7 +208,7 @@ def _describe_handshake(ws: trunkline.WebSocket, seconds: float) -> Finding:
 
 
 async def _ping(ws: trunkline.WebSocket, timeout: float) -> Finding:
-    """A few round trips. Messages that come meanwhile are a sign of life, but no answer."""
+    """Measure a few round trips. Other messages that come meanwhile do not count as an answer."""
     trips: list[float] = []
     try:
         for _ in range(PINGS):
@@ -216,10 +216,10 @@ async def _ping(ws: trunkline.WebSocket, timeout: float) -> Finding:
                 trips.append(await ws.ping())
     except TimeoutError:
         received = ws.stats().bytes_received
-        text = f"no pong within {timeout:g} s" + (f", though {received} bytes came" if received else "")
+        text = f"no pong within {timeout:g} s" + (f", although {received} bytes came" if received else "")
         return Finding(Step.PING, Outcome.FAULT, text, SILENCE, facts={"trips": trips})
     except trunkline.ConnectionClosed as error:
-        return fault(Step.PING, error, text=f"the connection ended when it was pinged: {error}")
+        return fault(Step.PING, error, text=f"the connection ended before a pong came: {error}")
     middle = statistics.median(trips)
     text = f"{len(trips)} round trips, median {middle * 1e3:.2f} ms, longest {max(trips) * 1e3:.2f} ms"
     return Finding(Step.PING, Outcome.OK, text, seconds=middle, facts={"trips": trips})
@@ -234,4 +234,4 @@ async def _close(ws: trunkline.WebSocket, timeout: float) -> Finding:
     if close.clean:
         return Finding(Step.CLOSE, Outcome.OK, f"closing handshake done, code {close.code}", seconds=seconds)
     text = f"the server did not answer our close frame within {timeout:g} s"
-    return Finding(Step.CLOSE, Outcome.NOTE, text, "Every reconnect will wait for its close_timeout.", seconds)
+    return Finding(Step.CLOSE, Outcome.NOTE, text, "Clients that close it wait until close_timeout.", seconds)

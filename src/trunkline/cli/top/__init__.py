@@ -1,9 +1,10 @@
 """`trunkline top`: a program's connections as a live table in the terminal, from its dashboard's feed.
 
-view.py    the rows as the feed tells them, in an order, without those that were searched away
-table.py   a screen full of them
-keys.py    what is typed meanwhile
-run.py     the command: connects, comes back when the program does
+view.py                 rows from the feed, sorted and searched
+table.py                the screen
+keys.py                 what each key does
+terminal.py console.py  reading keys on POSIX and on Windows
+run.py                  the command: connects, and reconnects when the program returns
 """
 
 from trunkline.cli.top.run import add, top

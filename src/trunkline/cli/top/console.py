@@ -1,4 +1,4 @@
-"""Keys as Windows' console has them."""
+"""Reading keys from the Windows console."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trunkline.net.faults import watch
 
 __all__ = ["typing"]
 
-LOOKS: Final = 0.05  # seconds between two looks at the console, which no loop watches
-# Before a second character, for a key that has none (Microsoft's documentation of _getwch).
+LOOKS: Final = 0.05  # seconds between two polls of the console: loops cannot watch it
+# Function and arrow keys are one of these and a second character (Microsoft's documentation of _getwch).
 SPECIAL: Final = ("\x00", "\xe0")
 SPECIALS: Final = {"H": "up", "P": "down", "I": "page up", "Q": "page down", "G": "home"}
 NAMES: Final = {"\r": "enter", "\x08": "backspace", "\x1b": "escape"}
@@ -22,7 +22,7 @@ NAMES: Final = {"\r": "enter", "\x08": "backspace", "\x1b": "escape"}
 
 @contextlib.contextmanager
 def typing(press: Callable[[str], object]) -> Iterator[None]:
-    """While the block runs, what is typed is not shown but handed to `press`. Control-C stays what it is."""
+    """Hand each key to `press` while the block runs, without an echo. Control-C still interrupts."""
     looking = asyncio.get_running_loop().create_task(_look(press))
     watch(looking, logging.getLogger("trunkline.cli"), "reading keys")
     try:
@@ -32,7 +32,7 @@ def typing(press: Callable[[str], object]) -> Iterator[None]:
 
 
 async def _look(press: Callable[[str], object]) -> None:
-    if sys.platform == "win32":  # elsewhere there are terminals, and no such module
+    if sys.platform == "win32":  # msvcrt exists on Windows only
         import msvcrt
 
         while True:

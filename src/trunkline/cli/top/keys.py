@@ -1,4 +1,4 @@
-"""What is typed while the table is shown."""
+"""The keys that work while the table is shown."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ STEPS: Final = {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -PAGE, "page do
 
 @contextlib.contextmanager
 def reading_keys(press: Callable[[str], object]) -> Iterator[None]:
-    """While the block runs, what is typed at the terminal is not shown but handed to `press`, key by key.
+    """Hand each key to `press` while the block runs, without an echo. Restores the terminal's settings afterwards.
 
-    Without a terminal nothing is read. The terminal is left as it was.
+    Reads nothing if standard input is not a terminal.
     """
     if not sys.stdin.isatty():
         yield
@@ -33,7 +33,7 @@ def reading_keys(press: Callable[[str], object]) -> Iterator[None]:
 
 
 def press(view: View, key: str) -> bool:
-    """Do what a key asks; False if it asks for the end."""
+    """Do what the key stands for. Return False if it is the one that quits."""
     if view.typing:
         _type(view, key)
     elif key == "q":
@@ -46,7 +46,7 @@ def press(view: View, key: str) -> bool:
     elif key == "escape":
         view.search = ""
     elif key in STEPS:
-        view.first = max(0, view.first + STEPS[key])  # the end is where the screen sees it
+        view.first = max(0, view.first + STEPS[key])  # `screen` limits it at the end
     return True
 
 

@@ -1,4 +1,4 @@
-"""The command: connects to a dashboard's feed, shows it, and comes back when the program does."""
+"""The command: connects to a dashboard's feed, shows it, and reconnects when the program returns."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ from trunkline.protocol.wording import printable
 __all__ = ["add", "top"]
 
 PROTOCOL: Final = "trunkline.dashboard.v1"
-PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds before an attempt to come back; the last again and again
-SILENCE: Final = 5.0  # seconds without a message, which come twice a second, after which a line is taken for dead
+PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds before each attempt to reconnect; the last one repeats
+SILENCE: Final = 5.0  # seconds without a message after which the feed counts as lost: two a second should come
 
 EPILOG: Final = """\
-URL is what trunkline.observe.dashboard printed: http://host:port/#token. If the program goes away, the last table
-stays; top reconnects when the program returns on the same port with the same token. Needs rich: pip install
-trunkline[cli].
+URL is what the dashboard printed: http://host:port/#token. If the program goes away, the last table stays; top
+reconnects when the program returns on the same port with the same token. Needs rich: pip install trunkline[cli].
 
-keys: q quits, s sorts by the next column, / searches, arrows and page keys scroll, Escape forgets the search.
+keys: q quits, s sorts by the next column, / searches, arrows and page keys scroll, Escape clears the search.
 
 exit status:
   0    you quit, or everything was printed
@@ -47,28 +46,28 @@ exit status:
 
 
 def add(commands: Commands) -> None:
-    """Add `top`."""
-    summary = "the connections of a program that serves a dashboard, as a live table"
+    """Add the `top` command."""
+    summary = "show the connections of a program that serves a dashboard, as a live table"
     parser = add_command(commands, "top", top, summary, epilog=EPILOG)
-    parser.add_argument("url", metavar="URL", help="the dashboard's address as the program printed it, token and all")
-    parser.add_argument("--sort", choices=ORDERS, default="state", help="the order (default: the worst state first)")
-    parser.add_argument("--search", default="", metavar="TEXT", help="only rows with it in name, state or failure")
+    parser.add_argument("url", metavar="URL", help="the dashboard's address as the program printed it, with its token")
+    parser.add_argument("--sort", choices=ORDERS, default="state", help="sort order (default: state, worst first)")
+    parser.add_argument("--search", default="", metavar="TEXT", help="show rows with TEXT in name, state or failure")
     parser.add_argument("--timeout", type=positive, default=10.0, metavar="S", help="seconds to connect (default 10)")
-    parser.add_argument("--once", action="store_true", help="print the table once and end")
-    add_json(parser, "print one JSON object and end")
+    parser.add_argument("--once", action="store_true", help="print the table once and exit")
+    add_json(parser, "print one JSON object and exit")
 
 
 async def top(options: argparse.Namespace) -> int:
-    """Show the table until it is interrupted or told to quit."""
+    """Show the table until the user quits or interrupts it."""
     try:
         feed = Feed(options.url, options.timeout)
     except ValueError:
-        return give_up("wanted the address that the program printed, http://host:port/#token", Exit.USAGE)
+        return give_up("URL must be the address that the program printed: http://host:port/#token", Exit.USAGE)
     if not options.json:
         try:
             import rich  # noqa: F401
         except ImportError:
-            return give_up("top needs rich: pip install trunkline[cli]; --json does without", Exit.MISSING)
+            return give_up("top needs rich: pip install trunkline[cli] (--json works without it)", Exit.MISSING)
     view = View(order=options.sort, search=options.search)
     try:
         async with show_progress() as progress:
@@ -91,21 +90,26 @@ async def top(options: argparse.Namespace) -> int:
 
 
 class Feed:
-    """The address of a feed, from the page's. ValueError if it is none."""
+    """The feed of the dashboard at `url`. Raises ValueError if that is not a dashboard's URL."""
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or not parts.fragment:
             raise ValueError
         scheme = "wss" if parts.scheme == "https" else "ws"
-        self.where = parts.netloc.rpartition("@")[2]  # without a password, which another program's address may have
+        self.where = parts.netloc.rpartition("@")[2]  # without user and password, which a URL may hold
         self._url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/feed"
         self._token = parts.fragment
         self._timeout = timeout
 
     async def open(self, view: View) -> trunkline.WebSocket:
-        """Connect, and take the snapshot into `view`; raises one of CONNECTING, ConnectionClosed, NotTheFeed or
-        TimeoutError.
+        """Connect, and put the snapshot into `view`.
+
+        Raises:
+            CONNECTING: One of these, if it cannot connect.
+            ConnectionClosed: The connection ended before the snapshot came.
+            NotTheFeed: The first message is not from a dashboard's feed.
+            TimeoutError: No message came in time.
         """
         ws = await trunkline.connect(
             self._url,
@@ -119,7 +123,7 @@ class Feed:
                 view.take(await ws.recv())
         except TimeoutError:
             ws.abort()
-            raise TimeoutError(f"{self.where} opened a WebSocket and says nothing: is it a dashboard?") from None
+            raise TimeoutError(f"{self.where} sent nothing within {self._timeout:g} s: is it a dashboard?") from None
         except BaseException:
             ws.abort()
             raise
@@ -128,11 +132,11 @@ class Feed:
 
 def _refusal(error: trunkline.HandshakeError) -> str:
     meanings = {
-        403: "403: the token is not right; it is another after each start of the program, unless it sets one",
-        421: "421: the dashboard is not reached by this name; names=[...] lets it",
-        503: "503: it has too many viewers already",
+        403: "403: wrong token; each start of the program makes a new one, unless the program sets it",
+        421: "421: the dashboard does not accept this host name; the program can allow it with names=[...]",
+        503: "503: the dashboard has too many viewers",
     }
-    return meanings.get(error.status or 0, f"no dashboard answers: {error}")
+    return meanings.get(error.status or 0, f"not a dashboard: {error}")
 
 
 def _print(view: View, options: argparse.Namespace) -> None:
@@ -148,7 +152,7 @@ def _print(view: View, options: argparse.Namespace) -> None:
 
 
 class _Screen:
-    """Draws the view whenever something has changed, and keeps the feed."""
+    """Redraws the view when something changes, and keeps the feed connected."""
 
     def __init__(self, view: View, feed: Feed) -> None:
         self._view = view
@@ -157,7 +161,7 @@ class _Screen:
         self._quit = False
 
     async def run(self, ws: trunkline.WebSocket) -> int:
-        """Until it is told to quit, or the dashboard will not have us again."""
+        """Run until the user quits or the dashboard no longer accepts the token. Return the exit status."""
         following = asyncio.create_task(self._follow(ws))
         following.add_done_callback(lambda _: self._changed.set())
         try:
@@ -186,7 +190,7 @@ class _Screen:
         self._changed.set()
 
     async def _follow(self, ws: trunkline.WebSocket) -> str:
-        """Take what the feed tells; when it ends, come back as often as it takes. Gives why that makes no sense."""
+        """Take what the feed sends, and reconnect when it ends. Return why that is no longer possible."""
         while True:
             try:
                 fault = await self._take(ws)
@@ -194,28 +198,28 @@ class _Screen:
                 ws.abort()
             for attempt in itertools.count():
                 pause = PAUSES[min(attempt, len(PAUSES) - 1)]
-                self._tell(f"gone, trying again in {pause:g} s: {fault}")
+                self._tell(f"disconnected, retry in {pause:g} s: {fault}")
                 await asyncio.sleep(pause)
                 try:
                     ws = await self._feed.open(self._view)
                     break
                 except trunkline.HandshakeError as error:
                     if error.status == 403:
-                        return "the program has started anew, with another token: take its new address"
+                        return "the program has restarted with another token: use its new address"
                     fault = str(error)
                 except (*CONNECTING, NotTheFeed, trunkline.ConnectionClosed, TimeoutError) as error:
                     fault = str(error)
             self._changed.set()
 
     async def _take(self, ws: trunkline.WebSocket) -> str:
-        """Take messages until no more come; gives why."""
+        """Take messages until the feed ends. Return why it did."""
         try:
             while True:
                 async with asyncio.timeout(SILENCE):
                     self._view.take(await ws.recv())
                 self._changed.set()
         except TimeoutError:
-            return f"nothing came for {SILENCE:g} s"
+            return f"no message for {SILENCE:g} s"
         except NotTheFeed as error:
             return str(error)
         except trunkline.ConnectionClosed as closed:
@@ -228,8 +232,8 @@ class _Screen:
 
 @contextlib.contextmanager
 def _resizing(note: Callable[[], Any]) -> Iterator[None]:
-    """`note` is called when the terminal has another size."""
-    if sys.platform == "win32":  # it does not tell; the next figures are drawn for the new size
+    """Call `note` when the terminal's size changes, while the block runs."""
+    if sys.platform == "win32":  # it has no SIGWINCH; the next figures are drawn for the new size
         yield
     else:
         with calling((signal.SIGWINCH,), note):

@@ -1,4 +1,4 @@
-"""A screen full of connections, for terminals of any width."""
+"""The table of connections, for terminals of any width."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ STYLES: Final = {
     "paused": "magenta",
     "failed": "bold red",
 }
-# Columns of figures, and the width of terminal from which each is shown.
+# Columns of figures, and the least width of terminal that shows each.
 FIGURES: Final = {"in/s": 70, "out/s": 70, "RTT": 82, "p99": 96, "queue": 110}
-AROUND: Final = 4  # lines of a screen that hold no connection: two of totals, the headings, the keys
+AROUND: Final = 4  # lines of a screen without a connection: two of totals, the headings, the keys
 KEYS: Final = "q quit   s sort   / search   arrows"
 
 
 def screen(view: View, width: int, height: int) -> RenderableType:
-    """What fills a terminal of so many columns and lines."""
+    """Make what fills a terminal of `width` columns and `height` lines."""
     rows = view.ordered()
     room = max(1, height - AROUND)
     view.first = max(0, min(view.first, len(rows) - room))
@@ -39,7 +39,7 @@ def screen(view: View, width: int, height: int) -> RenderableType:
 
 
 def sheet(view: View, width: int) -> RenderableType:
-    """All of it, for a terminal of so many columns."""
+    """Make the whole table, for a terminal of `width` columns."""
     return Group(*_head(view), _table(view.ordered(), view, width))
 
 
@@ -62,7 +62,7 @@ def _head(view: View) -> list[Text]:
 def _foot(view: View, found: int, room: int) -> Text:
     foot = Text(no_wrap=True, overflow="ellipsis", style="dim")
     if view.typing:
-        return Text(f"search: {printable(view.search)}_   Enter keeps it, Escape forgets it", no_wrap=True)
+        return Text(f"search: {printable(view.search)}_   Enter keeps it, Escape clears it", no_wrap=True)
     shown = f"{view.first + 1}-{min(view.first + room, found)} of {found}" if found > room else f"{found} shown"
     foot.append(f"{shown}, by {view.order}")
     if view.search:

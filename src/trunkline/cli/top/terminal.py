@@ -1,4 +1,4 @@
-"""Keys as a POSIX terminal sends them."""
+"""Reading keys from a POSIX terminal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Final
 
 __all__ = ["typing"]
 
-assert sys.platform != "win32"  # Windows has a console in place of terminals
+assert sys.platform != "win32"  # console.py is for Windows
 
-NAMES: Final = {  # what terminals send
+NAMES: Final = {  # by what terminals send
     "\x1b[A": "up",
     "\x1b[B": "down",
     "\x1bOA": "up",
@@ -33,7 +33,7 @@ NAMES: Final = {  # what terminals send
 
 @contextlib.contextmanager
 def typing(press: Callable[[str], object]) -> Iterator[None]:
-    """While the block runs, what is typed is not shown but handed to `press`. The terminal is left as it was."""
+    """Hand each key to `press` while the block runs, without an echo. Restores the terminal's settings afterwards."""
     fd, loop = sys.stdin.fileno(), asyncio.get_running_loop()
     before = termios.tcgetattr(fd)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -45,7 +45,7 @@ def typing(press: Callable[[str], object]) -> Iterator[None]:
         for key in _keys(decoder.decode(chunk)):
             press(key)
 
-    tty.setcbreak(fd)  # not raw: Control-C stays what it is
+    tty.setcbreak(fd)  # not raw: Control-C still interrupts
     loop.add_reader(fd, read)
     try:
         yield
@@ -55,7 +55,7 @@ def typing(press: Callable[[str], object]) -> Iterator[None]:
 
 
 def _keys(text: str) -> Iterator[str]:
-    """The keys in what was read together; a sequence that is not known is one key."""
+    """Yield the keys in what one read returned. An unknown escape sequence counts as Escape."""
     while text:
         found = next((sequence for sequence in NAMES if text.startswith(sequence)), None)
         if found is not None:

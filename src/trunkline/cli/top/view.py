@@ -1,4 +1,4 @@
-"""The rows as the feed tells them, and which of them are looked at."""
+"""The rows of the feed, and which of them to show in which order."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["ORDERS", "NotTheFeed", "View"]
 
 WORST_FIRST: Final = ("failed", "suspended", "waiting", "connecting", "closing", "idle", "connected", "closed")
 ORDERS: Final = ("state", "id", "in", "out", "latency", "queue")
-LARGEST: Final = 1e18  # of a figure, which is made into a float to be shown
-SUMS: Final = ("up", "connections", "queue")  # of the totals: there are such figures at any time
-ROW_FIGURES: Final = ("in_rate", "out_rate", "latency", "p99", "queue", "since", "next_at")  # null, or a figure
+LARGEST: Final = 1e18  # of a figure: it is converted to a float before it is shown
+SUMS: Final = ("up", "connections", "queue")  # of the totals: never null
+ROW_FIGURES: Final = ("in_rate", "out_rate", "latency", "p99", "queue", "since", "next_at")  # may be null
 TOTAL_FIGURES: Final = ("in_rate", "out_rate", "p50", "p99")
 FIGURES: Final = {"in": "in_rate", "out": "out_rate", "latency": "latency", "queue": "queue"}
 
 
 class NotTheFeed(Exception):
-    """A message came that is not one of a dashboard's feed."""
+    """A message that is not from a dashboard's feed."""
 
 
 class _Snapshot(msgspec.Struct, tag_field="kind", tag="snapshot"):
@@ -43,30 +43,30 @@ _decode = msgspec.json.Decoder(_Snapshot | _Delta).decode
 
 @dataclass
 class View:
-    """What the feed has told, and how it is looked at.
+    """What the feed has sent, and how to show it.
 
-    order: one of ORDERS. search: rows without it in id, state or failure are left out. first: rows that are scrolled
-    past. fault: why nothing comes at present; "" while the feed lives.
+    order: one of ORDERS. search: hides the rows without it in id, state or failure. first: index of the first row on
+    the screen. fault: why the feed is down; "" while it is up.
     """
 
     order: str = "state"
     search: str = ""
     first: int = 0
     fault: str = ""
-    typing: bool = False  # the search is being typed
+    typing: bool = False  # the user is typing the search
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     totals: dict[str, Any] = field(default_factory=dict)
     program: dict[str, Any] = field(default_factory=dict)
     at: float = 0.0  # the program's clock at the last message, seconds since 1970
 
     def take(self, message: str | bytes) -> None:
-        """Take a snapshot, or what has changed since. Raises NotTheFeed for anything else."""
+        """Take a snapshot or a delta. Raise NotTheFeed for anything else."""
         try:
             told = _decode(message)
             _check(told)
-        # The text of a RecursionError is Python's own.
+        # RecursionError: a message nested too deeply.
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise NotTheFeed(f"what answers is no dashboard's feed: {error}") from None
+            raise NotTheFeed(f"received a message that is not a dashboard's: {error}") from None
         self.at, self.totals, self.fault = told.at, told.totals, ""
         if isinstance(told, _Snapshot):
             self.program = told.program
@@ -79,7 +79,7 @@ class View:
             self.rows.pop(label, None)
 
     def ordered(self) -> list[dict[str, Any]]:
-        """The rows that hold the search, in order."""
+        """Return the rows that match the search, in order."""
         wanted = self.search.lower()
         found = [row for row in self.rows.values() if not wanted or wanted in _words(row)]
         if self.order == "id":
@@ -90,27 +90,27 @@ class View:
         return sorted(found, key=lambda row: (-(row.get(figure) or 0), _id(row)))
 
     def next_order(self) -> None:
-        """Go on to the next of ORDERS."""
+        """Switch to the next of ORDERS."""
         self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the program, the totals and the matching rows for JSON."""
         return {"at": self.at, "program": self.program, "totals": self.totals, "connections": self.ordered()}
 
 
 def _check(told: _Snapshot | _Delta) -> None:
-    """Raises ValueError for what the columns and the order could not be made of."""
+    """Raise ValueError for values that could not be shown or sorted."""
     _check_figures(told.totals, TOTAL_FIGURES)
     for name in SUMS:
         if not _is_figure(told.totals.get(name, 0)):
             raise ValueError(f"{name} of the totals is {type(told.totals[name]).__name__}, must be a number")
     if isinstance(told, _Snapshot):
         if "id" not in told.columns:
-            raise ValueError("its rows have no column id")
+            raise ValueError("the snapshot has no column id")
         place = told.columns.index("id")
         for values in told.rows:
             if len(values) <= place or not isinstance(values[place], str):
-                raise ValueError("a row has no id that is a string")
+                raise ValueError("a row's id is missing or not a string")
             _check_figures(dict(zip(told.columns, values, strict=False)), ROW_FIGURES)
         return
     for label, changed in told.rows:
