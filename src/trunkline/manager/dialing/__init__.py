@@ -1,1 +1,1 @@
-"""Where and when a line may dial: endpoints, gates, breakers, the retry budget."""
+"""Where and when to dial: endpoints, gates, breakers and the retry budget."""

@@ -1,11 +1,11 @@
-"""The circuit breaker of one endpoint: after failures in a row, one line at a time finds out whether it is back.
+"""The circuit breaker of one endpoint: after failures in a row, one connection at a time probes it.
 
     closed ─ failures in a row ─▶ open ─ cooldown ─▶ half-open ─ the probe fails ─▶ open
        ▲                                                 │
        └────────────────── a dial succeeds ──────────────┘
 
-All the lines of a manager to an endpoint share its breaker. What counts is whether the endpoint can be reached and
-serves: an answer that refuses this one line (401, 404, ...) is the answer of a healthy endpoint.
+All connections of a manager to an endpoint share its breaker. It counts whether the endpoint can be reached and
+serves: an answer that refuses one connection (401, 404, ...) comes from a healthy endpoint.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["UNHEALTHY", "Breaker"]
 
 _C = ErrorCategory
 
-FIRST_SHARE: Final = 1 / 8  # of the cooldown, the first time: a restart is over in seconds
+FIRST_SHARE: Final = 1 / 8  # of the cooldown, the first time: a restart takes seconds
 
-# Failures to connect that speak against the endpoint.
+# Failed dials that count against the endpoint.
 UNHEALTHY: Final = frozenset(
     {
         _C.CONNECTION_REFUSED,
@@ -41,7 +41,7 @@ UNHEALTHY: Final = frozenset(
 
 
 class Breaker:
-    """Counts the failures of one endpoint. `changed` is called when whoever waits should look again."""
+    """Counts the failures of one endpoint. `changed` is called when those that wait should ask again."""
 
     def __init__(self, policy: BreakerPolicy, changed: Callable[[], None]) -> None:
         self.policy = policy
@@ -53,32 +53,32 @@ class Breaker:
 
     @property
     def state(self) -> Literal["closed", "open", "half-open"]:
-        """Half-open while a probe is under way."""
+        """The state; "half-open" while a probe runs."""
         if self._opens_at is None:
             return "closed"
         return "half-open" if self._is_probed else "open"
 
     def wait_time(self, now: float) -> float:
-        """Seconds until a line may enter: 0 for now, infinity while another one probes."""
+        """Return the seconds until a connection may dial: 0 for now, infinity while another one probes."""
         if self._opens_at is None:
             return 0.0
         return math.inf if self._is_probed else max(0.0, self._opens_at - now)
 
     def enter(self) -> bool:
-        """A line goes to dial; whether it is the probe."""
+        """Begin a dial. Return whether it is the probe."""
         is_probe = self._opens_at is not None
         self._is_probed = is_probe
         return is_probe
 
     def succeed(self) -> None:
-        """A dial succeeded, or the endpoint answered as a healthy one does."""
+        """Close the breaker: a dial succeeded, or the endpoint answered as a healthy one does."""
         self.failures = self._openings = 0
         was_open, self._opens_at, self._is_probed = self._opens_at is not None, None, False
         if was_open:
             self._changed()
 
     def fail(self, now: float, cooldown: float, *, is_probe: bool) -> None:
-        """A dial failed. `cooldown`: the most seconds to leave the endpoint alone, if it comes to that."""
+        """Count a failed dial, and open the breaker if it is one too many. cooldown: the longest time it stays open."""
         self.failures += 1
         limit = self.policy.failures
         if is_probe and self._opens_at is not None:
@@ -93,13 +93,13 @@ class Breaker:
         self._openings += 1
 
     def leave(self) -> None:
-        """The probe went away without a verdict: another line may probe."""
+        """End a probe without a result, so that another connection may probe."""
         if self._is_probed:
             self._is_probed = False
             self._changed()
 
     def hurry(self, now: float) -> None:
-        """Something has changed on our side: it may be probed now."""
+        """Allow a probe now, as something has changed on our side."""
         if self._opens_at is not None:
             self._opens_at = min(self._opens_at, now)
             self._changed()

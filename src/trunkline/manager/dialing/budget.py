@@ -1,8 +1,8 @@
-"""The retry budget: how many fruitless dials a process may make, whatever it is that fails.
+"""The retry budget: how many failed dials a process may make, whatever fails.
 
-A bucket of tokens. A retry pays one, two if the server said that there are too many of us; a dial that succeeds puts
-one back, and time fills slowly. So a recovery that works is free, while one that does not is soon held to `per_second`.
-An empty bucket makes dials wait, in order; it never makes one fail.
+It is a token bucket. A retry takes one token, or two if the server said that there are too many of us. A dial that
+succeeds returns one, and time adds more slowly. A recovery that works is therefore free, and one that does not is soon
+limited to `per_second`. When the bucket is empty, dials wait in order; none fails because of it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ __all__ = ["RetryBudget", "shared_budget"]
 
 
 class RetryBudget:
-    """A token bucket. May be shared by managers in different threads.
+    """A token bucket for retries. Managers in different threads may share it.
 
-    capacity: tokens at first, and the most there can be. per_second: tokens that come with time, above 0. per_success:
-    tokens that a dial which succeeded puts back. clock: monotonic seconds.
+    Args:
+        capacity: tokens at the start, and the most there can be; 1 or more.
+        per_second: tokens that time adds; above 0.
+        per_success: tokens that a successful dial returns; 0 or more.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class RetryBudget:
 
     @property
     def tokens(self) -> float:
-        """What is in the bucket."""
+        """Tokens in the bucket now."""
         with self._queue.lock:
             self._fill(0.0)
             return self._tokens
@@ -61,9 +64,9 @@ class RetryBudget:
         return len(self._queue)
 
     async def pay(self, clock: Clock, cost: float = 1.0) -> None:
-        """Take `cost` tokens, after those who asked before; wait by `clock` for as long as there are too few.
+        """Take `cost` tokens, in order of arrival. Wait by `clock` while there are too few.
 
-        Cancelled, it has taken nothing.
+        If it is cancelled, it takes nothing.
         """
         cost, has_waited = min(cost, self.capacity), False
 
@@ -81,7 +84,7 @@ class RetryBudget:
         await self._queue.enter(clock, take)
 
     def succeed(self) -> None:
-        """A dial succeeded."""
+        """Return the tokens of a dial that succeeded."""
         with self._queue.lock:
             self._fill(self.per_success)
         self._queue.nudge()
@@ -97,5 +100,5 @@ _shared = RetryBudget()
 
 
 def shared_budget() -> RetryBudget:
-    """The budget of this process, for every manager that was not given one of its own."""
+    """Return the budget of this process, which managers share unless they are given another."""
     return _shared

@@ -1,8 +1,8 @@
-"""The servers behind a service: which one a line dials next, and whether it may.
+"""The servers behind a service: which one a connection dials next, and when.
 
-An `Endpoint` is a host and port with its gate and its breaker; a manager keeps one for all its lines, in `Endpoints`.
-A `Way` is one line's list of them. It takes the first that is healthy, goes round all of them while they fail, and
-leaves alone for a while those that asked for it, as long as there is another.
+An `Endpoint` is a host and port with its gate and its breaker. A manager keeps them in `Endpoints`, shared by all its
+connections. A `Way` is one connection's list of them: it picks the first healthy one, tries all in turn while they
+fail, and avoids those that asked for it as long as there is another.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from trunkline.net.uri import parse_uri
 
 __all__ = ["AVOIDANCE", "Endpoint", "Endpoints", "Permit", "Way", "endpoint_name"]
 
-AVOIDANCE: Final = 60.0  # seconds that an endpoint which said 1013 is left alone, if there is another
+AVOIDANCE: Final = 60.0  # seconds to avoid an endpoint that said 1013, if there is another
 
 
 def endpoint_name(url: str, unix: str | os.PathLike[str] | None = None) -> str:
-    """What lines that share a gate and a breaker have in common: the host and port, or the path of the unix socket."""
+    """Return the name by which connections share a gate and a breaker: host and port, or the path of a unix socket."""
     if unix is not None:
         return os.fspath(unix)
     uri = parse_uri(url)
@@ -34,7 +34,7 @@ def endpoint_name(url: str, unix: str | os.PathLike[str] | None = None) -> str:
 
 
 class Endpoint:
-    """A host and port, with what all lines to it share."""
+    """A host and port, with the gate and the breaker that all connections to it share."""
 
     def __init__(self, name: str, gate: DialGate, breaker: Breaker) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Endpoint:
         return f"<Endpoint {self.name} {self.breaker.state}>"
 
     def is_healthy(self, now: float) -> bool:
-        """Whether there is no reason to prefer another."""
+        """Return whether there is no reason to prefer another one."""
         return self.breaker.state == "closed" and now >= self.avoided_until
 
 
@@ -64,7 +64,7 @@ class Endpoints:
         return iter(self._endpoints.values())
 
     def get(self, name: str) -> Endpoint:
-        """The endpoint with this name, made when it is first asked for."""
+        """Return the endpoint with this name, a new one the first time."""
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             breaker = Breaker(self._breaker, self.changed.notify)
@@ -72,7 +72,7 @@ class Endpoints:
         return endpoint
 
     def hurry(self) -> None:
-        """Whatever was thought of them, they may be dialled now."""
+        """Allow dials to all endpoints now, whatever they did before."""
         now = self._clock.time()
         for endpoint in self._endpoints.values():
             endpoint.avoided_until = -math.inf
@@ -80,7 +80,7 @@ class Endpoints:
 
 
 class Stop(NamedTuple):
-    """One of the addresses that a line may dial."""
+    """One of the URLs that a connection may dial."""
 
     url: str
     endpoint: Endpoint
@@ -90,7 +90,7 @@ class Stop(NamedTuple):
 
 
 class Permit:
-    """A line's leave to dial one address. Used as a context manager; without a verdict in it, nothing was learned."""
+    """Permission to dial one URL. A context manager; leave it without `succeed` or `fail` if nothing was learned."""
 
     def __init__(self, url: str, endpoint: Endpoint) -> None:
         self.url = url
@@ -107,18 +107,18 @@ class Permit:
             self.endpoint.breaker.leave()
 
     def is_stale(self) -> bool:
-        """Whether the breaker has opened since: other lines have found out that it makes no sense."""
+        """Return whether the breaker has opened since, because other connections failed."""
         return not self._is_probe and self.endpoint.breaker.state != "closed"
 
     def succeed(self) -> None:
-        """The link is up."""
+        """Report that the link is up."""
         self._is_probe = False
         self.endpoint.breaker.succeed()
 
     def fail(self, issue: ConnectionIssue, now: float, cooldown: float) -> None:
-        """It is not."""
+        """Report why there is no link."""
         if issue.phase == "credentials":
-            return  # nobody was dialled
+            return  # nothing was dialled
         if issue.category in UNHEALTHY:
             self.endpoint.breaker.fail(now, cooldown, is_probe=self._is_probe)
         else:
@@ -127,23 +127,23 @@ class Permit:
 
 
 class Way:
-    """One line's addresses, in the order of preference, with the endpoint of each."""
+    """One connection's URLs in order of preference, each with its endpoint."""
 
     def __init__(self, urls: Sequence[str], endpoints: Endpoints, names: Sequence[str], clock: Clock) -> None:
         self._stops = [Stop(url, endpoints.get(name)) for url, name in zip(urls, names, strict=True)]
         self._changed = endpoints.changed
         self._clock = clock
         self._present = self._stops[0]
-        self._failures: dict[Stop, int] = {}  # by address: the number of its last failure since a link was up
+        self._failures: dict[Stop, int] = {}  # by URL: the number of its last failure since a link was up
         self._count = 0
 
     @property
     def present(self) -> Stop:
-        """The address dialled last."""
+        """The URL dialled last."""
         return self._present
 
     async def wait_permit(self) -> Permit:
-        """Leave to dial the best address that may be dialled; waits while every breaker is open."""
+        """Return a permit for the best URL that may be dialled. Wait while all breakers are open."""
         while True:
             now = self._clock.time()
             for stop in self._ranked(now):
@@ -154,7 +154,7 @@ class Way:
             await self._changed.wait(None if wait == math.inf else now + wait)
 
     def note_failure(self, now: float, avoid_for: float) -> None:
-        """The address dialled last has failed or was lost; `avoid_for`: seconds that it asked to be left alone."""
+        """Note that the URL dialled last has failed or was lost. avoid_for: seconds to prefer others."""
         self._count += 1
         self._failures[self._present] = self._count
         endpoint = self._present.endpoint
@@ -162,14 +162,14 @@ class Way:
             endpoint.avoided_until = max(endpoint.avoided_until, now + avoid_for)
 
     def note_success(self) -> None:
-        """The address dialled last is up: what failed before is forgotten."""
+        """Note that the URL dialled last is up, and forget earlier failures."""
         self._failures.clear()
 
     def has_other(self, now: float) -> bool:
-        """Whether a healthy endpoint is left beside the present one."""
+        """Return whether there is a healthy endpoint other than the present one."""
         present = self._present.endpoint
         return any(stop.endpoint is not present and stop.endpoint.is_healthy(now) for stop in self._stops)
 
     def _ranked(self, now: float) -> list[Stop]:
-        # Sorting is stable: among equals the order of the service stands.
+        # Sorting is stable, so equals keep the order that the service gave.
         return sorted(self._stops, key=lambda stop: (not stop.endpoint.is_healthy(now), self._failures.get(stop, 0)))

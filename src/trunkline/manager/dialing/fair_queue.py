@@ -1,7 +1,6 @@
-"""Lets tasks through in the order in which they came, each as soon as there is something to give it.
+"""A first-come, first-served queue of tasks that wait for a budget or a gate.
 
-Budgets and gates differ in what they give; whoever waits for it queues here. The tasks may belong to different event
-loops in different threads, as a budget may be one for the whole process.
+The tasks may run in different event loops in different threads, as a whole process can share one budget.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from trunkline.manager.clock import Clock
 
 __all__ = ["ROUNDING", "FairQueue"]
 
-# Seconds and tokens below which a difference is rounding: to wait for less would be to spin.
+# Seconds and tokens: a smaller difference is rounding, and waiting for it would spin.
 ROUNDING: Final = 1e-9
 
 
 class FairQueue:
-    """First come, first served."""
+    """Admits tasks in the order in which they came."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()  # held whenever `take` is called
@@ -33,10 +32,10 @@ class FairQueue:
         return len(self._queue)
 
     async def enter(self, clock: Clock, take: Callable[[], float]) -> None:
-        """Wait in the queue until `take` gives 0, having taken.
+        """Wait in the queue until `take` returns 0, which means that it took what the task needs.
 
-        What else it gives are the seconds after which it is asked again; infinity: when `nudge` is called. Only the
-        head of the queue asks. Cancellation leaves the queue, and nothing is taken.
+        Otherwise `take` returns the seconds after which to call it again, or infinity to wait for `nudge`. Only the
+        head of the queue calls it. A task that is cancelled leaves the queue and takes nothing.
         """
         waiter = _Waiter(asyncio.get_running_loop())
         with self.lock:
@@ -45,11 +44,11 @@ class FairQueue:
             while (delay := self._ask(waiter, take)) > 0:
                 await waiter.wait(clock, delay)
         finally:
-            waiter.has_left = True  # whatever happens in what follows, nobody waits for it
+            waiter.has_left = True  # even if `_leave` is interrupted, nobody waits behind this one
             self._leave(waiter)
 
     def nudge(self) -> None:
-        """There may be something to take: let the head ask again."""
+        """Let the head of the queue try again, as there may be something to take."""
         with self.lock:
             self._drop_lost()
             head = self._queue[0] if self._queue else None
@@ -62,7 +61,7 @@ class FairQueue:
             return take() if self._queue[0] is waiter else math.inf
 
     def _drop_lost(self) -> None:
-        """Those at the head that will not ask any more: a loop that was stopped with tasks in it wakes none of them."""
+        """Remove waiters at the head that have left or whose loop was closed with tasks in it."""
         while self._queue and (self._queue[0].has_left or self._queue[0].loop.is_closed()):
             self._queue.popleft()
 

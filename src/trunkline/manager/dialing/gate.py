@@ -1,7 +1,7 @@
-"""The dial gate of one host: how many handshakes may be under way, and how fast dials may follow each other.
+"""The dial gate of one host: how many handshakes may run at a time, and how fast dials may follow each other.
 
-However many lines want to come back, the host sees a steady stream: a few at once when it was quiet before, then one
-after the other at the same distance, in the order in which they came.
+However many connections want to come back, the host sees a steady stream: a few at once if it was quiet before, then
+one after the other at equal intervals, in the order in which they came.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from trunkline.manager.policies import GatePolicy
 
 __all__ = ["DialGate"]
 
-WINDOW: Final = 0.1  # seconds in which no more than their share of `per_second` dials begin
+WINDOW: Final = 0.1  # seconds over which `per_second` is enforced
 
 
 class DialGate:
-    """A gate with its two queues: for a slot, and for the moment to dial."""
+    """A gate with two queues: one for a slot, one for the moment to dial."""
 
     def __init__(self, policy: GatePolicy, clock: Clock) -> None:
         self.policy = policy
@@ -38,12 +38,12 @@ class DialGate:
 
     @property
     def waiting(self) -> int:
-        """Lines that wait for a slot or for their moment."""
+        """Connections that wait for a slot or for their moment."""
         return len(self._slots) + len(self._moments)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """One of the `under_way`, for as long as the block lasts. First come, first served."""
+        """Hold one of the `under_way` slots for the length of a block. First come, first served."""
         await self._slots.enter(self._clock, self._take_slot)
         try:
             yield

@@ -1,8 +1,8 @@
 """How to come back from a kind of failure, as a table.
 
-A category says what went wrong; a `Hint` says what it asks of a retry beyond plain jittered backoff: a first pause of
-its own, a limited number of tries, a slow probe, new credentials. `HINTS` has a row for each category that asks for
-something, `HINTS_BY_CODE` for those with two causes that ask for different things.
+A category says what went wrong. A `Hint` says how a retry should differ from plain jittered backoff: another first
+pause, a limited number of tries, a slow probe, new credentials. `HINTS` has a row for each category that needs one, and
+`HINTS_BY_CODE` for categories whose causes need different ones.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ __all__ = ["HINTS", "HINTS_BY_CODE", "Hint", "hint_for"]
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """How to come back from a kind of failure, where it is not plain jittered backoff.
+    """How to come back from a kind of failure, if plain jittered backoff is not right.
 
     Args:
-        words: for people.
-        tries: retries for this category before it stops; None: no limit.
-        first: seconds; the first pause is drawn between these.
-        of_life: the first pause is no more than this share of the time that the lost link had lived; None: whatever
-            `first` says.
+        words: a description for people.
+        tries: retries for this category before the connection stops; None for no limit.
+        first: the first pause is drawn between these, in seconds.
+        of_life: limits the first pause to this share of the lost link's lifetime; None for no limit beyond `first`.
         slowness: multiplies the ceiling of the backoff.
-        probe: suspended, with a slow probe.
-        refresh: only if the credentials are asked for anew.
-        set_aside: the message that the peer may have choked on is not sent again.
-        elsewhere: another endpoint, if there is one.
-        plain: without the extensions that were asked for.
-        keeps: a line that has been up is probed slowly where another one stops.
-        is_final: it stops whatever the policy says, as the service's own rules want it.
+        probe: suspend the connection and probe slowly.
+        refresh: retry only with new credentials.
+        set_aside: do not send the message again that may have upset the peer.
+        elsewhere: dial another endpoint, if there is one.
+        plain: offer no extensions.
+        keeps: probe a connection slowly that has been up, where another one stops.
+        is_final: stop whatever the policy says, because the service's own rules say so.
     """
 
     words: str
@@ -71,16 +70,16 @@ class Hint:
 _STOP: Final = "then stop; suspended if the connection has been up"
 
 Hint.JITTER = Hint("backoff")
-# A broken line, not a busy server: one quick try.
+# A broken network path, not a busy server: one quick try.
 Hint.FAST = Hint("one fast retry, then backoff", first=(0.0, 0.05))
-# A broken line, or a server that everybody lost. Nobody can tell, but a fleet's links are old as a rule: so those come
-# back spread out, and a link that breaks time and again costs little each time.
+# A broken network path, or a server that all clients lost: we cannot tell. A fleet's links are usually old, so old
+# links come back spread out, while a link that breaks often costs little each time.
 Hint.LOST = Hint(
     "first after 0 to 1 s, or to a 7,200th of the link's life, then backoff", first=(0.0, 1.0), of_life=1 / 7200
 )
-# Everybody was told the same: come back spread out.
+# All clients were told the same: come back spread out.
 Hint.SPREAD = Hint("first after 0 to 1 s, then backoff", first=(0.0, 1.0))
-# The registry's 5 to 30 s cost more than the jitter, the gate and the breaker save.
+# The registry's 5 to 30 s would cost more than the jitter, the gate and the breaker save.
 Hint.RESTART = Hint(
     "first after 0 to 5 s, or to a 360th of the link's life, then backoff", first=(0.0, 5.0), of_life=1 / 360
 )
@@ -135,21 +134,21 @@ HINTS_BY_CODE: Final[dict[tuple[ErrorCategory, int], Hint]] = {
     (_C.NETWORK_ERROR, 1006): Hint.LOST,
     (_C.TIMEOUT, 1011): Hint.FAST,
     (_C.TIMEOUT, 408): Hint.FAST,
-    # A front end says this, too, while what stands behind it is away; 3003 comes from the application.
+    # A front end also sends this while its back end is away; 3003 comes from the application.
     (_C.FORBIDDEN, 403): Hint.REFUSED,
     (_C.FORBIDDEN, errno.EACCES): Hint.UNWANTED,
     (_C.FORBIDDEN, errno.EPERM): Hint.UNWANTED,
-    # The name server, or we, are busy: the name may well be there.
+    # The name server is busy, or we are: the name may exist.
     **{(_C.DNS_FAILED, code): Hint.JITTER for code in _BUSY},
-    # Out of descriptors or memory: haste would be a spin.
+    # Out of descriptors or memory: a fast retry would spin.
     **{(_C.NETWORK_ERROR, code): Hint.JITTER for code in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)},
 }
 
 
 def hint_for(issue: ConnectionIssue) -> Hint:
-    """The hint for an issue; plain backoff where nothing special is known."""
+    """Return the hint for an issue; `Hint.JITTER`, plain backoff, if the tables have none."""
     if issue.phase == "credentials":
-        return Hint.JITTER  # the callback's exception decides whether at all
+        return Hint.JITTER  # the callback's exception decides whether to retry
     if issue.code is not None:
         by_code = HINTS_BY_CODE.get((issue.category, issue.code))
         if by_code is not None:

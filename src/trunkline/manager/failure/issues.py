@@ -1,4 +1,4 @@
-"""From an exception or a close to a `ConnectionIssue`: what happened, whose doing it was, whether to try again."""
+"""Turns an exception or a close into a `ConnectionIssue`: what happened, who did it, whether to try again."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from trunkline.protocol.waits import read_close_reason
 
 __all__ = ["ConnectionIssue", "CredentialsError", "IssuePhase", "SupportsClose", "categorize"]
 
-MAX_MESSAGE: Final = 1000  # characters: an exception of the program may quote whatever it was given
+MAX_MESSAGE: Final = 1000  # characters: an exception of the program may quote its input
 
 IssuePhase = Phase | Literal["credentials"]
 
 
 class CredentialsError(TrunklineError):
-    """A service's headers callable raised. Its exception is the `__cause__`, and decides about a retry."""
+    """A service's callable for credentials raised. Its exception, the `__cause__`, decides about a retry."""
 
     def __init__(self, message: str, *, recoverable: bool = False) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class CredentialsError(TrunklineError):
 
 @runtime_checkable
 class SupportsClose(Protocol):
-    """A close as a `Listener` is told of it."""
+    """A close as a `Listener` receives it."""
 
     @property
     def code(self) -> int:
@@ -52,16 +52,17 @@ class SupportsClose(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionIssue:
-    """One thing that went wrong with a connection.
+    """One failure of a connection.
 
-    category: the kind of failure. message: what was seen, for people, at most 1,000 characters of it.
-    recoverable: whether trying again can help.
-    phase: how far it had come: "credentials", "dns", "tcp", "proxy", "tls", "handshake" or "open".
-    code: close code, HTTP status (a proxy's too) or errno, as `phase` tells; None if there is none.
-    details: what else is known: the close reason; headers and body of an answer. They may hold secrets, so the repr
-    leaves them out.
-    retry_after: seconds that the peer asked us to wait, in a field of its answer or in the close reason.
-    initiator: who closed; None if nobody did, or nothing was open.
+    Attributes:
+        category: the kind of failure.
+        message: a description for people, up to 1,000 characters.
+        recoverable: whether trying again can help.
+        phase: how far the attempt had come: "credentials", "dns", "tcp", "proxy", "tls", "handshake" or "open".
+        code: a close code, an HTTP status (also a proxy's) or an errno, depending on `phase`; None if there is none.
+        details: the close reason, or the headers and body of an answer. They may hold secrets, so the repr omits them.
+        retry_after: seconds that the peer asked us to wait, in a header field or in the close reason.
+        initiator: who closed the connection; None if nobody did, or if it was never open.
     """
 
     category: ErrorCategory
@@ -74,7 +75,7 @@ class ConnectionIssue:
     initiator: Initiator | None = None
 
     def explain(self, retry: int | None = None, delay: float | None = None) -> str:
-        """The issue as a sentence: with the number of the next retry and the seconds until then, if there is one."""
+        """Return the issue as a sentence, with the number of the next retry and the seconds until then."""
         if delay is None:
             return self.message
         which = "retry" if retry is None else f"retry {retry}"
@@ -82,7 +83,7 @@ class ConnectionIssue:
 
 
 def categorize(seen: BaseException | SupportsClose) -> ConnectionIssue:
-    """Classify what ended an attempt or a link: any exception, or a close as a `Listener` gets it."""
+    """Return the issue for what ended an attempt or a link: any exception, or a close as a `Listener` receives it."""
     if isinstance(seen, HandshakeError):
         return _from_answer(seen)
     if isinstance(seen, ConnectionClosed):
@@ -94,7 +95,7 @@ def categorize(seen: BaseException | SupportsClose) -> ConnectionIssue:
         text, code = _text(seen), errno_of(seen)
         return ConnectionIssue(verdict.category, text, code, recoverable=verdict.recoverable, phase="tcp")
     if isinstance(seen, BaseException):
-        # Not an error of any line: a fault in the program, which comes back however often it is tried.
+        # Not a connection error but a fault in the program, which a retry would meet again.
         return ConnectionIssue(ErrorCategory.CONNECTION_FAILED, _text(seen), details={"exception": type(seen).__name__})
     return _from_close(connection_closed(seen.code, seen.reason, seen.initiator))
 

@@ -1,18 +1,18 @@
 """When to try again.
 
-`RetryPolicy` is the plan, a value that many services may share; `Retries` counts one connection's attempts against it.
+`RetryPolicy` is the plan, a value that many services may share. `Retries` counts one connection's attempts against it.
 
-The backoff is full jitter inside a ceiling that doubles up to the cap, so that clients which lost one server at one
-moment come back spread out. What a failure asks for beyond that stands in `trunkline.manager.failure.hints`.
+The backoff is full jitter below a ceiling that grows up to the cap, so that clients which lost a server at the same
+moment come back spread out. Exceptions for kinds of failures are in `trunkline.manager.failure.hints`.
 
-The count of failures decays with uptime: a link halves the ceiling for each time that it lived as long as the last
-pause, and after `reset_after` seconds all is forgotten. So a server that flaps does not drive the pause to its cap. A
-link that only just opened has proved nothing, nor has a server that accepts and leaves before there is one: since full
-jitter may draw next to nothing time and again, the pause gets a floor then and grows faster, so that such a server is
-dialled under ten times in the first minute, whatever is drawn.
+The count of failures decays with uptime. A link halves the ceiling each time that it has lived as long as the last
+pause, and after `reset_after` seconds everything is forgotten, so a flapping server does not drive the pause to its
+cap. A link that has just opened proves nothing, and neither does a server that accepts and drops the transport. As full
+jitter may draw almost nothing several times in a row, the pause then gets a floor and grows faster: such a server is
+dialled fewer than ten times in the first minute, whatever is drawn.
 
-A line that has been up is not given up for what an outage's front end says (418, 404, 302, 1008, ...): it is probed
-slowly. What ends it are credentials that the server refuses, a close with 1000, and what the service's own rules say.
+A connection that has been up is not given up because of what a front end answers during an outage (418, 404, 302, 1008,
+...): it is probed slowly. It ends when the server refuses the credentials, closes with 1000, or by the service's rules.
 """
 
 from __future__ import annotations
@@ -31,43 +31,43 @@ __all__ = ["AT_ONCE", "Pause", "Retries", "RetryPolicy"]
 
 JITTERS: Final = ("full", "decorrelated", "added")
 YOUNG: Final = 2.0  # seconds: a link that lived for less has proved nothing
-LEAST_TO_FORGET: Final = 5.0  # seconds beyond those for which a link lives until it halves the ceiling
-FLOOR: Final = 2 / 3  # of the ceiling; with it nine pauses make a minute, whatever is drawn
-STEEP_GROWTH: Final = 2.0  # the least by which the ceiling grows where one link after another is shorter than both
+LEAST_TO_FORGET: Final = 5.0  # seconds beyond YOUNG that a link must live to halve the ceiling
+FLOOR: Final = 2 / 3  # of the ceiling: nine pauses then take a minute, whatever is drawn
+STEEP_GROWTH: Final = 2.0  # least growth of the ceiling while one link after another is shorter than both
 LEAST_SPREAD: Final = 0.02  # seconds over which the first dial is spread, however short the link's life
 
-# A transport that ends in one of these phases was accepted, and left without a word.
+# A transport that ends in one of these phases was accepted and dropped.
 ACCEPTED: Final = frozenset({"proxy", "tls", "handshake"})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a service's connections come back. All times in seconds.
+    """How a service's connections come back. All times are in seconds.
 
     Args:
         base: the ceiling of the first pause.
-        growth: by how much the ceiling is multiplied from one pause to the next; 2 at least where a server accepts and
-            leaves, time and again.
-        cap: the most that the backoff grows to. A pause of ours never exceeds it; one that the server asked for may.
-        attempts: fruitless dials in a row before the connection fails; None: no limit while the failure is recoverable.
-        deadline: time down after which the connection is suspended and only probed; None: never.
+        growth: multiplies the ceiling from one pause to the next; at least 2 while a server accepts and drops
+            transports.
+        cap: the highest ceiling. A pause exceeds it only if the server asked for it.
+        attempts: failed dials in a row before the connection fails; None for no limit while failures are recoverable.
+        deadline: time down after which the connection is suspended and only probed; None for never.
         probe: a suspended connection dials again after a random time between these two.
-        reset_after: uptime after which the count starts over. A shorter life halves the ceiling for each time that it
-            lasted as long as the last pause, 5 s at least, beyond its first 2 s.
-        longest_retry_after: a Retry-After beyond this is taken for this.
+        reset_after: uptime after which the count starts over. A shorter link halves the ceiling each time that it has
+            lived as long as the last pause (at least 5 s), not counting its first 2 s.
+        longest_retry_after: the longest Retry-After that is respected; a longer one counts as this.
         reopen: dial again after the peer closed with 1000.
-        jitter: "full" draws the pause between 0 and the ceiling; "decorrelated" between `base` and three times the
-            pause before; "added" takes the ceiling and adds up to `base`.
-        attempt_timeout: for one whole attempt, credentials and `open_timeout` included; None: no limit.
-        first_at_once: the first dial after the loss of a link does not wait.
-        hints: follow what the kind of failure asks for, and Retry-After.
-        never_give_up: probe slowly where the connection would fail or end, refused credentials and a close with 1000
-            included. Only what the service's own rules call final ends it, and `close`.
-        second_opinion: where a link that has shown how it breathes goes silent and leaves a ping unanswered, dial
-            another one; if that opens while the first is still silent, it takes its place.
+        jitter: "full" draws the pause between 0 and the ceiling; "decorrelated" draws it between `base` and three times
+            the previous pause; "added" adds up to `base` to the ceiling.
+        attempt_timeout: for one whole attempt, including credentials and `open_timeout`; None for no limit.
+        first_at_once: make the first dial after a lost link without a pause.
+        hints: follow the hints for kinds of failures, and Retry-After.
+        never_give_up: probe slowly where the connection would fail or end, even after refused credentials or a close
+            with 1000. Only `close` and final rules of the service end it.
+        second_opinion: if a link with regular traffic goes silent and does not answer a ping, dial another one, which
+            replaces it if it opens while the first is still silent.
 
     Raises:
-        ValueError: for what cannot be, such as `attempts` beside `never_give_up`.
+        ValueError: for invalid values or combinations, such as `attempts` with `never_give_up`.
     """
 
     base: float = 0.5
@@ -108,7 +108,7 @@ class RetryPolicy:
 
     @classmethod
     def seed(cls) -> RetryPolicy:
-        """Five attempts, 1 s doubling to 30 s with up to 1 s added, at once after a loss, whatever the failure was."""
+        """Return a policy of five attempts: 1 s doubling to 30 s plus up to 1 s, no hints, no pause after a loss."""
         return cls(
             base=1.0,
             cap=30.0,
@@ -123,11 +123,11 @@ class RetryPolicy:
 
     @property
     def halving(self) -> float:
-        """How many failures make the ceiling twice as high."""
+        """Number of failures that double the ceiling."""
         return math.log(2) / math.log(self.growth) if self.growth > 1 else math.inf
 
     def should_retry(self, issue: ConnectionIssue, *, hint: Hint | None = None, refreshable: bool = False) -> bool:
-        """Whether trying again can help. `refreshable`: the next attempt will bring new credentials."""
+        """Return whether trying again can help. refreshable: whether the next attempt has new credentials."""
         if issue.category is ErrorCategory.NORMAL_CLOSURE:
             return issue.initiator == "remote" and (self.reopen or self.never_give_up)
         if not self.hints:
@@ -145,11 +145,11 @@ class RetryPolicy:
         previous: float | None = None,
         with_floor: bool = False,
     ) -> float:
-        """The pause before the given retry (1 is the first). previous: the pause before the last one, if any.
+        """Return the pause in seconds before the given retry (1 is the first). previous: the previous pause, if any.
 
-        With a floor it is at least two thirds of the ceiling, so that the sum of the pauses is sure to grow.
+        With a floor, it is at least two thirds of the ceiling, so that the pauses are sure to add up.
         """
-        # By its logarithm, and no more than that of the cap: 2.0 ** 1024 would overflow.
+        # Computed with logarithms: 2.0 ** 1024 would overflow.
         log = min(math.log(self.cap), math.log(self.base * slowness) + (retry - 1) * math.log(self.growth))
         ceiling = min(self.cap, math.exp(log))
         floor = ceiling * FLOOR if with_floor else 0.0
@@ -166,10 +166,10 @@ class RetryPolicy:
 class Pause:
     """The time until the next attempt."""
 
-    retry: int  # its number, counted since the line was last stable
+    retry: int  # its number, counted since the connection was last stable
     delay: float  # seconds
     suspended: bool = False
-    not_before: float = 0.0  # seconds of it that the server asked for, which no haste of ours may shorten
+    not_before: float = 0.0  # seconds that the server asked for, which we never shorten
 
 
 AT_ONCE: Final = Pause(0, 0.0)
@@ -182,29 +182,29 @@ class Retries:
         self, policy: RetryPolicy, rng: random.Random, *, refreshable: bool = False, has_been_up: bool = False
     ) -> None:
         self.policy = policy
-        self.count = 0  # failures and losses that are not forgotten
+        self.count = 0  # failures and losses that are not forgotten yet
         self.has_been_up = has_been_up  # there was a link that worked
         self._rng = rng
         self._refreshable = refreshable
-        self._dials = 0  # fruitless ones in a row
+        self._dials = 0  # failed ones in a row
         self._tries: Counter[tuple[ErrorCategory, bool]] = Counter()  # by category, and whether there was a link
-        self._is_young = False  # the server accepted us last, and was gone at once
+        self._is_young = False  # the last link or transport was dropped almost at once
         self._short = 0  # links in a row that were too short to forget a failure
-        self._left = 0  # transports that were accepted and dropped since the last link
-        self._steepness = 1.0  # what the ceiling has grown by for such links and transports, beyond the policy's growth
-        self._free = 0  # losses that do not raise the ceiling: a first pause of its own followed
-        self._previous = 0.0  # the pause before
+        self._left = 0  # transports accepted and dropped since the last link
+        self._steepness = 1.0  # extra growth of the ceiling because of such links and transports
+        self._free = 0  # losses that do not raise the ceiling, as a hint's first pause followed
+        self._previous = 0.0  # the previous pause
         self._up_since: float | None = None
         self._down_since: float | None = None
 
     def opened(self, now: float) -> None:
-        """A link came up at `now`: what stood in the way of one, refused credentials for one, does so no more."""
+        """Note that a link came up, and forget what had prevented one, such as refused credentials."""
         self._up_since = now
         for key in [key for key in self._tries if not key[1]]:
             del self._tries[key]
 
     def left(self, now: float) -> None:
-        """The program has ended the link, if there was one: nothing failed."""
+        """Note that the program ended the link, if there was one: nothing failed."""
         since, self._up_since = self._up_since, None
         if since is not None:
             self.has_been_up |= now - since >= YOUNG
@@ -213,10 +213,10 @@ class Retries:
     def after(
         self, issue: ConnectionIssue, now: float, hint: Hint | None = None, *, elsewhere: bool = False
     ) -> Pause | None:
-        """Count a failed attempt or a lost link; the pause before the next attempt, None if there should be none.
+        """Count a failed attempt or a lost link. Return the pause before the next attempt, None if there is none.
 
-        hint: how to come back, in place of the table's. elsewhere: the next attempt goes to another server, which has
-        asked for nothing.
+        hint: used in place of the table's. elsewhere: whether the next attempt goes to another server, to which a
+        Retry-After of this one does not apply.
         """
         hint = hint or hint_for(issue)
         life = self._count_life(issue, hint, now)
@@ -234,7 +234,7 @@ class Retries:
     # The life of the link, if there was one
 
     def _count_life(self, issue: ConnectionIssue, hint: Hint, now: float) -> float | None:
-        """Forget what a link has outlived; its seconds, None if there was none."""
+        """Forget the failures that a link has outlived. Return its lifetime in seconds, None if there was no link."""
         since, self._up_since = self._up_since, None
         if since is None:
             self._dials += 1
@@ -247,26 +247,26 @@ class Retries:
             self._short, self._steepness = 0, 1.0
         else:
             self._note_short()
-        # A server that accepts, only to say in a close frame that it will not have us, has let no line work.
+        # A link that the server accepts only to close it with a refusal does not count as up.
         self.has_been_up |= life >= YOUNG or (issue.recoverable and hint.tries is None and not hint.refresh)
         self._forget(life)
         return life
 
     def _note_leaving(self, issue: ConnectionIssue) -> None:
-        """See whether the server accepted us and left before there was a link."""
-        if issue.phase == "open":  # while it was greeted
+        """Note whether the server accepted a transport and dropped it before there was a link."""
+        if issue.phase == "open":  # during the greeting
             self._is_young = True
             self._note_short()
         elif issue.category is ErrorCategory.NETWORK_ERROR and issue.phase in ACCEPTED:
             self._is_young = True
             self._left += 1
-            # Where the line has been up it is a front end, in an outage: that one is over soon, as a rule.
+            # If the connection has been up, this is usually a front end in an outage that is over soon.
             if self._short or (self._left > 1 and not self.has_been_up):
                 self._steepen()
 
     def _note_short(self) -> None:
         self._short += 1
-        if self._short > 1:  # the first may have been unlucky: cut soon after an outage
+        if self._short > 1:  # the first may be bad luck, soon after an outage
             self._steepen()
 
     def _steepen(self) -> None:
@@ -299,7 +299,7 @@ class Retries:
         is_asked = issue.retry_after is not None and issue.category is not ErrorCategory.NORMAL_CLOSURE
         if not may_try and not (is_asked and not hint.is_final) and not self._keeps(hint, issue):
             return None
-        # Jitter goes on top: before its time the server has told us not to come.
+        # Jitter comes on top: the server told us not to come earlier.
         asked = 0.0 if elsewhere else issue.retry_after or 0.0
         not_before = min(asked, self.policy.longest_retry_after)
         if (not is_asked and (hint.probe or not may_try)) or self._is_past_deadline(now):
@@ -308,7 +308,7 @@ class Retries:
         return Pause(self.count, self._draw(hint, life) + not_before, not_before=not_before)
 
     def _may_try(self, hint: Hint, issue: ConnectionIssue) -> bool:
-        """Whether the table, or the policy, wants another attempt; counts it."""
+        """Count an attempt. Return whether the table and the policy allow it."""
         if not self.policy.should_retry(issue, hint=hint, refreshable=self._refreshable):
             return False
         key = issue.category, issue.phase == "open"
@@ -316,7 +316,7 @@ class Retries:
         return hint.tries is None or self._tries[key] <= hint.tries
 
     def _keeps(self, hint: Hint, issue: ConnectionIssue) -> bool:
-        """Whether the line is kept where the table would stop."""
+        """Return whether to keep probing where the table would stop."""
         if hint.is_final or issue.category is ErrorCategory.NORMAL_CLOSURE:
             return False
         return self.policy.never_give_up or (hint.keeps and self.has_been_up)

@@ -1,7 +1,7 @@
-"""A service's own rows of the taxonomy: what its close codes, statuses and exceptions mean to it.
+"""A service's own rows of the taxonomy: what its close codes, statuses and exceptions mean.
 
-Applications use 3xxx and 4xxx as they like, and some mean by 404 what others mean by 503. A `Rule` stands in the place
-of trunkline's row, in whole or in part; what it leaves out stays as it is.
+Applications use 3xxx and 4xxx as they like, and for some a 404 means what 503 means for others. A `Rule` replaces
+trunkline's row, fully or in part.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RuleKey: TypeAlias = int | ErrorCategory | type[BaseException]
 
 _C = ErrorCategory
 
-# What a rule means that gives one of these and says nothing of a retry.
+# A rule with one of these categories means "do not retry", unless it says otherwise.
 HOPELESS: Final = frozenset(
     {
         _C.NORMAL_CLOSURE,
@@ -37,11 +37,14 @@ HOPELESS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row. None leaves what trunkline would say; a category alone brings its own hint.
+    """One row of a service's rules. What is None stays as trunkline has it; a category alone brings its own hint.
 
-    recoverable: whether trying again can help. hint: how, for example `Hint.STOP`, `Hint.REFRESH`, `Hint.PROBE`.
-    False, and `Hint.STOP`, are final, also for a line that has been up, and whatever `RetryPolicy.never_give_up` says.
-    meaning: what it means here, for people: it stands first in the issue's message.
+    Args:
+        category: the kind of failure.
+        recoverable: whether trying again can help. False is final, even for a connection that has been up, and
+            whatever `RetryPolicy.never_give_up` says.
+        hint: how to try again, for example `Hint.REFRESH` or `Hint.PROBE`. `Hint.STOP` is final as well.
+        meaning: a description for people, put first in the issue's message.
     """
 
     category: ErrorCategory | None = None
@@ -51,18 +54,18 @@ class Rule:
 
 
 class Judgement(NamedTuple):
-    """What happened, and how to come back from it."""
+    """An issue, and how to come back from it."""
 
     issue: ConnectionIssue
     hint: Hint
 
 
 class Rules:
-    """The table of one service. Keys: a close code, an HTTP status, an `ErrorCategory`, an exception class.
+    """The rules of one service, by close code, HTTP status, `ErrorCategory` or exception class.
 
-    The nearest wins: the exception's class or the next of its bases, then the code, then the category. A class is
-    looked for in what a credentials callable raised, too. Raises ValueError for a number that is neither a close code
-    nor a status.
+    The most specific rule wins: the exception's class or its nearest base, then the code, then the category. Exception
+    classes also match what a callable for credentials raised. Raises ValueError for a number that is neither a close
+    code nor an HTTP status.
     """
 
     def __init__(self, table: Mapping[RuleKey, Rule] | None = None) -> None:
@@ -72,7 +75,7 @@ class Rules:
                 raise ValueError(f"rule for {key}; wanted an HTTP status, 100 to 599, or a close code, 1000 to 4999")
 
     def judge(self, error: BaseException, *, refreshable: bool = False) -> Judgement:
-        """Classify what ended an attempt or a link. refreshable: the next attempt will bring new credentials."""
+        """Classify what ended an attempt or a link. refreshable: whether the next attempt has new credentials."""
         issue = categorize(error)
         rule = self._find(error, issue)
         if rule is None:
@@ -88,7 +91,7 @@ class Rules:
             return None
         cause = error.__cause__ if isinstance(error, CredentialsError) and error.__cause__ is not None else error
         keys: list[RuleKey] = list(type(cause).__mro__)
-        # Elsewhere a code is an errno.
+        # In other phases, a code is an errno.
         if issue.code is not None and issue.phase in ("handshake", "open", "proxy"):
             keys.append(issue.code)
         keys.append(issue.category)
@@ -113,5 +116,5 @@ def _apply(rule: Rule, issue: ConnectionIssue) -> Judgement:
     if rule.recoverable is False:
         hint = Hint.STOP
     elif rule.hint is None and rule.recoverable and (hint.refresh or hint.tries == 0):
-        hint = Hint.JITTER  # the table would stop here, the rule says not to
+        hint = Hint.JITTER  # the table would stop, but the rule says not to
     return Judgement(changed, hint)
