@@ -82,7 +82,7 @@ def test_what_is_taken_and_what_is_refused(sends: Any, good: list[Any], bad: lis
     for message in good:
         assert service.encode(message)
     for message in bad:
-        with pytest.raises(TypeError, match=r"service notes sends .*, and was given a "):
+        with pytest.raises(TypeError, match=r"service notes sends .*, but was given a "):
             service.encode(message)
 
 
@@ -93,10 +93,10 @@ def test_what_cannot_be_told_is_left_to_the_codec(sends: Any) -> None:
 
 def test_the_error_names_what_was_expected_and_what_was_seen() -> None:
     service: Any = Service("notes", "ws://h/", sends=A, receives=A)
-    with pytest.raises(TypeError, match=r"service notes sends A, and was given a B \(sends\)"):
+    with pytest.raises(TypeError, match=r"service notes sends A, but was given a B \(sends\)"):
         service.encode(B("b"))
     service = Service("notes", "ws://h/", sends=A | None, receives=A)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"sends .*A \| None, and was given a B"):
+    with pytest.raises(TypeError, match=r"sends .*A \| None, but was given a B"):
         service.encode(B("b"))
 
 
@@ -105,7 +105,7 @@ async def test_a_connection_refuses_it_too(make_line: Callable[..., Any]) -> Non
     line = make_line()
     connection = await line.start()
     for send in (connection.send_nowait, connection.send):
-        with pytest.raises(TypeError, match="service notes sends Note, and was given a B"):
+        with pytest.raises(TypeError, match="service notes sends Note, but was given a B"):
             await send(B("b"))
     assert line.net.link.sent == []
     await line.manager.close()

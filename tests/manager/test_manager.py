@@ -113,7 +113,7 @@ async def test_connect_waits_no_longer_than_it_is_told(
     await clock.advance(59.9)
     assert not connecting.done()
     await clock.advance(0.2)
-    with pytest.raises(WaitTimeout, match=r"still so after 60 s \(timeout\)") as caught:
+    with pytest.raises(WaitTimeout, match=r"still after 60 s \(timeout\)") as caught:
         await connecting
     assert isinstance(caught.value.__cause__, ConnectError)
     await settle()

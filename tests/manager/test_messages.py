@@ -58,7 +58,7 @@ async def test_a_message_waits_only_so_long(line: Any) -> None:
     await line.clock.advance(2.9)
     assert not send.done()
     await line.clock.advance(0.2)
-    with pytest.raises(WaitTimeout, match=r"Connection refused, still so after 3 s \(timeout\)") as caught:
+    with pytest.raises(WaitTimeout, match=r"Connection refused, still after 3 s \(timeout\)") as caught:
         await send
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.recoverable

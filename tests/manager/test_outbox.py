@@ -136,7 +136,7 @@ async def test_the_oldest_make_room_and_are_given_back(make_line: Any) -> None:
     dropped = asyncio.create_task(connection.send(down.line.note("a")))
     await down.line.clock.advance(0)
     down.put("b", "c", "d")
-    with pytest.raises(MessageDropped, match="a newer message needed its room"):
+    with pytest.raises(MessageDropped, match="a newer message needed its place"):
         await dropped
     assert down.outcomes == [("a", "dropped"), ("b", "dropped")]
     assert connection.health().dropped == 2

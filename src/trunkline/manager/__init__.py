@@ -1,4 +1,4 @@
-"""Managed, typed connections: services, their connections across reconnects, and what is known of their health."""
+"""Managed, typed connections that come back by themselves: services, connections, pools and their health."""
 
 from trunkline.manager.codecs import Codec, EnvelopeCodec, JsonCodec, MessagePackCodec, RawCodec
 from trunkline.manager.connection import Connection

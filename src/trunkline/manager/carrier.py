@@ -1,4 +1,4 @@
-"""Carries a line's links, one at a time: greets each, reads it until it ends, and puts it away, whatever happens."""
+"""Carries a connection's links, one at a time: greets each, reads it until it ends, and always puts it away."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ __all__ = ["Carrier"]
 
 
 class Carrier:
-    """What carries one line's links.
+    """Carries one connection's links.
 
-    link: the WebSocket of the moment, None while there is none that is for all. held: the same, also while the link is
-    greeted. `is_wanted` tells whether a link may still open; `opened` is called when it does. `judge` is given what
-    ended it, before it is put away.
+    `is_wanted` tells whether a link may still open, and `opened` is called when it does. `judge` is called with what
+    ended a link, before the link is put away.
+
+    Attributes:
+        link: the present WebSocket, None while there is none that everybody may use.
+        held: the same, but also set while the link is greeted.
     """
 
     def __init__(
@@ -48,21 +51,21 @@ class Carrier:
         self._is_wanted = is_wanted
         self._opened = opened
         self._judge = judge
-        self._fault: BaseException | None = None  # why a task or a timer of ours had the link dropped
-        self._watch: asyncio.Task[None] | None = None  # for the end of a link that is not read
+        self._fault: BaseException | None = None  # why a task or a timer of ours dropped the link
+        self._watch: asyncio.Task[None] | None = None  # waits for the end of a link that is not read
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """Those beside the line's own."""
+        """The tasks that run besides the connection's main one."""
         return [task for task in (*self._vigil.tasks, self._watch) if task is not None and not task.done()]
 
     async def carry(self, link: WebSocket) -> Judgement:
-        """Read the link until it is gone: how it ended. Raises what is no error of a line."""
+        """Read the link until it is gone, and return how it ended. Raises what is not a connection error."""
         self.held, self._fault = link, None
         greeting = None
         try:
             if not self._is_wanted():
-                link.start_closing(1000)  # who asks for the credentials did not hear that they were not wanted any more
+                link.start_closing(1000)  # a callable for credentials ignored its cancellation
             else:
                 greeting = self._prepare(link)
             async for batch in link.batches():
@@ -89,17 +92,17 @@ class Carrier:
         link, self.link, self.held = self.held, None, None
         if link is None:
             return
-        with contextlib.ExitStack() as stack:  # each of these, whatever another one raises; the first is the last here
+        with contextlib.ExitStack() as stack:  # all of these, whatever another one raises, from the last to the first
             stack.callback(self._exchange.stop, link)
             if self._watch is not None:
                 stack.callback(self._watch.cancel)
             stack.callback(self._vigil.end)
             stack.callback(self._meter.mark_down)
             stack.callback(lambda: self._meter.count_bytes(*link.moved()))
-            link.abort()  # nothing, if the closing handshake is done
+            link.abort()  # does nothing after the closing handshake
 
     def _prepare(self, link: WebSocket) -> Greeting | None:
-        """Open the link for all, or for its greeting first."""
+        """Open the link for everybody, or for its greeting first."""
         self._watch = None
         self._exchange.prepare(link)
         if not self._exchange.has_greeting:
@@ -118,7 +121,7 @@ class Carrier:
         self._vigil.begin(link)
 
     async def _wait_room(self, link: WebSocket) -> None:
-        """Wait until more can be received, or until the link is closed: that is noticed whatever waits."""
+        """Wait until there is room to receive more, or the link is closed, which is noticed in any case."""
         if self._watch is None:
             self._watch = self._guard.start(self._watch_end(link), "trunkline watching")
         self._vigil.is_deaf = True
@@ -132,7 +135,7 @@ class Carrier:
         self._exchange.call_last()
 
     def break_link(self, error: BaseException) -> None:
-        """A task or a timer of the link's has failed: nobody knows what state it is in."""
+        """Drop the link after one of its tasks or timers failed, as its state is unknown."""
         if self.held is not None:
             self._fault = self._fault or error
             self.held.abort()

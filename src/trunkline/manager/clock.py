@@ -1,6 +1,6 @@
-"""Time, as far as the manager needs it: a reading, a timer, and tasks that wait for either.
+"""Time for the manager: a clock, timers, and tasks that wait.
 
-The running event loop is a `Clock`, and the default one. A test passes its own and moves it by hand.
+The running event loop is the default `Clock`. A test passes its own and moves it by hand.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ __all__ = ["Clock", "Deadline", "Signal", "Timer", "sleep", "wait_all", "wait_fu
 
 
 class Timer(Protocol):
-    """A call that is to come."""
+    """A call that is due later."""
 
     def cancel(self) -> None:
-        """It shall not come. Nothing if it has come already."""
+        """Cancel the call. Does nothing if it was made already."""
 
 
 class Clock(Protocol):
     """The part of `asyncio.AbstractEventLoop` that tells time. Monotonic, in seconds."""
 
     def time(self) -> float:
-        """The reading, in seconds."""
+        """Return the time in seconds."""
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
-        """Calls `callback(*args)` in `delay` seconds, unless the timer is cancelled."""
+        """Call `callback(*args)` in `delay` seconds, unless the timer is cancelled."""
 
 
 class Signal:
-    """Wakes every task that waits, in the order in which they came."""
+    """Wakes all tasks that wait for it, in the order in which they came."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._waiters: dict[asyncio.Future[bool], None] = {}
 
     def notify(self) -> None:
-        """Wake all that wait."""
+        """Wake all tasks that wait."""
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             _settle(waiter, True)
 
     async def wait(self, until: float | None = None) -> bool:
-        """Wait for the next `notify`; False if the clock reached `until` first. Cancellation leaves nothing behind."""
+        """Wait for the next `notify`. Return False if the clock reached `until` first. Safe to cancel."""
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = None
         try:
@@ -54,7 +54,7 @@ class Signal:
 
 
 async def wait_future(clock: Clock, waiter: asyncio.Future[bool], until: float | None) -> bool:
-    """What the future gives; if the clock reaches `until` first, it is given False."""
+    """Return the result of the future, which is set to False if the clock reaches `until` first."""
     timer = None
     if until is not None:
         timer = clock.call_later(max(0.0, until - clock.time()), _settle, waiter, False)
@@ -76,10 +76,10 @@ async def sleep(clock: Clock, delay: float) -> None:
 
 
 class Deadline:
-    """A time limit on a `Clock`, as `asyncio.timeout` is one on the loop's own.
+    """A time limit on a `Clock`, as `asyncio.timeout` is one on the loop's clock.
 
-    `async with Deadline(clock, seconds):` cancels what is in the block when the time is up, and raises TimeoutError.
-    None: no limit. A cancellation from outside stays one.
+    `async with Deadline(clock, seconds):` cancels the block when the time is up, and raises TimeoutError. None means no
+    limit. A cancellation from outside stays a cancellation.
     """
 
     def __init__(self, clock: Clock, seconds: float | None) -> None:
@@ -115,7 +115,7 @@ class Deadline:
 
 
 async def wait_all(calls: Iterable[Coroutine[Any, Any, object]]) -> None:
-    """Await all of them, whatever one raises; then raise the first of that."""
+    """Await all of them, even if some raise; then raise the first exception."""
     for result in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result

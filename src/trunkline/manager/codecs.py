@@ -1,7 +1,7 @@
-"""From messages to payloads and back: JSON, MessagePack, raw text and bytes, and the protocol for others.
+"""Codecs turn messages into payloads and back: JSON, MessagePack, raw text and bytes, or your own.
 
-A codec is made for the two types of a service: `JsonCodec(Say, Said)`. One that can also join several payloads into an
-envelope, `{"type": "batch", "messages": [...], "timestamp": ms}`, and take one apart, is an `EnvelopeCodec`.
+A codec is made for the two types of a service: `JsonCodec(Say, Said)`. An `EnvelopeCodec` can also join several
+payloads into an envelope, `{"type": "batch", "messages": [...], "timestamp": ms}`, and split one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from trunkline.protocol.errors import DecodeError, LocalProtocolError
 
 __all__ = ["Codec", "EnvelopeCodec", "JsonCodec", "MessagePackCodec", "Payload", "RawCodec", "memory_of"]
 
-Payload = str | bytes  # of a text message, of a binary one
+Payload = str | bytes  # of a text message, of a binary message
 
-# Two bytes of an envelope may become a message: without a bound, a peer could make us hold half a million for 1 MiB.
+# Two bytes of an envelope can become a message: without a limit, 1 MiB could become half a million of them.
 MAX_ENVELOPE: Final = 16384
 
 Sends = TypeVar("Sends")
@@ -28,35 +28,35 @@ Receives_co = TypeVar("Receives_co", covariant=True)
 
 
 def memory_of(payload: Payload) -> int:
-    """Return how many bytes a payload takes in memory, its object's header aside where it holds ASCII or bytes."""
+    """Return the bytes that a payload takes in memory (for ASCII and bytes, without the object's header)."""
     if isinstance(payload, bytes) or payload.isascii():
         return len(payload)
     return str.__sizeof__(payload)  # up to four bytes a character
 
 
 class Codec(Protocol[Sends_contra, Receives_co]):
-    """What turns messages into payloads and back, for the two types of one service."""
+    """Turns messages into payloads and back, for the two types of one service."""
 
     def encode(self, message: Sends_contra) -> Payload:
-        """The payload for a message: str goes as a text message, bytes as a binary one."""
+        """Return the payload of a message: str for a text message, bytes for a binary one."""
 
     def decode(self, payload: Payload) -> Receives_co:
-        """The message in a payload. Whatever it raises means that the payload does not fit."""
+        """Return the message in a payload. Any exception means that the payload does not fit."""
 
 
 @runtime_checkable
 class EnvelopeCodec(Protocol):
-    """What a codec has besides, if several messages may travel in one envelope."""
+    """A codec that can also put several messages into one envelope."""
 
     def join(self, payloads: Sequence[Any], timestamp: int) -> Payload:
-        """One payload for several that `encode` gave; `timestamp` is in milliseconds since 1970."""
+        """Return one payload for several that `encode` returned. timestamp: milliseconds since 1970."""
 
     def split(self, payload: Payload) -> list[Payload] | None:
-        """The payloads in an envelope, in order; None if this is not one."""
+        """Return the payloads in an envelope, in order; None if it is not an envelope."""
 
 
 class _Envelope(msgspec.Struct):
-    """The envelope as it is read."""
+    """An envelope, as it is decoded."""
 
     type: Literal["batch"]
     messages: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_ENVELOPE)]
@@ -64,7 +64,7 @@ class _Envelope(msgspec.Struct):
 
 
 class JsonCodec(Generic[Sends, Receives]):
-    """JSON in text messages, by msgspec: for every type that it knows. The codec of a service that names none."""
+    """JSON in text messages, with msgspec, for every type that msgspec supports. The default codec."""
 
     def __init__(self, sends: type[Sends] | UnionType, receives: type[Receives] | UnionType) -> None:
         self._encoder = msgspec.json.Encoder()
@@ -72,23 +72,23 @@ class JsonCodec(Generic[Sends, Receives]):
         self._envelopes = msgspec.json.Decoder(_Envelope)
 
     def encode(self, message: Sends) -> str:
-        """The text for a message. Raises TypeError if it holds what JSON cannot carry."""
+        """Return the JSON text. Raises TypeError if JSON cannot represent the message."""
         return self._encoder.encode(message).decode()
 
     def decode(self, payload: Payload) -> Receives:
-        """The message in JSON text. Raises DecodeError if it does not fit; what found that out is the `__cause__`."""
+        """Return the message. Raises DecodeError if the JSON does not fit the type; the `__cause__` says why."""
         try:
             return self._decoder.decode(payload)
-        except Exception as error:  # msgspec's, a type's own check, bytes that are not UTF-8, too deep a nesting
+        except Exception as error:  # by msgspec, a type's own check, invalid UTF-8 or too deep nesting
             raise DecodeError(str(error), payload) from error
 
     def join(self, payloads: Sequence[str], timestamp: int) -> str:
-        """An envelope around JSON texts."""
+        """Return an envelope around JSON texts."""
         return f'{{"type":"batch","messages":[{",".join(payloads)}],"timestamp":{timestamp}}}'
 
     def split(self, payload: Payload) -> list[Payload] | None:
-        """The JSON texts in an envelope, None if it is none."""
-        # The search is much cheaper than a decode, and every envelope has the word.
+        """Return the JSON texts in an envelope; None if it is not an envelope."""
+        # A search is much cheaper than decoding, and every envelope contains the word.
         if ('"batch"' if isinstance(payload, str) else b'"batch"') not in payload:  # type: ignore[operator]
             return None
         try:
@@ -98,7 +98,7 @@ class JsonCodec(Generic[Sends, Receives]):
 
 
 class MessagePackCodec(Generic[Sends, Receives]):
-    """MessagePack in binary messages, by msgspec."""
+    """MessagePack in binary messages, with msgspec."""
 
     def __init__(self, sends: type[Sends] | UnionType, receives: type[Receives] | UnionType) -> None:
         self._encoder = msgspec.msgpack.Encoder()
@@ -106,25 +106,25 @@ class MessagePackCodec(Generic[Sends, Receives]):
         self._envelopes = msgspec.msgpack.Decoder(_Envelope)
 
     def encode(self, message: Sends) -> bytes:
-        """The bytes for a message. Raises TypeError if it holds what MessagePack cannot carry."""
+        """Return the bytes. Raises TypeError if MessagePack cannot represent the message."""
         return self._encoder.encode(message)
 
     def decode(self, payload: Payload) -> Receives:
-        """The message in MessagePack. Raises DecodeError if it does not fit, as text never does."""
+        """Return the message. Raises DecodeError if the payload does not fit the type, or is text."""
         if isinstance(payload, str):
-            raise DecodeError("a text message came, MessagePack travels in binary ones", payload)
+            raise DecodeError("received a text message, but MessagePack needs a binary one", payload)
         try:
             return self._decoder.decode(payload)
         except Exception as error:
             raise DecodeError(str(error), payload) from error
 
     def join(self, payloads: Sequence[bytes], timestamp: int) -> bytes:
-        """An envelope around encoded messages."""
+        """Return an envelope around encoded messages."""
         raws = [msgspec.Raw(payload) for payload in payloads]
         return self._encoder.encode({"type": "batch", "messages": raws, "timestamp": timestamp})
 
     def split(self, payload: Payload) -> list[Payload] | None:
-        """The encoded messages in an envelope, None if it is none."""
+        """Return the encoded messages in an envelope; None if it is not an envelope."""
         if isinstance(payload, str) or b"batch" not in payload:
             return None
         try:
@@ -134,7 +134,7 @@ class MessagePackCodec(Generic[Sends, Receives]):
 
 
 class RawCodec(Generic[Sends, Receives]):
-    """No encoding: str as text messages, bytes as binary ones. Its types are `str`, `bytes` or `str | bytes`."""
+    """No encoding: str in text messages, bytes in binary ones. The types are `str`, `bytes` or `str | bytes`."""
 
     def __init__(self, sends: type[Sends] | UnionType, receives: type[Receives] | UnionType) -> None:
         for name, kind in (("sends", sends), ("receives", receives)):
@@ -143,9 +143,9 @@ class RawCodec(Generic[Sends, Receives]):
         self._sends, self._receives = sends, receives
 
     def encode(self, message: Sends) -> Payload:
-        """The message itself. Raises TypeError for another type, LocalProtocolError for str that is no Unicode text."""
+        """Return the message. Raises TypeError for another type, LocalProtocolError for str with surrogates."""
         if not isinstance(message, self._sends):
-            raise TypeError(f"a message is a {type(message).__name__}, the service sends {self._sends}")
+            raise TypeError(f"the message is a {type(message).__name__}, but the service sends {self._sends}")
         if isinstance(message, str) and not message.isascii():
             try:
                 message.encode()
@@ -154,7 +154,9 @@ class RawCodec(Generic[Sends, Receives]):
         return cast(Payload, message)
 
     def decode(self, payload: Payload) -> Receives:
-        """The payload itself. Raises DecodeError for text where bytes are received, and the other way round."""
+        """Return the payload. Raises DecodeError for text if the service receives bytes, and the other way round."""
         if not isinstance(payload, self._receives):
-            raise DecodeError(f"a {type(payload).__name__} came, the service receives {self._receives}", payload)
+            raise DecodeError(
+                f"received a {type(payload).__name__}, but the service receives {self._receives}", payload
+            )
         return payload

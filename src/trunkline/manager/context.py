@@ -1,4 +1,4 @@
-"""What a manager lends to each of its connections."""
+"""What a manager shares with its connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Context", "Dial"]
 
 
 class Dial(Protocol):
-    """`trunkline.connect`, or whatever a test puts in its place."""
+    """`trunkline.connect`, or a test's substitute."""
 
     def __call__(
         self, uri: str, /, *, additional_headers: Mapping[str, str], **options: Any
@@ -29,15 +29,15 @@ class Dial(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a connection is lent by its manager."""
+    """What all connections of a manager share."""
 
     dial: Dial
     clock: Clock
     rng: random.Random
     budget: RetryBudget
     endpoints: Endpoints
-    publish: Callable[[StateChange], int]  # gives how many subscribers raised
-    undelivered: Callable[[Delivery[Any]], int]  # told of every message that was not delivered; the same
+    publish: Callable[[StateChange], int]  # returns how many subscribers raised
+    undelivered: Callable[[Delivery[Any]], int]  # called with every undelivered message; returns the same
     logger: logging.Logger
     home: Home
     paused: set[str] = field(default_factory=set)  # names of services whose connections do not dial

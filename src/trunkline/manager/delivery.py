@@ -1,11 +1,11 @@
-"""What becomes of one message that was sent.
+"""The fate of one message that was sent.
 
     queued ─ written ─ confirmed
-       │        └───── unknown        the link was lost before the peer was heard of again
+       │        └───── unknown        the link was lost before a confirmation
        └─ dropped · conflated · expired · cancelled · refused · stale · unsent
 
 A pong proves that the peer's WebSocket has read what was written before the ping (RFC 6455 5.5.2 and 5.5.3, and TCP
-keeps the order): such a message is confirmed. It does not prove that the peer's program has looked at it.
+keeps the order): the message is confirmed. It does not prove that the peer's program has processed it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ UNDELIVERED: Final = FINAL - {_O.CONFIRMED}
 class Delivery(Generic[Sends]):
     """One message on its way.
 
-    message: as it was sent. outcome: where it stands. issue: what was wrong with the connection when it was settled;
-    None if nothing was.
+    Attributes:
+        message: the message as you sent it.
+        outcome: its present `DeliveryOutcome`.
+        issue: what was wrong with the connection when the outcome was settled, None if nothing was.
     """
 
     __slots__ = (
@@ -55,11 +57,11 @@ class Delivery(Generic[Sends]):
         self.message = message
         self.outcome = _O.QUEUED
         self.issue: ConnectionIssue | None = None
-        self.payload = payload  # empty once the outcome is final: nobody will write it again
+        self.payload = payload  # empty once the outcome is final and it will not be written again
         self.size = memory_of(payload)  # bytes
-        self.born = born  # the clock when it was sent
+        self.born = born  # when it was sent, by the clock
         self.generation: int | None = None  # the link that it is for; None: any
-        self.key: Any = None  # what it is conflated by
+        self.key: Any = None  # for conflation
         self._connection_id = connection_id
         self._status: ConnectionStatus | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
@@ -70,26 +72,28 @@ class Delivery(Generic[Sends]):
 
     @property
     def connection_id(self) -> str:
-        """The connection that it was sent on."""
+        """The id of the connection that it was sent on."""
         return self._connection_id
 
     @property
     def is_final(self) -> bool:
-        """Whether the outcome will not change any more."""
+        """Whether the outcome is final."""
         return self.outcome in FINAL
 
     async def wait_written(self) -> None:
-        """Wait until it is written to a link. Raises MessageDropped, NotConnected or SendInterrupted if it was not, or
-        if the link was lost since. Cancelling the wait changes nothing about the message.
+        """Wait until it is written to a link. Cancelling the wait does not affect the message.
+
+        Raises MessageDropped, NotConnected or SendInterrupted if it was not written or the link was lost since.
         """
         while self.outcome is _O.QUEUED:
             await self._wait_change()
         self._raise()
 
     async def wait_confirmed(self) -> None:
-        """Wait until the peer's WebSocket has read it. Raises as `wait_written`; SendInterrupted: nobody knows.
+        """Wait until the peer's WebSocket has read it.
 
-        A connection that asks for no confirmation (`OutboxPolicy(confirm=None)`) never confirms while it is up.
+        With `OutboxPolicy(confirm=None)`, this does not return while the link is up. Raises what `wait_written`
+        raises; SendInterrupted means that nobody knows whether the message arrived.
         """
         while self.outcome not in FINAL:
             await self._wait_change()
@@ -98,7 +102,7 @@ class Delivery(Generic[Sends]):
     def settle(
         self, outcome: DeliveryOutcome, status: ConnectionStatus | None = None, issue: ConnectionIssue | None = None
     ) -> None:
-        """Record what has become of it, and tell whoever waits. For the connection that carries it."""
+        """Set the outcome, and wake the tasks that wait for it. Called by the connection."""
         self.outcome, self._status, self.issue = outcome, status, issue
         if outcome is not _O.QUEUED and outcome is not _O.WRITTEN:
             self.payload = b""

@@ -1,6 +1,6 @@
-"""What a managed connection raises when it cannot carry a message.
+"""The exceptions of a managed connection that cannot carry a message.
 
-`connection_id` is data, to find the connection by; a text shows the id without the values of its secret parameters.
+`connection_id` is the full id, for looking up the connection. The text shows it without secret parameters.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ __all__ = [
 ]
 
 _WHY: Final = {
-    "dropped": "a newer message needed its room in the outbox (max_messages, max_bytes)",
-    "conflated": "a newer message with its key took its place",
+    "dropped": "a newer message needed its place in the outbox (max_messages, max_bytes)",
+    "conflated": "a newer message with the same key replaced it",
     "expired": "it waited in the outbox for longer than max_age",
-    "cancelled": "whoever sent it waited no longer",
+    "cancelled": "its sender stopped waiting",
     "refused": "the link refused it",
-    "stale": "it was for one link only, which is gone (generation)",
+    "stale": "it was for one link only, and that link is gone (generation)",
     "unsent": "the connection ended",
-    "unknown": "nobody knows, the link was lost",
+    "unknown": "the link was lost, so nobody knows",
 }
 
 
 class NotConnected(TrunklineError):
-    """The connection has ended, so that nothing more can be sent or received.
+    """The connection has ended, so nothing more can be sent or received.
 
-    status: `failed`, `closing` or `closed`. issue: what ended it, None if the program did.
-    The exception that the issue was made from is the `__cause__`.
+    status: `failed`, `closing` or `closed`. issue: what ended it, None if the program did; the exception that it
+    describes is the `__cause__`.
     """
 
     def __init__(self, connection_id: str, status: ConnectionStatus, issue: ConnectionIssue | None) -> None:
@@ -56,7 +56,7 @@ class NotConnected(TrunklineError):
 
 
 class WaitTimeout(NotConnected, TimeoutError):
-    """The connection did not come up in the time given. Nothing was sent; it goes on trying if others use it."""
+    """The connection did not come up in time. Nothing was sent. It keeps trying if others use it."""
 
     def __init__(
         self, connection_id: str, status: ConnectionStatus, issue: ConnectionIssue | None, timeout: float
@@ -68,19 +68,19 @@ class WaitTimeout(NotConnected, TimeoutError):
             self._verdict = Verdict(issue.category, True)
 
     def __str__(self) -> str:
-        return f"{super().__str__()}, still so after {self.timeout:g} s (timeout)"
+        return f"{super().__str__()}, still after {self.timeout:g} s (timeout)"
 
 
 class SendInterrupted(NotConnected):
-    """The link was lost while the message was being written: the peer may have it, or not. It is not sent again."""
+    """The link was lost after the message was written. The peer may have it or not; it is not sent again."""
 
     def __str__(self) -> str:
         why = f": {self.issue.message}" if self.issue is not None else ""
-        return f"connection {redact(self.connection_id)} was lost in the middle of a send, its outcome is unknown{why}"
+        return f"connection {redact(self.connection_id)} was lost during a send, so the outcome is unknown{why}"
 
 
 class OutboxFull(TrunklineError):
-    """The outbox has no room for the message, and its policy does not let it wait or push others out."""
+    """The outbox has no room for the message, and its policy neither lets it wait nor drops others."""
 
     _verdict = Verdict(ErrorCategory.OVERLOADED, True)
 
@@ -99,10 +99,10 @@ class OutboxFull(TrunklineError):
 
 
 class PeerLimitExceeded(TrunklineError):
-    """The message is as large as one that the peer closed the connection for, with 1009. It was not sent.
+    """The message is at least as large as one for which the peer closed the connection with 1009. It was not sent.
 
-    size: bytes of the message. limit: bytes of the largest message that was on its way when the peer closed; its own
-    limit is below that. ago: seconds since then. `Connection.forget_peer_limit` allows another try.
+    size: bytes of the message. limit: bytes of the largest message on its way when the peer closed; the peer's limit is
+    below that. ago: seconds since then. `Connection.forget_peer_limit` allows another try.
     """
 
     _verdict = Verdict(ErrorCategory.MESSAGE_TOO_BIG, False)

@@ -1,4 +1,4 @@
-"""State changes, told to whoever asks: callbacks at once, streams at their own speed."""
+"""State changes, published to callbacks at once and to streams at their own speed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ __all__ = ["PAUSED", "Callbacks", "EventStream", "Events", "StateChange"]
 
 News = TypeVar("News")
 
-PAUSED: Final = "paused"  # the note of the change to suspended by `ConnectionManager.pause`
+PAUSED: Final = "paused"  # the note of a change that `ConnectionManager.pause` caused
 
 _S = ConnectionStatus
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StateChange:
-    """One move of one connection.
+    """One change of one connection's status. What does not apply is None.
 
-    before, after: from which status to which. at: when, by the manager's clock (`ConnectionManager.time`), in seconds.
-    generation: links that the connection has had, this one included.
-    issue: what caused the move; None if the program did. retry: number of the retry that comes next or is being made,
-    delay: seconds until it. downtime: seconds without a link that end with this move.
-    note: what the program asked for, where it did: "paused", "resumed", "reconnect asked for".
-    What does not apply is None.
+    Attributes:
+        before, after: the statuses.
+        at: when, in seconds by the manager's clock (`ConnectionManager.time`).
+        generation: number of links so far, the present one included.
+        issue: what caused the change, None if the program did.
+        retry: number of the next or the current retry.
+        delay: seconds until that retry.
+        downtime: seconds without a link, up to this change.
+        note: what the program asked for: "paused", "resumed", "reconnect asked for".
     """
 
     connection_id: str
@@ -51,10 +54,10 @@ class StateChange:
     note: str | None = None
 
     def __repr__(self) -> str:
-        return redacted_repr(self)  # without what the id holds of secrets
+        return redacted_repr(self)  # without the secrets in the id
 
     def explain(self) -> str:
-        """The move as a sentence, for people: "retry 3 in 4.2 s: 503 with Retry-After 4"."""
+        """Return the change as a sentence for people: "retry 3 in 4.2 s: 503 with Retry-After 4"."""
         if self.note is not None:
             return self.note if not self.delay else f"{self.note}, next attempt in {self.delay:.1f} s"
         if self.after is _S.CONNECTING:
@@ -73,13 +76,13 @@ class StateChange:
 
 
 class EventStream:
-    """The changes from the moment it was made, in order: `async for change in stream`. Ends when the manager is closed.
+    """All state changes from now on, in order: `async for change in stream`. Ends when the manager is closed.
 
-    A reader that falls more than `limit` behind loses the oldest; `dropped` counts them.
+    A reader that falls more than `limit` behind loses the oldest changes; `dropped` counts them.
     """
 
     def __init__(self, limit: int, home: Home | None = None) -> None:
-        """`home`: the loop that it may be awaited in."""
+        """home: the loop in which the stream may be read."""
         if limit < 1:
             raise ValueError(f"limit is {limit}, wanted at least 1")
         self.limit = limit
@@ -93,13 +96,13 @@ class EventStream:
         return self
 
     async def __anext__(self) -> StateChange:
-        """The next change. Cancellation loses nothing. One task at a time may wait."""
+        """Return the next change. Only one task may wait at a time. Cancellation loses nothing."""
         self._home.check(self)
         while not self._changes:
             if self._ended:
                 raise StopAsyncIteration
             if self._waiter is not None:
-                raise RuntimeError("another task already waits for the next event of this stream")
+                raise RuntimeError("another task is already waiting for the next event of this stream; only one may")
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -124,14 +127,14 @@ class EventStream:
 
 
 class Callbacks(Generic[News]):
-    """Calls that somebody asked for. What one of them raises is logged, and harms nobody else."""
+    """A list of subscribers. What one of them raises is logged and does not affect the others."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._callbacks: dict[object, Callable[[News], object]] = {}
 
     def subscribe(self, callback: Callable[[News], object]) -> Callable[[], None]:
-        """Call it with all news. Returns what ends that."""
+        """Call `callback` with everything that is published. Return a function that unsubscribes it."""
         ticket = object()
         self._callbacks[ticket] = callback
 
@@ -141,7 +144,7 @@ class Callbacks(Generic[News]):
         return unsubscribe
 
     def publish(self, news: News) -> int:
-        """Call all, now. Returns how many raised."""
+        """Call all subscribers. Return how many raised."""
         failures = 0
         for callback in tuple(self._callbacks.values()):
             try:
@@ -149,7 +152,7 @@ class Callbacks(Generic[News]):
             except FATAL:
                 raise
             except BaseException:
-                # A listener's fault must not stop the line that it listens to.
+                # A subscriber's fault must not stop the connection.
                 failures += 1
                 extra = log_fields("subscriber.failed")
                 self._logger.exception("a subscriber of connection events raised", extra=extra)
@@ -157,16 +160,16 @@ class Callbacks(Generic[News]):
 
 
 class Events:
-    """Hands each change to every callback and every stream."""
+    """Publishes each change to every callback and every stream."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._callbacks: Callbacks[StateChange] = Callbacks(logger)
-        # A stream that its reader has let go of must not be filled for ever.
+        # Weak: a stream without a reader must not fill up for ever.
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._ended = False
 
     def stream(self, limit: int, home: Home | None = None) -> EventStream:
-        """Every change from now on, for one reader; ValueError for a limit below 1."""
+        """Return a stream of all changes from now on. Raises ValueError if `limit` is below 1."""
         stream = EventStream(limit, home)
         if self._ended:
             stream._end()
@@ -174,17 +177,17 @@ class Events:
         return stream
 
     def subscribe(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
-        """Call it with every change. Returns what ends that."""
+        """Call `callback` with every change. Return a function that unsubscribes it."""
         return self._callbacks.subscribe(callback)
 
     def publish(self, change: StateChange) -> int:
-        """Tell all streams and callbacks. Returns how many callbacks raised."""
+        """Publish a change. Return how many callbacks raised."""
         for stream in tuple(self._streams):
             stream._put(change)
         return self._callbacks.publish(change)
 
     def end(self) -> None:
-        """No more changes: every stream ends once it is read out."""
+        """End every stream after the changes that it still holds."""
         self._ended = True
         for stream in tuple(self._streams):
             stream._end()

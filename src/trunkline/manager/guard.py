@@ -1,7 +1,7 @@
-"""No failure of one connection ends in silence: what its tasks and timers raise is logged, counted, and acted on.
+"""Runs the tasks, timers and callbacks of a connection: what they raise is logged, counted, and acted on.
 
-A task that nobody awaits and a timer's callback have no caller to raise to. Both are started here, and so is every call
-of the program's own callbacks. KeyboardInterrupt and SystemExit pass, as they do through the event loop.
+A task that nobody awaits and a timer's callback have no caller to raise to. Both are started here, and the program's
+own callbacks are called here. KeyboardInterrupt and SystemExit pass through, as they do in the event loop.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["FATAL", "Guard"]
 
 P = ParamSpec("P")
 
-FATAL: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)  # whoever raises these wants more than us to end
+FATAL: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)  # these are meant to end more than a connection
 
 
 class Guard:
-    """The guard of one connection; a `Clock` whose timers cannot fail unseen.
+    """The guard of one connection. It is a `Clock` as well, whose timers cannot fail unnoticed.
 
-    tear: called after a failure that leaves the link in an unknown state; the line sets it.
+    tear: called after a failure that leaves the link in an unknown state; the connection's lifecycle sets it.
     """
 
     def __init__(self, connection_id: str, clock: Clock, logger: logging.Logger, meter: Meter) -> None:
@@ -39,17 +39,17 @@ class Guard:
         self._meter = meter
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
-        """`Clock.call_later`; what the callback raises tears the link."""
+        """Call it later, as `Clock.call_later` does. If it raises, the link is torn."""
         return self._clock.call_later(delay, self.run, callback, *args)
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a task; what it raises tears the link."""
+        """Start a task. If it raises, the link is torn."""
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         task.add_done_callback(self._look)
         return task
 
     def run(self, callback: Callable[P, object], *args: P.args, **more: P.kwargs) -> None:
-        """Call it; what it raises tears the link."""
+        """Call it. If it raises, the link is torn."""
         try:
             callback(*args, **more)
         except FATAL:
@@ -58,7 +58,7 @@ class Guard:
             self._fail(error)
 
     def tell(self, event: str, callback: Callable[P, object], *args: P.args, **more: P.kwargs) -> None:
-        """Call a callback of the program's; what it raises is logged as `event`, and harms nobody else."""
+        """Call one of the program's callbacks. What it raises is logged as `event` and has no other effect."""
         try:
             callback(*args, **more)
         except FATAL:
@@ -67,7 +67,7 @@ class Guard:
             self.note(error, event)
 
     def note(self, error: BaseException, event: str = "connection.fault") -> None:
-        """Log and count it. Never raises."""
+        """Log and count an exception. Never raises."""
         with contextlib.suppress(Exception):
             self._meter.count_fault()
         try:
@@ -83,10 +83,10 @@ class Guard:
 
     def _look(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() and task.cancelling():
-            return  # somebody wanted it; otherwise it is what it waited for that was cancelled
+            return  # on purpose; otherwise, what it waited for was cancelled
         error = asyncio.CancelledError("by what it waited for") if task.cancelled() else task.exception()
         if isinstance(error, FATAL):
-            self.tear(RuntimeError(f"a callback of the program's raised {error!r}"))  # which the loop has passed on
+            self.tear(RuntimeError(f"a callback of the program's raised {error!r}"))  # the loop raised it, too
         elif error is not None:
             self._fail(error)
 

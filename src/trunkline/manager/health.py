@@ -1,7 +1,7 @@
-"""How a connection is doing: what it counts while it runs, and the report that this makes.
+"""The health of a connection: what it counts while it runs, and the snapshot made of it.
 
-Recording costs a few additions in the compiled `_metrics`; the clock is read once for a batch of messages, not once a
-message. Everything is on the monotonic clock: a wall clock that is set does not move a figure.
+Recording costs a few additions in the compiled `_metrics`, and the clock is read once a batch, not once a message. All
+times come from the monotonic clock, so setting the wall clock changes nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from trunkline.manager.states import ConnectionStatus
 
 __all__ = ["ConnectionHealth", "Meter", "Rate"]
 
-_counting: Final = threading.Lock()  # for a moment: a report may be asked for in any thread
+_counting: Final = threading.Lock()  # held briefly: any thread may ask for a report
 
-LATENCY_WEIGHT: Final = 1 / 8  # of a new round trip in the average, as TCP smooths its own (RFC 6298 2)
-LEAST_DEVIATION: Final = 1.0  # seconds: a sign of life that is so much late is no cause for suspicion
+LATENCY_WEIGHT: Final = 1 / 8  # of a new round trip in the average, as in TCP (RFC 6298 2)
+LEAST_DEVIATION: Final = 1.0  # seconds: a sign of life this late raises no suspicion
 
 
 class Rate(NamedTuple):
-    """How much a second, over the last 1, 10 and 60 s."""
+    """A rate per second, over the last 1, 10 and 60 s."""
 
     over_1: float
     over_10: float
@@ -33,25 +33,25 @@ class Rate(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConnectionHealth:
-    """A snapshot of one connection. Times are seconds; what is not known yet is None."""
+    """A snapshot of one connection. Times are in seconds; what is not known yet is None."""
 
-    connection_id: str  # the service's name and the parameters; secrets among them are in it, too
-    service: str  # its name
-    status: ConnectionStatus  # where it stands
+    connection_id: str  # the service's name and the parameters, secret ones included
+    service: str  # name of the service
+    status: ConnectionStatus  # the present status
 
     # Round trips of pings, over all links
     latency: float | None  # the last round trip of a ping
     latency_average: float | None  # EWMA of round trips, weight 1/8
     latency_p50: float | None  # median of all round trips, within 1 %
-    latency_p90: float | None  # 90 % of the round trips took no longer
-    latency_p99: float | None  # 99 % of them
+    latency_p90: float | None  # 90th percentile of the round trips
+    latency_p99: float | None  # 99th percentile
     jitter: float | None  # EWMA of |round trip - previous round trip|, weight 1/8
 
     # What it moves
     messages_per_second: float  # both ways, over the last 10 s
     received_per_second: Rate  # messages
     sent_per_second: Rate  # messages
-    bytes_received_per_second: Rate  # on the wire, under TLS its plaintext
+    bytes_received_per_second: Rate  # on the wire; with TLS, before encryption
     bytes_sent_per_second: Rate  # the same
     messages_received: int  # of all links
     messages_sent: int  # of all links
@@ -59,44 +59,44 @@ class ConnectionHealth:
     bytes_sent: int  # the same
 
     # How it holds
-    error_rate: float  # share of the last 10 s that went wrong: errors / (messages + errors)
+    error_rate: float  # errors / (messages + errors), over the last 10 s
     errors: int  # undecodable messages, failed attempts and lost links
-    faults: int  # exceptions of the program's callbacks, or of trunkline's own, that it went on after
-    undecodable: int  # messages that did not fit the service's type
+    faults: int  # exceptions of the program's callbacks, or trunkline's own, that the connection survived
+    undecodable: int  # messages that did not decode as the service's type
     uptime: float  # of the present link; 0 without one
-    availability: float  # share of the time since the first link came up in which there was one; 0 before
-    last_seen: float | None  # since anything was last received
-    phi: float  # how suspicious the present silence is: 1 is one in 10, 3 one in 1,000; 0 without a link
-    attempts: int  # failures and losses since the line was last stable
+    availability: float  # share of the time since the first link in which there was one; 0 before that
+    last_seen: float | None  # time since anything was last received
+    phi: float  # how unusual the present silence is: 1 is one in 10, 3 one in 1,000; 0 without a link
+    attempts: int  # failed attempts and lost links since the connection was last stable
     reconnects: int  # links after the first
 
     # What waits, and what was not delivered
     queue_depth: int  # messages in the outbox
     queue_bytes: int  # their payloads in memory
-    unconfirmed: int  # messages written to the present link, not yet known to have arrived
-    dropped: int  # messages that were never written: dropped, conflated, expired, refused, or left at the end
-    unknown: int  # messages that were written to a link which was lost before they were confirmed
-    late_replies: int  # replies that came after their request had been given up
-    unknown_replies: int  # messages with a correlation id that nobody had asked with
-    discarded: int  # messages received of a link that was lost while the inbox was full beyond its bound
+    unconfirmed: int  # messages written to the present link and not confirmed yet
+    dropped: int  # messages never written: dropped, conflated, expired, refused, or left at the end
+    unknown: int  # messages written to a link that was lost before they were confirmed
+    late_replies: int  # replies that came after their request had timed out
+    unknown_replies: int  # messages with the correlation id of no request
+    discarded: int  # messages received over a lost link while the inbox was beyond its limit
 
     def __repr__(self) -> str:
-        return redacted_repr(self)  # without what the id holds of secrets
+        return redacted_repr(self)  # without the secrets in the id
 
 
 @dataclass(slots=True)
 class Times:
-    """When the line was up, on the manager's clock."""
+    """When the connection was up, by the manager's clock."""
 
     clock: Clock
     first_up: float | None = None
     up_since: float | None = None
     down_since: float | None = None
-    up_before: float = 0.0  # by links that are gone
+    up_before: float = 0.0  # by earlier links
     seen: float | None = None  # when something was last received
 
     def mark_up(self) -> float | None:
-        """A link came up; the time there was none before it, None if it is the first."""
+        """Note that a link came up. Return the downtime before it, None for the first link."""
         now = self.up_since = self.clock.time()
         if self.first_up is None:
             self.first_up = now
@@ -110,12 +110,12 @@ class Times:
             self.up_since, self.down_since = None, now
 
     def uptime(self) -> float:
-        """Of the present link."""
-        since = self.up_since  # once: a report may be asked for in another thread while a link goes
+        """Return the seconds for which the present link has been up."""
+        since = self.up_since  # read once: another thread may be ending the link
         return 0.0 if since is None else self.clock.time() - since
 
     def availability(self) -> float:
-        """Since the first link came up."""
+        """Return the share of the time with a link, since the first one."""
         if self.first_up is None:
             return 0.0
         since = self.clock.time() - self.first_up
@@ -134,15 +134,15 @@ class Counters:
 
     @classmethod
     def starting(cls, now: float) -> Counters:
-        """All at zero."""
+        """Return counters at zero."""
         return cls(*(Rates(now) for _ in range(5)))
 
 
 class Queue(NamedTuple):
-    """What waits to be sent, and what is on its way."""
+    """Messages that wait to be sent or confirmed."""
 
     depth: int = 0  # messages
-    size: int = 0  # of their payloads
+    size: int = 0  # bytes of their payloads
     unconfirmed: int = 0  # messages
 
 
@@ -151,7 +151,7 @@ NOTHING: Final = Queue()
 
 @dataclass(slots=True)
 class Undelivered:
-    """Counters of what did not reach whom it was meant for."""
+    """Counters of messages that did not reach anybody."""
 
     dropped: int = 0
     unknown: int = 0
@@ -161,7 +161,7 @@ class Undelivered:
 
 
 class Meter:
-    """What one connection counts, across all its links."""
+    """The counters of one connection, across all its links."""
 
     def __init__(self, clock: Clock) -> None:
         self.times = Times(clock)
@@ -174,43 +174,43 @@ class Meter:
         self._counters = Counters.starting(clock.time())
         self._latency = Average(LATENCY_WEIGHT)
         self._suspicion = Suspicion(least=LEAST_DEVIATION)
-        self._moved = (0, 0)  # bytes of the present link that are counted
-        self._ended = 0  # number of the latest link that has gone
+        self._moved = (0, 0)  # bytes of the present link counted so far
+        self._ended = 0  # generation of the last link that ended
 
-    # What others tell
+    # Counting
 
     def count_sent(self, messages: int = 1) -> None:
-        """Messages went out."""
+        """Count messages that were written."""
         self._counters.sent.add(self._clock.time(), messages)
 
     def count_undelivered(self, *, is_unknown: bool) -> None:
-        """A message was not delivered, or nobody knows."""
+        """Count a message that was not delivered, or whose fate is unknown."""
         self.undelivered.unknown += is_unknown
         self.undelivered.dropped += not is_unknown
 
     def count_received(self, messages: int) -> None:
-        """Messages came together."""
+        """Count messages that came in one batch."""
         now = self.times.seen = self._clock.time()
         self._counters.received.add(now, messages)
         self._suspicion.touch(now)
 
     def count_error(self) -> None:
-        """An attempt failed, or a link was lost."""
+        """Count a failed attempt or a lost link."""
         self._counters.errors.add(self._clock.time(), 1)
 
     def count_fault(self, times: int = 1) -> None:
-        """Something raised that should not."""
+        """Count exceptions that should not have been raised."""
         self.faults += times
 
     def count_undecodable(self) -> None:
-        """A message did not fit."""
+        """Count a message that did not decode."""
         self.undecodable += 1
         self.count_error()
 
     def count_bytes(self, received: int, sent: int, generation: int | None = None) -> None:
-        """What the present link has moved since it came up. In any thread.
+        """Count what the present link has moved since it came up. Any thread may call it.
 
-        generation: number of the link that it is about; if that has gone meanwhile, this has been counted.
+        generation: the link that the figures are from; if it has ended meanwhile, they were counted already.
         """
         now = self._clock.time()
         with _counting:
@@ -218,37 +218,37 @@ class Meter:
             if generation is not None and (generation != self.links or generation == self._ended):
                 return
             if received < before_received or sent < before_sent:
-                return  # somebody else was faster
+                return  # another thread was faster
             self._counters.bytes_received.add(now, received - before_received)
             self._counters.bytes_sent.add(now, sent - before_sent)
             self._moved = received, sent
 
     def record_latency(self, seconds: float) -> None:
-        """A ping was answered, so many seconds after it was sent."""
+        """Record the round trip of a ping."""
         now = self.times.seen = self._clock.time()
         self.latencies.record(seconds)
         self._latency.record(seconds)
         self._suspicion.record(now)
 
     def mark_up(self) -> float | None:
-        """A link came up; the seconds there was none before it, None if it is the first."""
+        """Note that a link came up. Return the downtime before it in seconds, None for the first link."""
         self.links += 1
         self._suspicion.forget()
         return self.times.mark_up()
 
     def mark_down(self) -> None:
-        """The link is gone, whether it was up for all or only greeted."""
+        """Note that the link is gone, whether it was up or only being greeted."""
         with _counting:
             self._moved = 0, 0
             self._ended = self.links
         self.times.mark_down()
 
-    # What they are told
+    # Reporting
 
     def report(
         self, connection_id: str, service: str, status: ConnectionStatus, attempts: int, queue: Queue = NOTHING
     ) -> ConnectionHealth:
-        """A snapshot."""
+        """Return a snapshot."""
         now, counters, latencies = self._clock.time(), self._counters, self.latencies
         messages = counters.received.totals(now)[1] + counters.sent.totals(now)[1]
         errors = counters.errors.totals(now)[1]

@@ -1,4 +1,4 @@
-"""Which classes the messages of an annotated type have: what a service looks at before it encodes one."""
+"""The classes that messages of an annotated type can have, which a service checks before it encodes one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, NewType, Union
 
 __all__ = ["kinds_of", "name_of"]
 
-# What type checkers take besides (PEP 484, the numeric tower), and what stands for bytes.
+# What type checkers accept as well (PEP 484, the numeric tower), and what counts as bytes.
 PROMOTED: Final[dict[type, tuple[type, ...]]] = {
     float: (float, int),
     complex: (complex, float, int),
@@ -17,9 +17,9 @@ PROMOTED: Final[dict[type, tuple[type, ...]]] = {
 
 
 def kinds_of(annotation: Any) -> tuple[type, ...] | None:
-    """The classes that a message of this type can have; None where that cannot be told.
+    """Return the classes that a message of this type can have, None if that is unknown.
 
-    Only the outermost type is looked at: of `list[Say]` that it is a list.
+    It looks at the outermost type only: `list[Say]` is a list.
     """
     if annotation is None:
         return (types.NoneType,)
@@ -27,7 +27,7 @@ def kinds_of(annotation: Any) -> tuple[type, ...] | None:
         return None
     if isinstance(annotation, NewType):
         return kinds_of(annotation.__supertype__)
-    if hasattr(annotation, "__value__"):  # `type Message = Say | Leave`, of Python 3.12
+    if hasattr(annotation, "__value__"):  # `type Message = Say | Leave`, from Python 3.12
         return kinds_of(annotation.__value__)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
@@ -40,7 +40,7 @@ def kinds_of(annotation: Any) -> tuple[type, ...] | None:
 
 
 def name_of(annotation: Any) -> str:
-    """The type in words: as it would be written."""
+    """Return the type as it would be written in source code."""
     is_class = isinstance(annotation, type) and typing.get_origin(annotation) is None
     return annotation.__qualname__ if is_class else str(annotation).replace("typing.", "")
 

@@ -1,4 +1,4 @@
-"""Who uses a connection: counted, so that one that nobody uses can close."""
+"""Counts the users of a connection, so that an unused one can close."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Leases"]
 
 
 class Leases:
-    """The leases of one connection. `expire` is called when there has been none for `idle_timeout` seconds."""
+    """The leases of one connection. `expire` is called after `idle_timeout` seconds without one."""
 
     def __init__(self, clock: Clock, idle_timeout: float | None, expire: Callable[[], None]) -> None:
         self.count = 0
@@ -18,15 +18,15 @@ class Leases:
         self._idle_timeout = idle_timeout
         self._expire = expire
         self._timer: Timer | None = None
-        self._used_at = float("-inf")  # the clock when somebody last did
+        self._used_at = float("-inf")  # the time of the last use
 
     def take(self) -> None:
-        """One more uses it."""
+        """Take a lease."""
         self.count += 1
         self.cancel()
 
     def release(self) -> None:
-        """One less. Raises RuntimeError if nobody used it."""
+        """Release a lease. Raises RuntimeError if there is none."""
         if not self.count:
             raise RuntimeError("released more often than leased")
         self.count -= 1
@@ -34,19 +34,19 @@ class Leases:
             self.watch()
 
     def watch(self) -> None:
-        """From now on nobody uses it."""
+        """Start the idle timeout: nobody has a lease."""
         self.cancel()
         if self._idle_timeout is not None:
             self._timer = self._clock.call_later(self._idle_timeout, self._on_idle)
 
     def touch(self) -> None:
-        """It is used now, by somebody who has no lease."""
+        """Note a use without a lease, which restarts the idle timeout."""
         self._used_at = self._clock.time()
         if not self.count and self._timer is None:
             self.watch()
 
     def cancel(self) -> None:
-        """Do not look any more."""
+        """Stop the idle timeout."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""Each change of a connection's state as one log record."""
+"""Logs each change of a connection's status as one record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["LEVELS", "StateLog", "is_secret", "redact"]
 
 _S = ConnectionStatus
 
-# An attempt that begins, or an end that was asked for, is nobody's concern at three in the morning.
+# Nobody needs to know at three in the morning that an attempt begins, or that the program closed a connection.
 LEVELS: Final[dict[ConnectionStatus, int]] = {
     _S.CONNECTING: logging.DEBUG,
     _S.CONNECTED: logging.INFO,
@@ -27,16 +27,16 @@ LEVELS: Final[dict[ConnectionStatus, int]] = {
 
 
 class StateLog:
-    """A subscriber of a manager's events that logs them, to the child "state" of the manager's logger."""
+    """A subscriber that logs a manager's events, to the child "state" of the manager's logger."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger.getChild("state")
-        # A program that has no logging set up is not to find a lost line on its standard error; a fault, yes.
+        # A program without logging should see faults on its standard error, but not lost connections.
         if not self._logger.handlers:
             self._logger.addHandler(logging.NullHandler())
 
     def __call__(self, change: StateChange) -> None:
-        """Log the change, if its level is asked for."""
+        """Log the change, if its level is enabled."""
         level = LEVELS.get(change.after, logging.INFO)
         if self._logger.isEnabledFor(level):
             text = change.explain()
@@ -44,7 +44,7 @@ class StateLog:
 
 
 def describe(change: StateChange) -> dict[str, Any]:
-    """The fields of a change."""
+    """Return the extra fields of a change's log record."""
     issue = change.issue
     about: dict[str, Any] = {}
     if issue is not None:

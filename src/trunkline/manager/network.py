@@ -1,8 +1,8 @@
-"""Hears from Linux that the machine's network is another one: an address or a way out of it has come or gone.
+"""Notices on Linux that the machine's network has changed: an address or a default route has come or gone.
 
-The kernel tells whoever listens on a netlink socket (netlink(7), rtnetlink(7)). It also repeats what has not changed,
-with each router advertisement for one; so what was heard is remembered, and a repetition is no change. Looked at are
-addresses that others can reach, and default routes: what containers do among themselves is nobody's concern.
+The kernel reports changes on a netlink socket (netlink(7), rtnetlink(7)). It also repeats what has not changed, for
+example with each router advertisement, so we remember what we have heard. Only addresses that others can reach and
+default routes count: traffic between containers does not concern us.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trunkline.manager.clock import Clock, Timer
 
 __all__ = ["Change", "NetworkWatch", "Seen", "read_changes"]
 
-QUIET: Final = 1.0  # seconds from a change to the call: an address comes a moment before its route
+QUIET: Final = 1.0  # seconds from a change to the call, as an address comes just before its route
 
 _GROUPS: Final = 0x10 | 0x40 | 0x100 | 0x400  # RTMGRP_IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE
 _MOST_BYTES: Final = 65_536  # of a datagram; the kernel's are shorter
@@ -38,25 +38,25 @@ _NEW_ADDRESS, _OLD_ADDRESS, _NEW_ROUTE, _OLD_ROUTE = (
     25,
 )  # RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE
 _EVERYWHERE: Final = 0  # RT_SCOPE_UNIVERSE
-_TENTATIVE: Final = 0x40  # IFA_F_TENTATIVE: not to be used yet; it is told once more when it may be
+_TENTATIVE: Final = 0x40  # IFA_F_TENTATIVE: not usable yet; the kernel reports it again when it is
 _UNICAST: Final = 1  # RTN_UNICAST
 _ADDRESS_KEYS: Final = frozenset((1, 2))  # IFA_ADDRESS, IFA_LOCAL
-_ROUTE_KEYS: Final = frozenset((4, 5, 6, 9, 15, 18))  # RTA_OIF, GATEWAY, PRIORITY, MULTIPATH, TABLE, VIA: not its ages
+_ROUTE_KEYS: Final = frozenset((4, 5, 6, 9, 15, 18))  # RTA_OIF, GATEWAY, PRIORITY, MULTIPATH, TABLE, VIA, but not ages
 
-Seen = tuple[object, ...]  # an address or a route, by what makes it another one
+Seen = tuple[object, ...]  # what identifies an address or a route
 
 
 class Change(NamedTuple):
-    """What a message tells: an address or a default route is there, or is gone."""
+    """An address or a default route that is there, or is gone."""
 
     what: Seen
     is_there: bool
 
 
 def read_changes(datagram: bytes) -> Iterator[Change]:
-    """What the messages of a datagram tell of reachable addresses and default routes.
+    """Read the changes of reachable addresses and default routes from a datagram.
 
-    Whatever else it holds is passed over, and what is cut short ends it.
+    Other messages are skipped. A message that is cut short ends the iteration.
     """
     at = 0
     while at + _HEADER.size <= len(datagram):
@@ -110,10 +110,10 @@ def _align(length: int) -> int:
 
 
 class NetworkWatch:
-    """Calls `changed` a second after the network has changed, once for all that came in that second.
+    """Calls `changed` a second after the network has changed, once for all changes in that second.
 
-    Where the system does not tell (it is not Linux, or a sandbox forbids the socket) it is silent. Its one socket
-    is open between `start` and `stop`.
+    It never calls it where the system does not report changes: outside Linux, or if a sandbox forbids the socket. Its
+    one socket is open between `start` and `stop`.
     """
 
     def __init__(self, clock: Clock, changed: Callable[[], object]) -> None:
@@ -125,9 +125,9 @@ class NetworkWatch:
         self._seen: set[Seen] = set()
 
     def start(self) -> bool:
-        """Begin to listen on the running loop, unless it has begun. Returns whether it listens."""
+        """Start to listen on the running loop, unless it was started. Return whether it listens."""
         if self._socket is None:
-            with contextlib.suppress(OSError):  # no such socket here, or no descriptor left: the next start tries again
+            with contextlib.suppress(OSError):  # no such socket, or no descriptor left: the next start tries again
                 self._socket = _open()
             if self._socket is not None:
                 self._loop = asyncio.get_running_loop()
@@ -135,7 +135,7 @@ class NetworkWatch:
         return self._socket is not None
 
     def stop(self) -> None:
-        """Listen no more; what was heard and not told yet is forgotten."""
+        """Stop listening, and forget changes that were not reported yet."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -153,7 +153,7 @@ class NetworkWatch:
                 datagram, (sender, _) = self._socket.recvfrom(_MOST_BYTES)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:  # ENOBUFS: the kernel had more to tell than the socket holds, and dropped it
+            except OSError:  # ENOBUFS: the socket was full, and the kernel dropped messages
                 self._seen.clear()
                 self._note()
                 return
@@ -161,7 +161,7 @@ class NetworkWatch:
                 self.hear(datagram)
 
     def hear(self, datagram: bytes) -> None:
-        """Take what the kernel tells."""
+        """Process a datagram from the kernel."""
         for change in read_changes(datagram):
             if not (change.is_there and change.what in self._seen):
                 (self._seen.add if change.is_there else self._seen.discard)(change.what)

@@ -1,4 +1,4 @@
-"""What a program may set of a manager's parts; `RetryPolicy` is in `failure.retry`."""
+"""The policies that a program can set; `RetryPolicy` is in `trunkline.manager.failure.retry`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ __all__ = ["BatchPolicy", "BreakerPolicy", "GatePolicy", "OutboxPolicy", "PoolPo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchPolicy:
-    """How a connection joins what it sends.
+    """How a connection joins messages into batches.
 
-    Whatever one turn of the event loop sends leaves in one write, with this policy and without. The policy adds a wait
-    and an envelope, and bounds the batches.
+    Even without this policy, messages sent in one turn of the event loop leave in one write. The policy adds a wait and
+    an envelope, and limits the batches.
 
-    max_messages, max_bytes: a batch that has so much is written at once. Bytes are those of the payloads; a message
-        larger than `max_bytes` is a batch by itself.
-    max_delay: seconds that a message may wait for others. 0: until the end of the turn; an idle line is written to now.
-    envelope: send a batch as one message, `{"type": "batch", "messages": [...], "timestamp": milliseconds}`, and take
-        apart the envelopes that come. Without it, a batch is frames in one write, which the peer cannot tell from
-        others. A batch of one message goes without an envelope unless `wrap_single`.
-    wrap_single: an envelope around a single message, too.
+    Args:
+        max_messages, max_bytes: write a batch at once when it has this many messages or bytes of payload. A message
+            larger than `max_bytes` is a batch by itself.
+        max_delay: seconds that a message may wait for others. With 0 it waits for the end of the turn at most, and an
+            idle connection writes it now.
+        envelope: send a batch as one message, `{"type": "batch", "messages": [...], "timestamp": milliseconds}`, and
+            unpack received envelopes. Otherwise a batch is frames in one write, like any others to the peer.
+        wrap_single: put a single message into an envelope as well.
 
     `BatchPolicy.seed()` is 10 messages or 100 ms, each batch in an envelope.
     """
@@ -43,22 +44,23 @@ class BatchPolicy:
 
     @classmethod
     def seed(cls) -> BatchPolicy:
-        """Ten messages or 100 ms, whichever comes first, each batch in an envelope."""
+        """Return a policy of 10 messages or 100 ms, whichever comes first, with each batch in an envelope."""
         return cls(max_messages=10, max_delay=0.1, envelope=True, wrap_single=True)
 
     @property
     def holds(self) -> bool:
-        """Whether a message on an idle line waits for others at all."""
+        """Whether a message on an idle connection waits for others at all."""
         return self.envelope or self.max_delay > 0
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When to leave an endpoint alone.
+    """When to stop dialling an endpoint for a while.
 
-    failures: failed dials in a row, of whichever lines, that open the breaker; None: it never opens.
-    cooldown: the most seconds that it then stays open, reached by doubling from an eighth; half of them may be drawn
-        off, and a service whose policy has a lower cap goes by that.
+    Args:
+        failures: failed dials in a row, over all connections, that open the breaker; None to never open it.
+        cooldown: the longest time in seconds that it stays open. It starts with an eighth and doubles; jitter takes off
+            up to half. The `cap` of a service's retry policy limits it as well.
     """
 
     failures: int | None = 8
@@ -73,10 +75,11 @@ class BreakerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """What a gate lets through to one host.
+    """How many dials a gate lets through to one host.
 
-    under_way: attempts at once, from the asking for credentials to the end of the handshake.
-    per_second: dials a second; in any 100 ms no more than a tenth of it, rounded up.
+    Args:
+        under_way: attempts at a time, from asking for credentials to the end of the handshake.
+        per_second: dials per second; at most a tenth of it, rounded up, in any 100 ms.
     """
 
     under_way: int = 32
@@ -91,17 +94,19 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxPolicy:
-    """What becomes of messages that cannot be written at once, and when a written one counts as delivered.
+    """What happens to messages that cannot be written at once, and how written ones are confirmed.
 
-    when_full: "block": `send` waits for room, and `send_nowait` raises OutboxFull. "reject": both raise it.
-        "drop_oldest": the oldest make room. "conflate": as that, and a message takes the place of an older one with the
-        same `key`, whether the outbox is full or not.
-    key: for "conflate": a callable that takes the message and gives its key; None for a message that has none.
-    max_messages, max_bytes: bounds of what waits, in memory. A message larger than `max_bytes` waits alone.
-    max_age: seconds that a message may wait; None: for ever.
-    confirm: seconds after which what was written is confirmed by a ping, if it was not by then. None: never, and
-        what a lost link had been given is then not known to be unknown: `written` is its last word.
-    max_unconfirmed, max_unconfirmed_bytes: what may be on its way without confirmation; past that, messages wait.
+    Args:
+        when_full: "block": `send` waits for room, `send_nowait` raises OutboxFull. "reject": both raise OutboxFull.
+            "drop_oldest": the oldest messages make room. "conflate": the same, and a message replaces an older one with
+            the same `key` even if there is room.
+        key: for "conflate", a callable that returns a message's key, None if it has none.
+        max_messages, max_bytes: limits of what waits; bytes as payloads lie in memory. A message larger than
+            `max_bytes` waits alone.
+        max_age: seconds that a message may wait; None for no limit.
+        confirm: seconds after which a ping confirms what was written. None to confirm nothing: the outcome of a message
+            then stays `written`, even if the link is lost.
+        max_unconfirmed, max_unconfirmed_bytes: limits of what is written and not confirmed; beyond them, messages wait.
     """
 
     when_full: Literal["block", "reject", "drop_oldest", "conflate"] = "block"
@@ -117,7 +122,7 @@ class OutboxPolicy:
         if self.when_full not in ("block", "reject", "drop_oldest", "conflate"):
             raise ValueError(f"when_full is {self.when_full!r}; wanted block, reject, drop_oldest or conflate")
         if (self.key is not None) is not (self.when_full == "conflate"):
-            raise ValueError('a key goes with when_full="conflate", and that with a key')
+            raise ValueError('key and when_full="conflate" need each other')
         for name in ("max_messages", "max_bytes", "max_unconfirmed", "max_unconfirmed_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, wanted 1 or more")
@@ -129,13 +134,14 @@ class OutboxPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPolicy:
-    """A pool of links.
+    """A pool of connections for one set of parameters.
 
-    size: how many there may be; they are opened when they are needed.
-    strategy: which one is taken. "least_pending": a link that is up and has the least under way, or a new one while
-        all are busy and there are fewer than `size`. "round_robin": one after the other. "hash": always the same one
-        for the same key, up or not, so that the messages of a key keep their order; the others promise none.
-    idle_timeout: seconds after its last use in which a link that nobody has leased is closed; None: it stays.
+    Args:
+        size: the largest number of connections; they are opened when needed.
+        strategy: how a member is picked. "least_pending": one that is up and has the fewest messages under way, or a
+            new one if all are busy and there are fewer than `size`. "round_robin": one after the other. "hash": the
+            same one for the same key, up or not. Only "hash" keeps the order of messages, for each key.
+        idle_timeout: seconds after its last use when a connection without a lease is closed; None to keep it.
     """
 
     size: int = 4
@@ -144,7 +150,7 @@ class PoolPolicy:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ValueError(f"size is {self.size}, wanted 1 or more links")
+            raise ValueError(f"size is {self.size}, wanted 1 or more connections")
         if self.strategy not in ("least_pending", "round_robin", "hash"):
             raise ValueError(f"strategy is {self.strategy!r}; wanted least_pending, round_robin or hash")
         if self.idle_timeout is not None and not self.idle_timeout > 0:

@@ -1,8 +1,8 @@
 """Several connections to one service with one set of parameters, used as one.
 
-A pool has slots; a slot holds a connection once it was needed. Each member has a line, an outbox and a state of its
-own, and all share one inbox. A member that has failed or closed is replaced the next time its slot is wanted, and one
-that is down is passed over while another is up, unless the key decides.
+A pool has slots, and a slot gets a connection when it is first needed. Each member has its own links, outbox and state;
+all share one inbox. A member that has failed or closed is replaced the next time its slot is needed. One that is down
+is skipped while another is up, unless the key decides.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ Receives = TypeVar("Receives")
 
 
 class Pool(Generic[Sends, Receives]):
-    """A pool of links. Made by `ConnectionManager.pool`.
+    """A pool of connections. Made by `ConnectionManager.pool`.
 
-    id: the service's name and the parameters; a member's id has its number besides. policy: as the service has it.
-    inbox: what any member has received.
+    Attributes:
+        id: the service's name and the parameters; a member's id has its number as well.
+        policy: the service's pool policy.
+        inbox: the messages that any member has received.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Pool(Generic[Sends, Receives]):
         make: Callable[[int, Pool[Any, Any]], Connection[Any, Any]],
         context: Context,
     ) -> None:
-        """`make` gives a new connection for a slot of this pool."""
+        """make: returns a new connection for a slot of this pool."""
         self.id = pool_id
         self.policy = policy
         self._make = make
@@ -56,30 +58,31 @@ class Pool(Generic[Sends, Receives]):
 
     @property
     def members(self) -> list[Connection[Sends, Receives]]:
-        """The connections that there are, in the order of their slots."""
+        """The connections in use, in the order of their slots."""
         return [member for member in self._slots if member is not None]
 
     async def send(
         self, message: Sends, *, key: Hashable = None, timeout: float | None = 30.0, confirm: bool = False
     ) -> Delivery[Sends]:
-        """`Connection.send` on a member. Two messages may overtake one another, unless the strategy is "hash" and they
-        have the same `key`.
+        """Send a message on a member, as `Connection.send` does.
+
+        Messages may overtake each other, unless the strategy is "hash" and they have the same `key`.
         """
         return await self.pick(key).send(message, timeout=timeout, confirm=confirm)
 
     def send_nowait(self, message: Sends, *, key: Hashable = None) -> Delivery[Sends]:
-        """`Connection.send_nowait` on a member."""
+        """Send a message on a member without waiting, as `Connection.send_nowait` does."""
         return self.pick(key).send_nowait(message)
 
     async def request(
         self, message: Sends, *, key: Hashable = None, timeout: float = 30.0, idempotent: bool = False
     ) -> Receives:
-        """`Connection.request` on a member."""
+        """Send a request on a member and return the reply, as `Connection.request` does."""
         return await self.pick(key).request(message, timeout=timeout, idempotent=idempotent)
 
     @contextlib.asynccontextmanager
     async def lease(self, key: Hashable = None) -> AsyncIterator[Connection[Sends, Receives]]:
-        """A member that is up, leased for as long as the block lasts. Others may lease it too."""
+        """Lease a member that is up for the length of a block. Others may lease it too."""
         member = self.pick(key)
         control_of(member).leases.take()
         try:
@@ -92,7 +95,10 @@ class Pool(Generic[Sends, Receives]):
         return self
 
     async def __anext__(self) -> Receives:
-        """The next message of any member. Ends when the pool is closed; raises NotConnected if all members failed."""
+        """Return the next message of any member.
+
+        The iteration ends when the pool is closed. Raises NotConnected if all members failed.
+        """
         self._home.check(self)
         while not self.inbox:
             if self._is_closed:
@@ -104,13 +110,16 @@ class Pool(Generic[Sends, Receives]):
         return self.inbox.take()
 
     def pick(self, key: Hashable = None) -> Connection[Sends, Receives]:
-        """The member that the strategy gives, dialling if it is new. ValueError for "hash" without a key."""
+        """Return the member that the strategy picks, dialling if it is new.
+
+        Raises ValueError for the strategy "hash" without a key, RuntimeError if the pool is closed.
+        """
         self._home.check(self)
         if self._is_closed:
             raise RuntimeError(f"pool {redact(self.id)} is closed")
         if self.policy.strategy == "hash":
             if key is None:
-                raise ValueError(f'pool {redact(self.id)} has the strategy "hash", which wants a key')
+                raise ValueError(f'pool {redact(self.id)} has the strategy "hash", which needs a key')
             member = self._fill(hash(key) % self.policy.size)
         elif self.policy.strategy == "round_robin":
             member = self._pick_next()
@@ -120,12 +129,12 @@ class Pool(Generic[Sends, Receives]):
         return member
 
     def close(self) -> None:
-        """Hand out no member any more. For the manager, which closes the members."""
+        """Hand out no more members. Called by the manager, which closes the members."""
         self._is_closed = True
         self.inbox.changed.notify()
 
     def forget(self, member: Connection[Any, Any]) -> None:
-        """A member has ended for good: its slot is free."""
+        """Free the slot of a member that has ended for good."""
         self._slots = [None if other is member else other for other in self._slots]
         self.inbox.changed.notify()
 
@@ -137,7 +146,7 @@ class Pool(Generic[Sends, Receives]):
         return member
 
     def _pick_next(self) -> Connection[Sends, Receives]:
-        # One that is down is passed over, but only for one that is up, and a slot that is still empty counts as good.
+        # A member that is down is skipped only for one that is up; an empty slot counts as up.
         order = [(self._next + step) % self.policy.size for step in range(self.policy.size)]
         slot = next((slot for slot in order if self._is_good(slot)), order[0])
         self._next = slot + 1

@@ -1,7 +1,7 @@
-"""What of ids and URLs may be shown: no password, and no value of a parameter whose name says that it is secret.
+"""Hides secrets in ids and URLs: passwords, and values of parameters whose names sound secret.
 
-Ids and URLs may hold whatever a stranger sent, so every step here takes time in proportion to the text, and looks at no
-more than `MAX_SHOWN` characters of it.
+Ids and URLs may contain anything that a stranger sent, so every step takes linear time and looks at no more than
+`MAX_SHOWN` characters.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from typing import Any, Final
 
 __all__ = ["MAX_SHOWN", "is_secret", "redact", "redacted_repr"]
 
-MAX_SHOWN: Final = 4096  # characters of a text that are shown; a request line has up to 8 KiB
+MAX_SHOWN: Final = 4096  # characters; a request line has up to 8 KiB
 
 _NAME: Final = re.compile(r"token|secret|passw|key|auth|credential|session|signature", re.IGNORECASE)
-_USER: Final = re.compile(r"://[^/\s@]*@")  # the user and the password of a URL
-_ENDS: Final = re.compile(r"([&\s])")  # what a parameter ends at
+_USER: Final = re.compile(r"://[^/\s@]*@")  # user and password of a URL
+_ENDS: Final = re.compile(r"([&\s])")  # the end of a parameter
 
 
 def is_secret(name: str) -> bool:
-    """Whether the name of a parameter says that its value is secret."""
+    """Return whether the name of a parameter sounds as if its value is secret."""
     return _NAME.search(name) is not None
 
 
 def redact(text: str) -> str:
-    """Return an id, or a text with URLs in it, without users and passwords, and without the values of parameters whose
-    names say that they are secret.
+    """Return an id, or a text with URLs, without users, passwords and the values of secret parameters.
 
-    Of a text longer than `MAX_SHOWN` characters the rest is left out, and its length given.
+    A text longer than `MAX_SHOWN` characters is cut, with a note of how much is missing.
     """
-    # Cut first: what is cut off takes its values along, and a name that is cut has none.
+    # Cut first: a name that is cut off has no value left to hide.
     hidden = _hide(text[:MAX_SHOWN])
     return hidden if len(text) <= MAX_SHOWN else f"{hidden}… ({len(text) - MAX_SHOWN} more characters)"
 
 
 def _hide(text: str) -> str:
-    # `_ENDS` has a group, so the separators stand between the parts: part, separator, part, ...
+    # `_ENDS` has a group, so the list alternates: part, separator, part, ...
     pieces = _ENDS.split(_USER.sub("://...@", text))
     for index in range(0, len(pieces), 2):
         if "=" in pieces[index]:
@@ -45,7 +44,7 @@ def _hide(text: str) -> str:
 
 
 def _hide_values(part: str, *, is_name: bool) -> str:
-    """Hide what follows the first secret name. `is_name`: a name begins with the part; else behind a question mark."""
+    """Hide what follows the first secret name. is_name: the part begins with a name; otherwise one follows a "?"."""
     name, *values = part.split("=")
     kept = [name]
     for value in values:
@@ -60,7 +59,7 @@ def _hide_values(part: str, *, is_name: bool) -> str:
 
 
 def redacted_repr(report: Any) -> str:
-    """The repr of a dataclass that has a `connection_id`."""
+    """Return the repr of a dataclass with a `connection_id`, without secrets."""
     values = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
     values["connection_id"] = redact(report.connection_id)
     return f"{type(report).__name__}({', '.join(f'{name}={value!r}' for name, value in values.items())})"

@@ -1,4 +1,4 @@
-"""A kind of connection: where it goes, what it carries, how it comes back."""
+"""A service is a kind of connection: where it goes, what it carries, how it comes back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FreshSource = Mapping[str, Callable[[], Awaitable[str | int]]]
 
 
 class ConnectOptions(TypedDict, total=False):
-    """What a service hands on to `trunkline.connect` for each link; the names and defaults are that function's."""
+    """What a service passes to `trunkline.connect` for each link, with the same names and defaults."""
 
     ssl: ssl_module.SSLContext | bool | None
     server_hostname: str | None
@@ -71,38 +71,40 @@ class ConnectOptions(TypedDict, total=False):
 
 
 class Service(Generic[Sends, Receives]):
-    """A kind of connection. Immutable; one may serve many managers.
+    """A kind of connection. It is immutable, and several managers may use it.
 
-    name: unique in a manager; the first part of a connection's id.
-    url: a ws or wss URL. `{name}` in its path or query is a parameter, which `connect` fills in and quotes. Several,
-        with the same parameters, are the endpoints of the service in order of preference: `urls`, `url` is the first.
-    sends, receives: the types of its messages, anything that its codec knows. A message whose class is none of `sends`
-        is refused with a TypeError; what is inside of it is the codec's business.
-    codec: makes, from the two types, what turns messages into payloads: `JsonCodec` (the default), `MessagePackCodec`,
-        `RawCodec`, or a class of your own with the methods of `Codec`.
-    retry: when to try again.
-    rules: the service's own rows of the taxonomy: by close code, HTTP status, category or exception class.
-    headers: HTTP headers of the opening handshake, or an async callable that is asked for them at each attempt.
-    fresh: parameters of the URL that are asked for at each attempt, each from an async callable, as a token is. They
-        are no part of a connection's id.
-    outbox: what becomes of messages that cannot be written at once.
-    batch: how messages are joined; None: by the turn of the event loop.
-    pool: several links for each set of parameters; None: one.
-    correlate: where the correlation id stands in a request and in a reply, each the name of a field or a callable that
-        takes the message: what `Connection.request` needs.
-    position: the name of a field, or a callable that takes a received message, that tells how far we have received.
-        The last one that was not None is handed to `on_connected`.
-    on_connected: an async callable that takes the `Session` of each new link before anything else is sent on it; if it
-        raises, or takes longer than `hook_timeout` seconds, the attempt has failed.
-    on_undelivered: a callable that takes the `Delivery` of every message that was not delivered; it must not block.
-    idle_timeout: seconds after the last lease was released in which the connection closes; None: it stays.
-    options: what else `trunkline.connect` takes.
+    Args:
+        name: unique within a manager; the first part of a connection's id.
+        url: a ws or wss URL. `{name}` in its path or query is a parameter, which `connect` quotes and fills in. A
+            sequence of URLs with the same parameters are endpoints in order of preference (`urls`).
+        sends, receives: the types of its messages, any that the codec supports. Sending a message of another class
+            raises TypeError; its contents are up to the codec.
+        codec: `JsonCodec` (the default), `MessagePackCodec`, `RawCodec`, or your own class with the methods of `Codec`,
+            called with the two types.
+        retry: when to try again.
+        rules: the service's own rules for failures, by close code, HTTP status, category or exception class.
+        headers: header fields of the opening handshake, or an async callable that returns them for each attempt.
+        fresh: URL parameters with a new value for each attempt, such as tokens, each from an async callable. They are
+            not part of a connection's id.
+        outbox: what happens to messages that cannot be written at once.
+        batch: how to join messages; None to join those of one turn of the event loop.
+        pool: several connections for each set of parameters; None for one.
+        correlate: where `Connection.request` finds the correlation id, in a request and in a reply. Each is the name of
+            a field, or a callable that takes the message.
+        position: the name of a field, or a callable that takes a received message, for the position in a stream.
+            `on_connected` gets the last one that was not None.
+        on_connected: an async callable that takes the `Session` of each new link before anything else is sent on it. If
+            it raises or takes longer than `hook_timeout` seconds, the attempt has failed.
+        on_undelivered: a callable that takes the `Delivery` of each undelivered message; it must not block.
+        idle_timeout: seconds after the last lease when the connection closes; None to keep it open.
+        options: other parameters of `trunkline.connect`.
 
-    Raises InvalidURI for a URL that is none or has a parameter elsewhere, TypeError for types that the codec cannot
-    carry, for headers that are none, for a batch in envelopes with a codec that has none and for an option that there
-    is not, ValueError for a
-    limit or a timeout that cannot be and for a rule about a number that is neither a close code nor a status, and what
-    `trunkline.connect` raises for options that it could not use.
+    Raises:
+        InvalidURI: the URL or a parameter in it is malformed.
+        TypeError: the codec does not support the types or envelopes, `headers` has the wrong type, or an option does
+            not exist.
+        ValueError: a limit or a timeout is out of range, or a rule's number is neither a close code nor an HTTP status.
+        and what `trunkline.connect` raises for invalid options.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class Service(Generic[Sends, Receives]):
         self.name = name
         self.urls: tuple[str, ...] = (url,) if isinstance(url, str) else tuple(url)
         self.sends, self.receives = sends, receives
-        self.kinds = kinds_of(sends)  # the classes of its messages; None: anything
+        self.kinds = kinds_of(sends)  # the classes of its messages; None for any
         self.codec: Codec[Sends, Receives] = codec(sends, receives)
         self.retry = retry if retry is not None else RetryPolicy()
         self.rules = Rules(rules)
@@ -145,7 +147,7 @@ class Service(Generic[Sends, Receives]):
         self.idle_timeout = idle_timeout
         self.options = options
         if "proxy_headers" in options:
-            # Each attempt reads them.
+            # Each attempt iterates over them.
             options["proxy_headers"] = header_pairs(options["proxy_headers"], "proxy_headers")
         self.url = self.urls[0] if self.urls else ""
         self.parameters: frozenset[str] = self._check_made()
@@ -181,33 +183,33 @@ class Service(Generic[Sends, Receives]):
         return fill(url, values)
 
     def encode(self, message: Sends) -> Payload:
-        """The payload for `message`: str goes as a text message.
+        """Return the payload of a message: str for a text message, bytes for a binary one.
 
-        Raises TypeError for a message that is not of the type `sends`, and what the codec raises.
+        Raises TypeError if the message is not of the type `sends`, and what the codec raises.
         """
         if self.kinds is not None and not isinstance(message, self.kinds):
             raise self.refusal(message)
         return self.codec.encode(message)
 
     def refusal(self, message: object) -> TypeError:
-        """The error for a message of another type than `sends`."""
+        """Return the error for a message that is not of the type `sends`."""
         seen = name_of(type(message))
-        return TypeError(f"service {self.name} sends {name_of(self.sends)}, and was given a {seen} (sends)")
+        return TypeError(f"service {self.name} sends {name_of(self.sends)}, but was given a {seen} (sends)")
 
     def decode(self, payload: Payload) -> Receives:
-        """The message in `payload`. Raises DecodeError, with the payload, if it does not fit `receives`."""
+        """Return the message in a payload. Raises DecodeError, with the payload, if it does not fit `receives`."""
         try:
             return self.codec.decode(payload)
         except DecodeError as error:
             raise DecodeError(f"{self.name}: {error}", payload) from error.__cause__ or error
         except FATAL:
             raise
-        # Beside msgspec's own: bytes that are not UTF-8, nesting deeper than the stack, a type's own __post_init__.
+        # Invalid UTF-8, nesting deeper than the stack, a type's own __post_init__.
         except BaseException as error:
             raise DecodeError(f"{self.name}: {error}", payload) from error
 
     def unpack(self, payload: Payload) -> list[Payload]:
-        """The payloads in an envelope; of a payload that is none, itself. Raises DecodeError if the codec raises."""
+        """Return the payloads in an envelope, or the payload itself. Raises DecodeError if the codec raises."""
         try:
             parts = self.codec.split(payload) if isinstance(self.codec, EnvelopeCodec) else None
         except FATAL:
@@ -217,29 +219,29 @@ class Service(Generic[Sends, Receives]):
         return [payload] if parts is None else parts
 
     def identify(self, parameters: Mapping[str, object]) -> str:
-        """The id of the connection with these parameters; equal parameters give equal ids.
+        """Return the id of the connection with these parameters. Equal parameters give equal ids.
 
-        Raises TypeError for a parameter that is missing, unknown or neither str nor int; ValueError for one that could
-        lead to another place than its own in the path.
+        Raises TypeError if a parameter is missing, unknown or neither str nor int, ValueError if it could lead to
+        another path.
         """
         self._check(parameters)
         return f"{self.name}?{urlencode(sorted(parameters.items()))}" if parameters else self.name
 
     def locate(self, parameters: Mapping[str, object]) -> str:
-        """The URL of the connection with these parameters, each quoted whole; the fresh ones are still to come."""
+        """Return the URL with these parameters filled in, fully quoted, but not the fresh ones."""
         return self.locate_all(parameters)[0]
 
     def locate_all(self, parameters: Mapping[str, object]) -> list[str]:
-        """The same at each of the service's endpoints."""
+        """Return the same for each of the service's endpoints."""
         self._check(parameters)
         return [fill(url, parameters, self.fresh) for url in self.urls]
 
     def _check_made(self) -> frozenset[str]:
-        """The parameters that `connect` takes, if everything fits together."""
+        """Return the parameters that `connect` takes. Raises if the arguments do not fit together."""
         unknown = self.options.keys() - ConnectOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"Service() got an unexpected keyword argument {min(unknown)!r}")
-        # What no link could be made with is told now, and not by each attempt.
+        # Report what no attempt could use now, and not with each attempt.
         make_settings("Service", cast("Limits", {k: v for k, v in self.options.items() if k in Limits.__annotations__}))
         check_options(self.options)
         if self.headers is not None and not callable(self.headers):
@@ -256,7 +258,8 @@ class Service(Generic[Sends, Receives]):
             unknown_names = ", ".join(sorted(self.fresh.keys() - named))
             raise InvalidURI(f"the URL of {origins([self.url])} has no parameter {unknown_names} (fresh)")
         if self.batch is not None and self.batch.envelope and not isinstance(self.codec, EnvelopeCodec):
-            raise TypeError(f"{type(self.codec).__name__} knows no envelopes, and the batches of {self.name} want them")
+            seen = type(self.codec).__name__
+            raise TypeError(f"{seen} does not support envelopes, which the batches of {self.name} need")
         return named - self.fresh.keys()
 
     def _check(self, parameters: Mapping[str, object]) -> None:

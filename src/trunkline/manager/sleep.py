@@ -1,10 +1,10 @@
-"""What to do when the network changed or the machine slept: nobody tells a TCP connection.
+"""Notices that the machine was suspended, and checks whether links survived it.
 
-After either, a link that looks open may be dead for minutes before a timeout says so, and a line that waits out a long
-pause may be up at once. So every open link is asked for a sign of life, and only one that gives none is dropped; every
-line that waits, dials.
+A TCP connection does not learn of it, nor of a change of the network. A link that looks open may be dead for minutes
+before a timeout shows it, and a connection in a long pause may be able to connect at once. So every open link is asked
+for a sign of life and dropped if it shows none, and every waiting connection dials.
 
-A sleep is seen in the clocks: one goes on while the machine is suspended, the other stands still.
+A suspension shows in the clocks: one goes on while the machine is suspended, and the other one stops.
 """
 
 from __future__ import annotations
@@ -20,29 +20,28 @@ from trunkline.protocol.errors import ConnectionClosed
 
 __all__ = ["SIGN_OF_LIFE", "SleepWatch", "is_alive", "time_asleep"]
 
-SIGN_OF_LIFE: Final = 5.0  # seconds that a link has for it
+SIGN_OF_LIFE: Final = 5.0  # seconds that a link has to show one
 INTERVAL: Final = 5.0  # seconds between two looks at the clocks
-SHORTEST_SLEEP: Final = 1.0  # seconds; less is no reason to ask anybody
+SHORTEST_SLEEP: Final = 1.0  # seconds; a shorter one does not matter
 
 
 async def is_alive(link: WebSocket, clock: Clock) -> bool:
-    """Whether the link gives a sign of life in time: the pong to a ping, or any other byte. False if it is closed."""
+    """Return whether the link shows a sign of life in time, a pong or any other byte. False if it is closed."""
     seen = link.stats().bytes_received
     try:
         async with Deadline(clock, SIGN_OF_LIFE):
             await link.ping()
     except TimeoutError:
-        return link.stats().bytes_received != seen  # the pong may stand behind megabytes of data
+        return link.stats().bytes_received != seen  # the pong may be queued behind megabytes of data
     except ConnectionClosed:
         return False
     return True
 
 
 def time_asleep() -> float:
-    """Seconds that the machine has been suspended, counted from any moment.
+    """Return the seconds for which the machine has been suspended, from an arbitrary start.
 
-    Where no clock tells (outside Linux), the wall clock stands in: a jump of it then looks like a sleep, which costs a
-    ping a link.
+    Outside Linux, the wall clock has to do: if it jumps, that looks like a suspension, which costs a ping per link.
     """
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -50,7 +49,7 @@ def time_asleep() -> float:
 
 
 class SleepWatch:
-    """Looks at the clocks every few seconds, and calls `woke` with the seconds that the machine was asleep."""
+    """Checks the clocks every few seconds, and calls `woke` with the seconds for which the machine was suspended."""
 
     def __init__(
         self,
@@ -65,13 +64,13 @@ class SleepWatch:
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
+        """Start, unless it was started."""
         if self._timer is None:
             self._slept = self._asleep()
             self._timer = self._clock.call_later(INTERVAL, self._look)
 
     def stop(self) -> None:
-        """No more looks."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,13 +1,13 @@
-"""The life of a connection, as a table.
+"""The states of a connection, as a table of moves.
 
     idle ─ dial ─▶ connecting ─ opened ─▶ connected
                      ▲    │ lost              │ lost
                      │    ▼                   ▼
                      └─ waiting · suspended · failed · closed
 
-`MOVES` holds every legal move; an illegal move is an absent key. `waiting` has a retry coming; `suspended` has been
-down for so long, or for such a reason, that only a slow probe is left, or its service is paused; `failed` will not try
-again by itself; `closed` is the end.
+`MOVES` holds every legal move; an illegal move is an absent key. A `waiting` connection has a time for its next
+attempt. A `suspended` one is only probed slowly, because of how long it has been down or why, or its service is paused.
+A `failed` one does not try again by itself, and `closed` is the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["ENDED", "MOVES", "UNDER_WAY", "ConnectionStatus", "DeliveryOutcome",
 
 
 class ConnectionStatus(enum.StrEnum):
-    """Where a connection stands."""
+    """The status of a connection."""
 
     IDLE = "idle"
     CONNECTING = "connecting"
@@ -32,17 +32,17 @@ class ConnectionStatus(enum.StrEnum):
 
 
 class Event(enum.Enum):
-    """What moves it."""
+    """What changes the status."""
 
     DIAL = "dial"  # an attempt begins
     OPENED = "opened"  # the opening handshake is done
     DEFER = "defer"  # the attempt failed or the link was lost; the next attempt has a time
-    SUSPEND = "suspend"  # the same, and the next attempt is a slow probe
+    SUSPEND = "suspend"  # the same, but the next attempt is a slow probe
     HOLD = "hold"  # the program paused the service: no attempt until it resumes it
-    GIVE_UP = "give up"  # the same, and there is no next attempt
-    FINISH = "finish"  # the peer ended the connection, as it may
-    CLOSE = "close"  # the program wants it closed
-    CLOSED = "closed"  # and it is
+    GIVE_UP = "give up"  # the same, but there is no next attempt
+    FINISH = "finish"  # the peer closed normally
+    CLOSE = "close"  # the program closes it
+    CLOSED = "closed"  # nothing is left of it
 
 
 _S = ConnectionStatus
@@ -59,41 +59,41 @@ MOVES: Final[dict[tuple[ConnectionStatus, Event], ConnectionStatus]] = {
     (_S.CONNECTED, Event.DEFER): _S.WAITING,
     (_S.CONNECTED, Event.SUSPEND): _S.SUSPENDED,
     (_S.CONNECTED, Event.GIVE_UP): _S.FAILED,
-    # A fault outside of an attempt.
+    # A fault outside an attempt.
     (_S.WAITING, Event.DEFER): _S.WAITING,
     (_S.WAITING, Event.SUSPEND): _S.SUSPENDED,
     (_S.WAITING, Event.GIVE_UP): _S.FAILED,
     (_S.SUSPENDED, Event.SUSPEND): _S.SUSPENDED,
     (_S.SUSPENDED, Event.GIVE_UP): _S.FAILED,
-    (_S.CONNECTING, Event.FINISH): _S.CLOSED,  # while the link was greeted
+    (_S.CONNECTING, Event.FINISH): _S.CLOSED,  # during the greeting
     (_S.CONNECTED, Event.FINISH): _S.CLOSED,
     (_S.IDLE, Event.HOLD): _S.SUSPENDED,
     (_S.CONNECTING, Event.HOLD): _S.SUSPENDED,
     (_S.CONNECTED, Event.HOLD): _S.SUSPENDED,
     (_S.WAITING, Event.HOLD): _S.SUSPENDED,
-    (_S.SUSPENDED, Event.HOLD): _S.SUSPENDED,  # it had a probe coming, and has none now
-    (_S.FAILED, Event.HOLD): _S.SUSPENDED,  # it was to start over
-    (_S.SUSPENDED, Event.DEFER): _S.WAITING,  # resumed before the time that the server had asked for
+    (_S.SUSPENDED, Event.HOLD): _S.SUSPENDED,  # cancels the next probe
+    (_S.FAILED, Event.HOLD): _S.SUSPENDED,  # instead of starting over
+    (_S.SUSPENDED, Event.DEFER): _S.WAITING,  # resumed, but the server asked for a longer wait
     (_S.CONNECTING, Event.CLOSE): _S.CLOSING,
     (_S.CONNECTED, Event.CLOSE): _S.CLOSING,
     (_S.WAITING, Event.CLOSE): _S.CLOSING,
     (_S.SUSPENDED, Event.CLOSE): _S.CLOSING,
     (_S.CLOSING, Event.CLOSED): _S.CLOSED,
-    # Nothing is under way, so there is nothing to wait for.
+    # Nothing is running, so there is nothing to wait for.
     (_S.IDLE, Event.CLOSE): _S.CLOSED,
     (_S.FAILED, Event.CLOSE): _S.CLOSED,
 }
 
-ENDED: Final = frozenset({_S.CLOSING, _S.CLOSED, _S.FAILED})  # no link will come by itself
-UNDER_WAY: Final = frozenset({_S.CONNECTING, _S.CONNECTED})  # there is a link, or one may come any moment
+ENDED: Final = frozenset({_S.CLOSING, _S.CLOSED, _S.FAILED})  # no link will come up by itself
+UNDER_WAY: Final = frozenset({_S.CONNECTING, _S.CONNECTED})  # there is a link, or an attempt
 
 
 class IllegalMove(AssertionError):
-    """The connection was moved in a way that the table does not have: a fault in trunkline."""
+    """A move that is not in the table: a fault in trunkline."""
 
 
 def move(status: ConnectionStatus, event: Event) -> ConnectionStatus:
-    """The status that `event` leads to."""
+    """Return the status that `event` leads to."""
     try:
         return MOVES[status, event]
     except KeyError:
@@ -101,16 +101,16 @@ def move(status: ConnectionStatus, event: Event) -> ConnectionStatus:
 
 
 class DeliveryOutcome(enum.StrEnum):
-    """Where a message stands: see `trunkline.manager.delivery`."""
+    """What became of a message: see `trunkline.manager.delivery`."""
 
-    QUEUED = "queued"  # in the outbox: nothing of it has been written
-    WRITTEN = "written"  # given to a link, on its way
+    QUEUED = "queued"  # in the outbox, not written yet
+    WRITTEN = "written"  # written to a link, on its way
     CONFIRMED = "confirmed"  # the peer's WebSocket has read it
-    UNKNOWN = "unknown"  # written, and the link was lost: the peer may have it, or not
-    DROPPED = "dropped"  # never written: a newer message needed the room
-    CONFLATED = "conflated"  # never written: a newer message with its key took its place
+    UNKNOWN = "unknown"  # written, but the link was lost: the peer may have it or not
+    DROPPED = "dropped"  # never written: a newer message needed its place
+    CONFLATED = "conflated"  # never written: a newer message with the same key replaced it
     EXPIRED = "expired"  # never written: it waited too long
-    CANCELLED = "cancelled"  # never written: whoever sent it was cancelled or waited no longer
-    REFUSED = "refused"  # never written: the link would not take it, as it is no valid text for instance
-    STALE = "stale"  # never written: it was for one link only, and that is gone
+    CANCELLED = "cancelled"  # never written: its sender was cancelled or stopped waiting
+    REFUSED = "refused"  # never written: the link rejected it, for example as invalid text
+    STALE = "stale"  # never written: it was for one link only, and that link is gone
     UNSENT = "unsent"  # never written: the connection ended

@@ -1,4 +1,4 @@
-"""A task that no exception ends in silence: after a fault it goes on, and its end is always told."""
+"""A task that survives faults: it goes on after an exception, and its end is always reported."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ __all__ = ["Supervisor", "describe_fault"]
 
 
 class Supervisor:
-    """Runs `live(None)` in a task, and after each fault `live(pause)`.
+    """Runs `live(None)` in a task, and `live(pause)` after each fault.
 
-    survive: told of each fault; gives the pause to go on after, None to end. ended: called when the task is over, with
-    what it ended by: None if nothing was wrong, CancelledError if somebody cancelled it.
+    Args:
+        live: the coroutine function to run.
+        survive: called with each fault; returns the pause before going on, None to end.
+        ended: called when the task is over, with the exception that ended it: None if there was none, CancelledError
+            if it was cancelled.
     """
 
     def __init__(
@@ -33,17 +36,17 @@ class Supervisor:
         self._is_interrupted = False
 
     def start(self, name: str) -> None:
-        """Begin in a new task. One that has not quite ended is not heard of any more."""
+        """Begin in a new task. The end of an earlier one is not reported any more."""
         self.task = asyncio.get_running_loop().create_task(self._run(), name=name)
         self.task.add_done_callback(self._look)
 
     def interrupt(self) -> None:
-        """Cancel the wait of the moment, and not the task. Whoever waits calls `take_interruption` afterwards."""
+        """Cancel what the task waits for, but not the task, which calls `take_interruption` afterwards."""
         if self.task is not None:
             self._is_interrupted = self.task.cancel()
 
     def take_interruption(self) -> bool:
-        """Whether there was an interruption since the last call, whether it was heard or swallowed."""
+        """Return whether there was an interruption since the last call, even if something swallowed it."""
         was_interrupted, self._is_interrupted = self._is_interrupted, False
         if was_interrupted and self.task is not None:
             self.task.uncancel()
@@ -57,7 +60,7 @@ class Supervisor:
             except FATAL:
                 raise
             except BaseException as error:
-                # A CancelledError may also come from what it waits for, which somebody else has cancelled.
+                # A CancelledError may also come from something it waits for that somebody else has cancelled.
                 if isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling():
                     raise
                 pause = self._survive(error)
@@ -71,6 +74,6 @@ class Supervisor:
 
 
 def describe_fault(error: BaseException, *, recoverable: bool) -> ConnectionIssue:
-    """The issue for what is no error of a line."""
+    """Return the issue for an exception that is not a connection error."""
     seen = categorize(error)
     return dataclasses.replace(seen, message=f"a fault, see the log: {seen.message}", recoverable=recoverable)

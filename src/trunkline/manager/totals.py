@@ -1,4 +1,4 @@
-"""A service's connections together, those that are gone included: what monitoring systems collect."""
+"""Totals of a service's connections, past ones included, for monitoring systems."""
 
 from __future__ import annotations
 
@@ -37,10 +37,14 @@ COUNTERS: Final = (
 class ServiceHealth:
     """A snapshot of all connections of one service.
 
-    connections: how many are in which state now. counters: the fields of `ConnectionHealth` named in COUNTERS, summed
-    over all connections that there have been. failures: failed attempts and lost links by category.
-    queue_depth, queue_bytes: what waits in the outboxes now. availability: of the connections that there are and were
-    ever up, the mean; None if there are none. latencies: seconds, round trips of all.
+    Attributes:
+        service: name of the service.
+        connections: number of connections by status.
+        counters: the fields of `ConnectionHealth` named in COUNTERS, summed over all connections, past ones included.
+        failures: failed attempts and lost links by category.
+        queue_depth, queue_bytes: messages in the outboxes, and their payloads in memory.
+        availability: the mean over the connections that have been up, None if there are none.
+        latencies: round trips of all links, in seconds.
     """
 
     service: str
@@ -55,34 +59,34 @@ class ServiceHealth:
 
 @dataclass(slots=True)
 class Past:
-    """What a service's connections that are gone have counted, and the failures of all."""
+    """What a service's past connections have counted, and the failures of all."""
 
     counters: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     latencies: Histogram = field(default_factory=Histogram)
 
     def add(self, health: ConnectionHealth) -> None:
-        """Adds what a connection has counted."""
+        """Add what a connection has counted."""
         self.counters.update({name: getattr(health, name) for name in COUNTERS})
 
 
 class Totals:
-    """The pasts of a manager's services.
+    """The totals of a manager's services. Any thread may ask.
 
-    Any thread may ask. A connection counts either for itself or in the past: what is told never goes back.
+    A connection counts either itself or in the past, never in both or neither, so totals never go back.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
         self._past = {name: Past() for name in services}
-        self._moving = threading.RLock()  # for a moment; a finalizer may ask in the middle of it
+        self._moving = threading.RLock()  # held briefly; re-entrant, as a finalizer may ask meanwhile
 
     def note(self, change: StateChange) -> None:
-        """A subscriber of the manager's events: counts failures."""
+        """Count failures. Subscribed to the manager's events."""
         if change.issue is not None:
             self._past[change.service].failures[str(change.issue.category)] += 1
 
     def forget(self, connection: Connection[Any, Any], connections: MutableMapping[str, Connection[Any, Any]]) -> None:
-        """A connection is gone: it leaves those that there are, by their ids, and what it has counted stays."""
+        """Remove a connection from `connections` and keep what it has counted."""
         past = self._past[connection.service.name]
         with self._moving:
             past.add(connection.health())
@@ -90,7 +94,7 @@ class Totals:
             del connections[connection.id]
 
     def report(self, service: str, held: Mapping[str, Connection[Any, Any]]) -> ServiceHealth:
-        """A snapshot of a service with these connections, by their ids."""
+        """Return a snapshot of a service that has these connections, by id."""
         past = self._past[service]
         with self._moving:
             together = Past(Counter(past.counters), Counter(past.failures), past.latencies.copy())

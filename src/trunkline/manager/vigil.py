@@ -1,21 +1,22 @@
-"""Notices sooner than the keepalive that a link has died, where the line has shown how it breathes.
+"""Notices a dead link sooner than the keepalive does, on connections with regular traffic.
 
-Theory of operation. What comes over a line has a habit: a tick every 200 ms, a reply a second. `Suspicion` learns it,
-and phi says how surprising a silence is. A silence that is too long by far (phi 2) is a question, and never a verdict:
+Theory of operation. Traffic has a rhythm: a tick every 200 ms, a reply a second. `Suspicion` learns it, and phi says
+how surprising a silence is. A silence that is much too long (phi 2) raises a question and never decides anything:
 
     silence ─ phi 2 ─▶ ping ─ no answer in time ─▶ second opinion ─ a new link opens, the old one is silent ─▶ replaced
        ▲                 │ answered                      │ a byte comes, or no link opens
        └── asks later ◀──┴───────────────────────────────┘
 
-The second opinion is another dial to the same server. A server that stalls or is overloaded shakes no hands either, nor
-does one behind a network that stalls, and a loop of ours that stood still reads what came for the old link before the
-new one can open. So a link is replaced only where the server answers others and not this one, and there is another at
-once. In all other cases the keepalive has the last word, in its own time.
+The second opinion is another dial to the same server. A server that stalls or is overloaded, or whose network stalls,
+completes no handshake either; and if our own loop stood still, it reads what arrived on the old link before the new one
+can open. So a link is replaced only if the server answers others but not this link, and a new link is ready. In all
+other cases the keepalive decides, in its own time.
 
-A line without a habit is asked nothing, and one that is quiet for long is asked ever more seldom. A line that was
-suspected wrongly is given more patience from then on.
+A connection without a rhythm is not questioned, and one that stays quiet is questioned less and less often. After a
+wrong suspicion, a connection gets more patience.
 
-When our side has changed (`trunkline.manager.sleep`), the link is asked outright, and dropped if it gives no sign.
+When our side has changed (`trunkline.manager.sleep`), the link is asked at once, and dropped if it shows no sign of
+life.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ from trunkline.protocol.errors import ConnectionClosed
 
 __all__ = ["Vigil"]
 
-HABIT: Final = 8  # batches from which on a line has one
-PHI: Final = 2.0  # a silence that one living line in 100 would keep
+HABIT: Final = 8  # batches after which the rhythm is known
+PHI: Final = 2.0  # a silence as long as one living link in 100 would keep
 LEAST_DEVIATION: Final = 0.05  # seconds
-LEAST_SILENCE: Final = 0.5  # seconds; no shorter one is a question
-LONGEST_SILENCE: Final = 60.0  # seconds; by then the keepalive has asked
-LEAST_ANSWER: Final = 0.2  # seconds that a ping has, at least: TCP repeats a lost segment after as many
-UNKNOWN_ANSWER: Final = 1.0  # seconds that it has where no round trip is known
-ROUND_TRIPS: Final = 4  # slow ones (p99) that it has
-MOST_PATIENCE: Final = 16.0  # by which the last three grow where suspicion was wrong
+LEAST_SILENCE: Final = 0.5  # seconds; a shorter one raises no question
+LONGEST_SILENCE: Final = 60.0  # seconds; by then the keepalive has sent a ping
+LEAST_ANSWER: Final = 0.2  # seconds to answer a ping, at least: TCP resends a lost segment after this time
+UNKNOWN_ANSWER: Final = 1.0  # seconds to answer if no round trip is known
+ROUND_TRIPS: Final = 4  # slow round trips (p99) to answer
+MOST_PATIENCE: Final = 16.0  # the largest factor on the last three after wrong suspicions
 
 
 class Vigil:
-    """Watches the links of one line, one after the other.
+    """Watches the links of one connection, one after the other.
 
     Args:
-        guard: the connection's; it has the clock, and starts what asks.
-        latencies: the round trips of the line's pings.
-        dial: gives another link to where the present one goes; None: no second opinion is sought.
-        replace: takes it in the place of the present one, which has been silent for so many seconds.
+        guard: the connection's guard, which has the clock and starts tasks.
+        latencies: the round trips of the connection's pings.
+        dial: opens another link to the same server; None to ask for no second opinion.
+        replace: puts that link in the place of the present one, given the seconds for which it has been silent.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class Vigil:
         dial: Callable[[], Awaitable[WebSocket]] | None,
         replace: Callable[[WebSocket, float], None],
     ) -> None:
-        self.is_deaf = False  # we have stopped reading, so that silence proves nothing
-        self._task: asyncio.Task[None] | None = None  # that asks
-        self._inquiry: asyncio.Task[None] | None = None  # the same, when our side has changed
+        self.is_deaf = False  # we have stopped reading, so silence proves nothing
+        self._task: asyncio.Task[None] | None = None  # asks a question
+        self._inquiry: asyncio.Task[None] | None = None  # asks after our side has changed
         self._clock = self._guard = guard
         self._latencies = latencies
         self._dial = dial
@@ -72,17 +73,17 @@ class Vigil:
         self._patience = 1.0
         self._link: WebSocket | None = None
         self._timer: Timer | None = None
-        self._between = 0.0  # seconds without a link so far: the habit is learned on a clock that leaves them out
+        self._between = 0.0  # seconds without a link so far, which the rhythm leaves out
         self._heard = guard.time()  # when something was last received
         self._asked = 0  # questions since then
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        """What runs."""
+        """The tasks that run."""
         return [task for task in (self._task, self._inquiry) if task is not None]
 
     def begin(self, link: WebSocket) -> None:
-        """The link is up."""
+        """Watch a link that is up."""
         now = self._clock.time()
         self._between += now - self._heard
         self._heard = now
@@ -90,19 +91,19 @@ class Vigil:
         self._watch()
 
     def note(self) -> None:
-        """Something was received."""
+        """Note that something was received."""
         if self._dial is None:
             return
         now = self._heard = self._clock.time()
         self._asked = 0
         self._habit.record(now - self._between)
         if self._task is not None:
-            self._task.cancel()  # that is the answer
+            self._task.cancel()  # this is the answer
         elif self._timer is None:
             self._watch()
 
     def end(self) -> None:
-        """The link is gone."""
+        """Stop watching: the link is gone."""
         self._link = None
         if self._timer is not None:
             self._timer.cancel()
@@ -111,7 +112,7 @@ class Vigil:
             task.cancel()
 
     def inquire(self) -> None:
-        """Ask the link for a sign of life, if there is one, and drop it if it gives none in time."""
+        """Ask the link for a sign of life, if there is a link, and drop it if there is none in time."""
         if self._link is not None and self._inquiry is None:
             self._inquiry = self._guard.start(self._inquire(self._link), "trunkline inquiring")
 
@@ -123,7 +124,7 @@ class Vigil:
             self._inquiry = None
 
     def _watch(self) -> None:
-        """Look again when the silence will be a question."""
+        """Set a timer for when the silence is long enough to raise a question."""
         if self._link is None or self._habit.count < HABIT or self._task is not None:
             return
         silence = self._find_silence() * 2.0**self._asked
@@ -132,7 +133,7 @@ class Vigil:
             self._timer = self._clock.call_later(left, self._look)
 
     def _find_silence(self) -> float:
-        """How long a silence is a question, in seconds."""
+        """Return the length of a silence that raises a question, in seconds."""
         low, high, since = LEAST_SILENCE, LONGEST_SILENCE, self._heard - self._between
         if self._habit.phi(since + low) >= PHI:
             return low
@@ -170,7 +171,7 @@ class Vigil:
                     self._replace(other, self._clock.time() - self._heard)
                     other = None
         except ConnectionClosed:
-            pass  # the line notices by itself
+            pass  # the connection notices by itself
         finally:
             if other is not None:
                 other.abort()
@@ -178,7 +179,7 @@ class Vigil:
             self._watch()
 
     async def _is_answered(self, link: WebSocket) -> bool:
-        """Whether anything comes in the time that a ping has for its pong."""
+        """Return whether anything arrives in the time that a pong should take."""
         seen = link.moved()[0]
         slow = self._latencies.quantile(0.99)
         limit = UNKNOWN_ANSWER if slow is None else max(LEAST_ANSWER, ROUND_TRIPS * slow)
@@ -188,7 +189,7 @@ class Vigil:
         return answered.result() or link.moved()[0] != seen
 
     async def _find_second_opinion(self, link: WebSocket) -> WebSocket | None:
-        """Another link, if one opens before this one gives a sign of life."""
+        """Return another link, if one opens before this one shows a sign of life."""
         answer: asyncio.Future[Any] = link.ping_nowait()
         assert self._dial is not None
         dialling: asyncio.Future[Any] = asyncio.ensure_future(self._dial())
@@ -198,5 +199,5 @@ class Vigil:
             if not dialling.done():
                 dialling.cancel()
                 await asyncio.wait([dialling])
-        failed = dialling.cancelled() or dialling.exception() is not None  # for whatever reason: then nobody knows
+        failed = dialling.cancelled() or dialling.exception() is not None  # for any reason: then we know nothing
         return None if failed else cast("WebSocket", dialling.result())

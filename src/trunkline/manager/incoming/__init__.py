@@ -1,1 +1,1 @@
-"""What a line receives: messages, the inbox, answers to requests."""
+"""What a connection receives: messages, the inbox, replies to requests."""

@@ -1,4 +1,4 @@
-"""What a connection has received: messages that wait to be taken, and payloads that fitted no type."""
+"""What a connection has received: messages that wait to be taken, and payloads that did not decode."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = [
 
 Receives = TypeVar("Receives")
 
-# Past either, the line is not read until the program has taken some: backpressure reaches the peer, nothing is dropped.
+# Beyond either, the link is not read until the program takes messages: the peer sees backpressure, nothing is lost.
 INBOX_MESSAGES: Final = 1024
-INBOX_SIZE: Final = 2 * 2**20  # bytes of the payloads as they lay in memory
+INBOX_SIZE: Final = 2 * 2**20  # bytes of the payloads in memory
 
-# What a link that is closed still held is let in over these bounds, up to so many times as much. The rest is discarded,
-# and counted: nobody takes anything, and each link that is lost would add to it.
+# What a closed link still held may exceed these limits up to this factor. The rest is discarded and counted: if nobody
+# takes messages, each lost link would add to it.
 OVERFLOW: Final = 2
 
-# Past either, the oldest goes.
+# Beyond either, the oldest goes.
 QUARANTINE_MESSAGES: Final = 16
-QUARANTINE_SIZE: Final = 2**20 + 4096  # bytes in memory: one payload of the default max_size, and its reason
+QUARANTINE_SIZE: Final = 2**20 + 4096  # bytes in memory: one payload of the default max_size and its reason
 
-QUARANTINE_REASON: Final = 500  # characters: a decoder's words may quote the payload
+QUARANTINE_REASON: Final = 500  # characters: a decoder may quote the payload
 
 
 class Received(NamedTuple, Generic[Receives]):
@@ -45,11 +45,11 @@ class Received(NamedTuple, Generic[Receives]):
 
 
 class Inbox(Generic[Receives]):
-    """Messages in the order of their arrival, across links."""
+    """Messages in order of arrival, across links."""
 
     def __init__(self, clock: Clock) -> None:
-        self.changed = Signal(clock)  # a message came or went, or none will come
-        self.is_full = False  # no more should be read for now
+        self.changed = Signal(clock)  # a message came or went, or no more will come
+        self.is_full = False  # stop reading for now
         self._messages: deque[tuple[Receives, int, int]] = deque()
         self._size = 0
 
@@ -57,16 +57,16 @@ class Inbox(Generic[Receives]):
         return len(self._messages)
 
     def put(self, message: Receives, size: int, generation: int = 0) -> None:
-        """One more; size: bytes of its payload in memory; generation: of the link that it came over.
+        """Add a message. The caller stops reading when `is_full`.
 
-        It is for the caller to stop when `is_full`.
+        size: bytes of its payload in memory. generation: that of the link that it came over.
         """
         self._messages.append((message, size, generation))
         self._size += size
         self.is_full = len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
 
     def take(self) -> Receives:
-        """The oldest message. Raises IndexError if there is none."""
+        """Take the oldest message. Raises IndexError if there is none."""
         message, size, _ = self._messages.popleft()
         self._size -= size
         if self.is_full:
@@ -76,34 +76,34 @@ class Inbox(Generic[Receives]):
         return message
 
     def take_received(self) -> Received[Receives]:
-        """The same, with the link that it came over."""
+        """Take the oldest message with the generation of its link."""
         generation = self._messages[0][2]
         return Received(self.take(), generation)
 
     @property
     def is_overflowing(self) -> bool:
-        """Whether nothing more is let in."""
+        """Whether nothing more may be added."""
         return len(self._messages) >= OVERFLOW * INBOX_MESSAGES or self._size >= OVERFLOW * INBOX_SIZE
 
 
 class Quarantine:
-    """The latest payloads that could not be decoded, whole, for whoever wants to know why.
+    """The latest payloads that could not be decoded, complete, each with the reason.
 
-    What is kept is what is counted: a `DecodeError` made here, with the payload and the reason in words. The exception
-    that was raised is not kept: it holds what it came from, and through its traceback all that was read together.
+    It keeps a `DecodeError` of its own, with the payload and the reason, so that its size is known. The exception that
+    was raised is not kept: its traceback would hold everything that was read in the same batch.
     """
 
     def __init__(self) -> None:
-        self.count = 0  # all that ever came
-        self.size = 0  # bytes that the payloads and reasons kept take in memory
+        self.count = 0  # all so far
+        self.size = 0  # bytes of the kept payloads and reasons in memory
         self._errors: deque[DecodeError] = deque()
 
     def put(self, error: DecodeError) -> DecodeError:
-        """Keep what it says, and give that; the oldest go when there are too many or they are too large."""
+        """Keep the payload and the reason, and return them as a new error. Drop the oldest beyond the limits."""
         self.count += 1
         payload = error.payload
         if not isinstance(payload, str):
-            payload = bytes(payload)  # a view would hold the whole of what it is a part of
+            payload = bytes(payload)  # a view would keep the whole buffer
         kept = DecodeError(_cut(str(error.args[0])), payload)
         self._errors.append(kept)
         self.size += _size(kept)
@@ -112,7 +112,7 @@ class Quarantine:
         return kept
 
     def contents(self) -> tuple[DecodeError, ...]:
-        """What is kept, oldest first."""
+        """Return what is kept, oldest first."""
         return tuple(self._errors)
 
 

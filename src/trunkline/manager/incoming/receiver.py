@@ -1,4 +1,4 @@
-"""What comes in over a connection's links: decoded, counted, and kept until it is taken."""
+"""Decodes and counts what comes in over a connection's links, and keeps it until it is taken."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Receives = TypeVar("Receives")
 
 
 class Receiver(Generic[Receives]):
-    """The receiving end of one connection.
+    """The receiving half of one connection.
 
-    position: the last one that a message told, of services that say where it stands.
+    position: the position of the last message that had one, by the service's `position`.
     """
 
     def __init__(
@@ -46,43 +46,44 @@ class Receiver(Generic[Receives]):
         self._meter = meter
         self._requests = requests
         self._is_last_call = False
-        self._last_misfit = ""  # what was wrong with it, for the log
+        self._last_misfit = ""  # the reason, for the log
         self._is_greeted = False
         self._generation = 0  # of the link
         self._discarded = 0  # messages of this link
-        self._payloads: deque[Payload] = deque()  # that came, and have no room yet
+        self._payloads: deque[Payload] = deque()  # that have no room yet
         self._parts: deque[Payload] = deque()  # of the envelope that is being unpacked
         self._expects_envelopes = service.batch is not None and service.batch.envelope
 
     def prepare(self, *, is_greeted: bool) -> None:
-        """A link is there. While it is greeted there is room over the bound, for the answers that its hook wants."""
+        """Begin with a new link. During its greeting the inbox may exceed its limit, as the hook waits for replies."""
         self._is_last_call, self._is_greeted, self._discarded = False, is_greeted, 0
         self._generation = self._meter.links + 1
 
     def begin(self) -> None:
-        """The link is for all."""
+        """End the greeting."""
         self._is_greeted = False
 
     def receive(self, batch: list[Payload]) -> None:
-        """Decode what came together, as far as there is room; the rest waits. What does not fit the service's type goes
-        to the quarantine.
+        """Decode a batch as far as there is room; the rest waits.
+
+        What does not decode as the service's type goes to the quarantine.
         """
         self._payloads.extend(batch)
         self._take_in()
 
     @property
     def has_room(self) -> bool:
-        """Whether nothing waits, and more may come."""
+        """Whether nothing waits and the inbox has room."""
         return not (self._payloads or self._parts or self._is_shut)
 
     async def wait_room(self) -> None:
-        """Take in what waits as room is made for it, until more may come, or this is the last call."""
+        """Take in what waits as room appears, until nothing waits, or until `call_last`."""
         while not self.has_room and not self._is_last_call:
             await self.inbox.changed.wait()
             self._take_in()
 
     def call_last(self) -> None:
-        """Let in what the link still holds, over the bound if need be: it is closed, so no more than that comes."""
+        """Take in what the closed link still holds, beyond the limit if necessary."""
         self._is_last_call = True
         self._take_in()
         self.inbox.changed.notify()
@@ -101,7 +102,7 @@ class Receiver(Generic[Receives]):
             else:
                 self._open(self._payloads.popleft())
         if (count := self.quarantine.count - before) > 0:
-            # Once for all that came together: a peer must not decide how fast our log grows.
+            # Once a batch: a peer must not decide how fast our log grows.
             text = "%s: %d undecodable messages, the last: %s"
             self._log("message.undecodable", count, text, self._last_misfit)
         if self._is_last_call and (self._parts or self._payloads):
@@ -125,7 +126,7 @@ class Receiver(Generic[Receives]):
             misfit = error
         else:
             return
-        # Out of the handler: what is raised in it would hold this error, and with it what it holds.
+        # Outside the handler: an exception raised in it would keep this error and its traceback.
         self._put_aside(misfit)
 
     def _put_aside(self, misfit: DecodeError) -> None:
@@ -136,8 +137,8 @@ class Receiver(Generic[Receives]):
         count = len(self._parts) + len(self._payloads)
         self._parts.clear()
         self._payloads.clear()
-        if not self._discarded:  # once for a link
-            text = "%s: %d messages of a closed link are discarded, and what it still holds: the inbox is full%s"
+        if not self._discarded:  # once a link
+            text = "%s: discarded %d messages of a closed link, and any that follow: the inbox is full%s"
             self._log("message.discarded", count, text, "")
         self._discarded += count
         self._meter.undelivered.discarded += count
@@ -148,7 +149,7 @@ class Receiver(Generic[Receives]):
         self._logger.warning(text, known, count, last, extra=extra)
 
     def _take(self, payload: Payload) -> None:
-        size = memory_of(payload)  # before the decoder has a copy in UTF-8 made, which lies in the text's object
+        size = memory_of(payload)  # before decoding, which caches a copy in UTF-8 in the str
         message = self._service.decode(payload)
         try:
             if self._service.position is not None and (position := self._service.position(message)) is not None:
@@ -156,9 +157,7 @@ class Receiver(Generic[Receives]):
             is_reply = self._requests.match(message)
         except FATAL:
             raise
-        except BaseException as error:  # an id that cannot be one, or a callable that did not expect this message
-            raise DecodeError(
-                f"{self._service.name}: no position or id can be had of it: {error!r}", payload
-            ) from error
+        except BaseException as error:  # an unhashable id, or a callable that did not expect this message
+            raise DecodeError(f"{self._service.name}: cannot find its position or id: {error!r}", payload) from error
         if not is_reply:
             self.inbox.put(message, size, self._generation)

@@ -1,1 +1,1 @@
-"""What a line sends: the outbox, the writer of a link, what is not confirmed yet."""
+"""What a connection sends: the outbox, the writer of a link, what is not confirmed yet."""

@@ -1,9 +1,9 @@
-"""From the outbox to the link of the moment.
+"""Writes messages from the outbox to the present link.
 
-A message whose line is up, and that nothing waits in front of, is given to the link at once; the link joins what one
-turn of the loop sends into one write. `flush` moves what is due from the outbox to the link, and is called whenever
-that may have become possible: a message came, a link came up, a batch is due, a pong made room. Only waiting for a link
-to take more needs a task, which is there as long as that takes.
+If a link is up and no message waits, a message goes to the link at once; the link joins what one turn of the loop sends
+into one write. `flush` moves what is due from the outbox to the link. It is called whenever that may have become
+possible: a message came, a link came up, a batch is due, a pong made room. Only waiting for a link to take more needs a
+task, which exists for just that time.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ CONFIRMED: Final = DeliveryOutcome.CONFIRMED
 
 
 class LinkWriter(Generic[Sends]):
-    """Writes what waits in an outbox. `progress` is called when something was written or confirmed; `refused`, with
-    each message that the link would not take.
+    """Writes what waits in an outbox.
+
+    `progress` is called when something was written or confirmed, `refused` with each message that the link rejected.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class LinkWriter(Generic[Sends]):
         progress: Callable[[], None],
         refused: Callable[[Delivery[Sends], Exception], None],
     ) -> None:
-        self.is_hurried = False  # gather no batches any more
+        self.is_hurried = False  # gather no more batches
         self._outbox = outbox
         self._waiting, self._senders = outbox.waiting, outbox.senders
         self._codec = service.codec
@@ -68,40 +69,42 @@ class LinkWriter(Generic[Sends]):
         self._link: WebSocket | None = None
         self._unconfirmed: Unconfirmed[Sends] | None = None
         self._pump: asyncio.Task[None] | None = None
-        self._timer: Timer | None = None  # of the batch that is gathered
+        self._timer: Timer | None = None  # of the batch being gathered
         self._is_ripe = False  # that batch has waited long enough
-        self._envelopes: deque[tuple[Delivery[Sends], Payload]] = deque()  # unconfirmed ones, each with its last part
+        self._envelopes: deque[tuple[Delivery[Sends], Payload]] = (
+            deque()
+        )  # unconfirmed ones, each with its last message
 
     @property
     def unconfirmed(self) -> int:
-        """Messages written to the link of the moment of which it is not known yet that they arrived."""
+        """Messages written to the present link and not confirmed yet."""
         return 0 if self._unconfirmed is None else len(self._unconfirmed)
 
     @property
     def is_gathering(self) -> bool:
-        """Whether what waits only waits for its batch, on a line that would take it."""
+        """Whether messages wait only for their batch, and the link would take them."""
         return self._batch.holds and (link := self._link) is not None and link.is_writable and self._has_window
 
     # Links that come and go
 
     def prepare(self, link: WebSocket) -> None:
-        """A link is there, but only `write_first` may use it yet."""
+        """Take a new link, which only `write_first` may use yet."""
         self._unconfirmed = Unconfirmed(link, self._outbox.policy, self._guard, self._on_confirmed)
 
     async def write_first(self, link: WebSocket, delivery: Delivery[Sends]) -> None:
-        """Write in front of all that waits. Raises ConnectionClosed."""
+        """Write a message before all that wait. Raises ConnectionClosed."""
         await link.wait_writable()
         link.send_nowait(delivery.payload)
         self._note_written((delivery,))
 
     def begin(self, link: WebSocket) -> None:
-        """The link is for all from now on. What waits has waited long enough."""
+        """Let all messages use the link. Those that wait do not wait for a batch any longer."""
         self._link = link
         self._is_ripe = bool(self._outbox)
         self.flush()
 
     def stop(self) -> list[Delivery[Sends]]:
-        """The link is gone: what stays unconfirmed for ever."""
+        """Let go of a link that is gone. Return the messages that stay unconfirmed."""
         self._link = None
         self._cancel_timer()
         self._envelopes.clear()
@@ -109,7 +112,7 @@ class LinkWriter(Generic[Sends]):
         return [] if unconfirmed is None else unconfirmed.take_rest()
 
     def suspects(self) -> list[Payload]:
-        """The messages, as the peer saw them, of which it is not known that it took them."""
+        """Return the unconfirmed messages as the peer saw them."""
         if self._batch.envelope:
             return [envelope for last, envelope in self._envelopes if last.outcome is not CONFIRMED]
         return [] if self._unconfirmed is None else self._unconfirmed.payloads()
@@ -122,7 +125,7 @@ class LinkWriter(Generic[Sends]):
     # What the sender asks
 
     def write_directly(self, delivery: Delivery[Sends]) -> bool:
-        """Write a message now, if nothing waits in front of it and the link takes it; False if not."""
+        """Write a message now, if none waits before it and the link takes it. Return whether it was written."""
         link, unconfirmed = self._link, self._unconfirmed
         if link is None or unconfirmed is None or unconfirmed.is_full or self._waiting or self._senders or self._holds:
             return False
@@ -131,8 +134,8 @@ class LinkWriter(Generic[Sends]):
         try:
             link.send_nowait(delivery.payload)
         except ConnectionClosed:
-            return False  # nothing of it was written: it waits for the next link
-        delivery.outcome = WRITTEN  # nobody waits for that yet
+            return False  # nothing was written: it waits for the next link
+        delivery.outcome = WRITTEN  # nobody waits for this yet
         self._meter.count_sent()
         unconfirmed.add(delivery)
         return True
@@ -161,7 +164,7 @@ class LinkWriter(Generic[Sends]):
         return self._unconfirmed is not None and not self._unconfirmed.is_full
 
     def _is_due(self) -> bool:
-        """Whether the batch that waits goes now; if not, there is a timer for it."""
+        """Return whether to write the waiting batch now. If not, set a timer."""
         batch, outbox = self._batch, self._outbox
         if not batch.holds or self.is_hurried or self._is_ripe:
             return True
@@ -187,14 +190,14 @@ class LinkWriter(Generic[Sends]):
         except ConnectionClosed:
             return
         except SendTimeout:
-            link.fail(*READS_TOO_SLOWLY)  # what waits goes out on the next link, to a peer that may read
+            link.fail(*READS_TOO_SLOWLY)  # what waits goes to the next link, whose peer may read
             return
         finally:
             self._pump = None
         self.flush()
 
     def _write_batch(self, link: WebSocket) -> bool:
-        """Write one batch; False if the link is closed, and then it waits for the next one."""
+        """Write one batch. Return False if the link is closed; the batch then waits for the next one."""
         self._cancel_timer()
         room = self._batch.max_messages if self._unconfirmed is None else self._unconfirmed.room
         taken = self._outbox.take(min(self._batch.max_messages, room), self._max_bytes)
@@ -211,7 +214,7 @@ class LinkWriter(Generic[Sends]):
 
     @property
     def _max_bytes(self) -> int:
-        """Bytes of a batch; if it becomes one message, not more than the peer takes, wrapping included."""
+        """The most bytes in a batch; if it becomes one message, no more than the peer accepts, envelope included."""
         if self._limit.size is None or not self._batch.envelope:
             return self._batch.max_bytes
         return min(self._batch.max_bytes, self._limit.size // 2)
@@ -228,7 +231,7 @@ class LinkWriter(Generic[Sends]):
     def _write_envelope(self, link: WebSocket, deliveries: list[Delivery[Sends]], payloads: list[Payload]) -> None:
         envelope = payloads[0]
         if len(payloads) > 1 or self._batch.wrap_single:
-            assert isinstance(self._codec, EnvelopeCodec)  # the service has seen to it
+            assert isinstance(self._codec, EnvelopeCodec)  # the service has checked it
             envelope = self._codec.join(payloads, int(time.time() * 1000))
         link.send_nowait(envelope)
         while self._envelopes and self._envelopes[0][0].outcome is CONFIRMED:
@@ -237,7 +240,7 @@ class LinkWriter(Generic[Sends]):
             self._envelopes.append((deliveries[-1], envelope))
 
     def _write_one_by_one(self, link: WebSocket, deliveries: list[Delivery[Sends]], seen: Exception) -> bool:
-        # One of them is at fault, and the others must not pay for it.
+        # One of them is at fault; the others must not suffer for it.
         has_refused = False
         for number, delivery in enumerate(deliveries):
             try:

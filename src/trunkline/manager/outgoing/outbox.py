@@ -1,4 +1,4 @@
-"""What a connection holds until a link can take it: bounded by count, bytes and age."""
+"""Messages that wait until a link can take them, limited by count, bytes and age."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Outbox"]
 
 Sends = TypeVar("Sends")
 
-ADMITTED: Final = (
-    16  # senders that are woken at once; each that comes in wakes as many, so more would only look in vain
-)
+ADMITTED: Final = 16  # senders woken at once; each one that enters wakes as many, so more would wake in vain
 
 
 class Outbox(Generic[Sends]):
     """The messages that wait, in the order in which they were sent, and the senders that wait for room.
 
-    waiting: the messages, for whoever only asks whether there are any. size: the sum of their sizes.
-    senders: those that wait for room, in their order. Nothing goes past them.
+    Attributes:
+        waiting: the messages, exposed for a fast check whether there are any.
+        size: the sum of their sizes in bytes.
+        senders: those that wait for room, in order. No message overtakes them.
     """
 
     def __init__(self, policy: OutboxPolicy, clock: Clock) -> None:
@@ -44,28 +44,28 @@ class Outbox(Generic[Sends]):
 
     @property
     def oldest(self) -> Delivery[Sends] | None:
-        """What has waited longest."""
+        """The message that has waited longest, None if there is none."""
         return next(iter(self.waiting), None)
 
     def has_room(self, size: int) -> bool:
-        """Whether a message of `size` may wait here; the first one always may."""
+        """Return whether a message of `size` bytes may wait here; the first one always may."""
         if not self.waiting:
             return True
         return len(self.waiting) < self.policy.max_messages and self.size + size <= self.policy.max_bytes
 
     def find(self, key: Hashable | None) -> Delivery[Sends] | None:
-        """The message with this key that waits, if one does."""
+        """Return the waiting message with this key, None if there is none."""
         return None if key is None else self._by_key.get(key)
 
     def put(self, delivery: Delivery[Sends]) -> None:
-        """Let a message wait at the end. It is the caller who looks for room, and for one with its key."""
+        """Add a message at the end. The caller checks for room, and for a message with the same key."""
         self.waiting[delivery] = None
         self.size += delivery.size
         if delivery.key is not None:
             self._by_key[delivery.key] = delivery
 
     def put_back(self, deliveries: Iterable[Delivery[Sends]]) -> None:
-        """Let messages wait at the front again, in their order."""
+        """Put messages back at the front, in order."""
         for delivery in reversed(tuple(deliveries)):
             self.waiting[delivery] = None
             self.waiting.move_to_end(delivery, last=False)
@@ -74,7 +74,7 @@ class Outbox(Generic[Sends]):
                 self._by_key.setdefault(delivery.key, delivery)
 
     def take(self, max_messages: int, max_bytes: int) -> list[Delivery[Sends]]:
-        """The oldest messages: one at least, and no more than the bounds allow. Empty only if none waits."""
+        """Take the oldest messages: at least one, if any waits, and no more than the limits allow."""
         taken: list[Delivery[Sends]] = []
         size = 0
         while self.waiting and len(taken) < max_messages:
@@ -88,7 +88,7 @@ class Outbox(Generic[Sends]):
         return taken
 
     def remove(self, delivery: Delivery[Sends]) -> bool:
-        """Take out one message; False if it does not wait here."""
+        """Remove one message. Return False if it is not here."""
         if delivery not in self.waiting:
             return False
         self._take_out(delivery)
@@ -102,10 +102,10 @@ class Outbox(Generic[Sends]):
             del self._by_key[delivery.key]
 
     async def wait_turn(self, size: int, until: float | None, check: Callable[[], None]) -> bool:
-        """Wait for room for a message of `size`, behind those who came before; False if the clock reached `until`.
+        """Wait for room for a message of `size` bytes, in order of arrival. Return False if the clock reached `until`.
 
-        When it returns True the message is to be put here in the same step: the next sender's turn comes by that. What
-        `check` raises, which is called whenever something has changed, ends the wait.
+        When it returns True, the caller puts its message here without awaiting anything, which lets in the next sender.
+        `check` is called whenever something has changed; if it raises, the wait ends.
         """
         turn = _Turn()
         self.senders.append(turn)
@@ -120,14 +120,14 @@ class Outbox(Generic[Sends]):
             self.admit()
 
     def admit(self) -> None:
-        """Let the first senders that wait look, if there is room. Each keeps its place until it is in."""
+        """Wake the first waiting senders, if there is room. Each keeps its place until it has entered."""
         if self.senders and self.has_room(1):
             room = self.policy.max_messages - len(self.waiting)
             for turn in itertools.islice(self.senders, max(1, min(room, ADMITTED))):
                 turn.wake()
 
     def release(self) -> None:
-        """Wake all senders: something has changed for each of them."""
+        """Wake all senders, as something has changed for each of them."""
         for turn in self.senders:
             turn.wake()
 

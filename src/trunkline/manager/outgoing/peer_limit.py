@@ -1,8 +1,7 @@
-"""What a peer takes in one message, as far as it has shown.
+"""The largest message that a peer accepts, as far as we know.
 
-A peer that closes with 1009 (RFC 6455 7.4.1) does not say what its limit is, nor which message was over it. One of
-those that were on their way was, so its limit is below the largest of them: that is the bound, and nothing of that size
-is sent any more, over whatever link.
+A peer that closes with 1009 (RFC 6455 7.4.1) does not say what its limit is, or which message exceeded it. One of those
+on their way did, so the limit is below the largest of them, and no message of that size is sent again over any link.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ __all__ = ["PeerLimit"]
 
 
 class PeerLimit:
-    """The bound of one service and set of parameters, across its links.
+    """The limit of one service and set of parameters, across its links.
 
-    size: bytes of a message that is too big for the peer, as is every larger one; None while nothing is known.
+    size: messages of this many bytes or more are too big for the peer; None while nothing is known.
     """
 
     __slots__ = ("_clock", "_seen", "size")
@@ -27,31 +26,31 @@ class PeerLimit:
     def __init__(self, clock: Clock) -> None:
         self.size: int | None = None
         self._clock = clock
-        self._seen = 0.0  # when it was learned, by the clock
+        self._seen = 0.0  # when it was learned
 
     def learn(self, payloads: Iterable[Payload]) -> None:
-        """The peer closed with 1009 while these were on their way. Nothing is learned if none was."""
+        """Lower the limit after a close with 1009, with the payloads that were on their way. No payloads, no change."""
         largest = max((count_bytes(payload) for payload in payloads), default=0)
         if largest and (self.size is None or largest < self.size):
             self.size, self._seen = largest, self._clock.time()
 
     def forget(self) -> None:
-        """Nothing is known any more."""
+        """Forget the limit."""
         self.size = None
 
     def refuses(self, payload: Payload) -> bool:
-        """Whether the peer would not take it."""
+        """Return whether the payload is too big for the peer."""
         return self.size is not None and count_bytes(payload) >= self.size
 
     def check(self, connection_id: str, payload: Payload) -> None:
-        """Raises PeerLimitExceeded if the peer would not take it."""
+        """Raise PeerLimitExceeded if the payload is too big for the peer."""
         if self.size is not None and self.refuses(payload):
             ago = self._clock.time() - self._seen
             raise PeerLimitExceeded(connection_id, count_bytes(payload), self.size, ago)
 
 
 def count_bytes(payload: Payload) -> int:
-    """The size of a payload on the wire, before any compression."""
+    """Return the size of a payload on the wire, before compression."""
     if isinstance(payload, str):
         return len(payload) if payload.isascii() else len(payload.encode(errors="surrogatepass"))
     return len(payload)

@@ -1,7 +1,7 @@
-"""The sending end of a connection: what the program sends, and what becomes of it across links.
+"""The sending half of a connection: takes messages and settles what becomes of them, across links.
 
-Whatever cannot be written at once waits in the outbox, as its policy says. Each message has a `Delivery`, which ends
-in exactly one outcome, and those that were not delivered are reported.
+What cannot be written at once waits in the outbox, by its policy. Each message has a `Delivery` that ends in exactly
+one outcome, and undelivered messages are reported.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _O = DeliveryOutcome
 
 
 class Condition(NamedTuple):
-    """How a line stands."""
+    """The status of a connection and why."""
 
     status: ConnectionStatus
     issue: ConnectionIssue | None
-    cause: BaseException | None  # the exception that the issue was made from
+    cause: BaseException | None  # the exception that the issue describes
 
 
 class Sender(Generic[Sends]):
-    """What one connection sends, across its links.
+    """Sends the messages of one connection, across its links.
 
-    `condition` tells how the line stands; `report` is told of every message that was not delivered, except those whose
-    own sender gave up on them.
+    `condition` returns the connection's status and why. `report` is called with each undelivered message, except those
+    whose sender gave up.
     """
 
     def __init__(
@@ -79,17 +79,16 @@ class Sender(Generic[Sends]):
         self._age_timer: Timer | None = None
         self._encode = service.codec.encode
         self._kinds, self._refusal = service.kinds, service.refusal
-        self._generation = 0  # of the link that there is, also while it is greeted; 0: none
+        self._generation = 0  # of the present link, also during its greeting; 0 without one
         self._find_key = service.outbox.key
         self._is_draining = False
-        self._is_shut = False  # it drains or has ended: nothing new is taken
-        self._moved = Signal(context.clock)  # for whoever drains
+        self._is_shut = False  # draining or ended: accepts nothing new
+        self._moved = Signal(context.clock)  # wakes `drain`
 
     def make(self, message: Sends, generation: int | None = None) -> Delivery[Sends]:
-        """A delivery of `message`, encoded. generation: the link that it is for, None: any.
+        """Encode a message and return its delivery. generation: the only link for it, None for any.
 
-        Raises TypeError for a message of another type than the service sends, what the codec raises, and
-        PeerLimitExceeded.
+        Raises TypeError if the service does not send this type, PeerLimitExceeded, and what the codec raises.
         """
         if self._kinds is not None and not isinstance(message, self._kinds):
             raise self._refusal(message)
@@ -103,7 +102,7 @@ class Sender(Generic[Sends]):
         return delivery
 
     def submit(self, delivery: Delivery[Sends]) -> None:
-        """Write it, or let it wait in the outbox. Raises OutboxFull or NotConnected, and then nothing was taken."""
+        """Write a message or put it in the outbox. Raises OutboxFull or NotConnected if it was not accepted."""
         if self._is_shut:
             self._check_open()
         if delivery.generation is not None and delivery.generation != self._generation:
@@ -114,9 +113,9 @@ class Sender(Generic[Sends]):
             self._enqueue(delivery)
 
     async def deliver(self, delivery: Delivery[Sends], timeout: float | None) -> None:
-        """Write it, wherever it has to wait first, or join it to a batch of a line that is up.
+        """Wait until a message is written, or has joined a batch of a link that is up.
 
-        Raises WaitTimeout, OutboxFull, MessageDropped, NotConnected, and then it was not sent; SendInterrupted.
+        Raises WaitTimeout, OutboxFull, MessageDropped or NotConnected if it was not sent; SendInterrupted.
         """
         if self._is_shut:
             self._check_open()
@@ -134,7 +133,7 @@ class Sender(Generic[Sends]):
             await self._wait_written(delivery, until, timeout)
 
     async def drain(self, until: float | None) -> bool:
-        """Take nothing new, and wait until everything is written and confirmed; False if the clock reached `until`."""
+        """Accept nothing new, and wait until all is confirmed. Return False if the clock reached `until`."""
         self.hurry()
         while self._is_busy:
             if not await self._moved.wait(until):
@@ -142,7 +141,7 @@ class Sender(Generic[Sends]):
         return True
 
     def hurry(self) -> None:
-        """Take nothing new; write what waits as fast as the link takes it, and have it confirmed."""
+        """Accept nothing new. Write what waits as fast as the link takes it, and have it confirmed."""
         self._is_shut = self._is_draining = self._writer.is_hurried = True
         self._writer.flush()
         self._writer.ask_confirmation()
@@ -159,7 +158,7 @@ class Sender(Generic[Sends]):
     # Links that come and go
 
     def prepare(self, link: WebSocket, generation: int) -> None:
-        """A link is there, which may be written to when it has been greeted."""
+        """Take a new link, which is written to after its greeting."""
         self._generation = generation
         self._writer.prepare(link)
 
@@ -218,16 +217,16 @@ class Sender(Generic[Sends]):
         await self._writer.wait_stopped()
 
     def start_over(self) -> None:
-        """A connection that had failed is used again."""
+        """Accept messages again: a failed connection starts over."""
         self._is_shut = self._is_draining = self._writer.is_hurried = False
 
     def learn_limit(self) -> None:
-        """The peer closed with 1009: what is unconfirmed was too big, and nothing of its size is sent any more."""
+        """Lower the peer's limit after a close with 1009: an unconfirmed message was too big."""
         self._limit.learn(self._writer.suspects())
         self.weed()
 
     def weed(self) -> None:
-        """Give back what waits in the outbox and the peer would not take."""
+        """Report messages in the outbox that are too big for the peer as refused."""
         if self._limit.size is None:
             return
         for delivery in self.outbox:
@@ -266,11 +265,11 @@ class Sender(Generic[Sends]):
             raise self._timed_out(timeout) from self._condition().cause
 
     def _check_sendable(self, delivery: Delivery[Sends]) -> None:
-        """Whether it still makes sense to wait for room: raises why not."""
+        """Raise if it makes no sense any more to wait for room."""
         status, issue, cause = self._condition()
         if status in ENDED:
             raise NotConnected(self._id, status, issue) from cause
-        self._limit.check(self._id, delivery.payload)  # the limit may have been learned since
+        self._limit.check(self._id, delivery.payload)  # the limit may be newer than the message
         if delivery.generation is not None:
             self._check_link(delivery)
 
@@ -299,7 +298,7 @@ class Sender(Generic[Sends]):
                 raise self._timed_out(timeout) from self._condition().cause
             raise
         finally:
-            self.withdraw(delivery)  # nothing, unless the wait was cancelled
+            self.withdraw(delivery)  # does nothing unless the wait was cancelled
             if timer is not None:
                 timer.cancel()
 
@@ -308,7 +307,7 @@ class Sender(Generic[Sends]):
         return WaitTimeout(self._id, status, issue, timeout or 0.0)
 
     def withdraw(self, delivery: Delivery[Sends]) -> None:
-        """Take it back, if it waits in the outbox."""
+        """Take a message back, if it waits in the outbox."""
         if self.outbox.remove(delivery):
             delivery.settle(_O.CANCELLED)
 
@@ -328,7 +327,7 @@ class Sender(Generic[Sends]):
         for delivery in expired:
             self._give_back(delivery, _O.EXPIRED)
 
-    # What has become of it
+    # Outcomes
 
     @property
     def _is_busy(self) -> bool:

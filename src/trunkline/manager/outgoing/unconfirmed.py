@@ -1,8 +1,8 @@
-"""What has been written to a link and not been confirmed.
+"""Messages that were written to a link and not confirmed yet.
 
-A ping is answered in the order of the line, so its pong confirms everything that was written before it. One ping is
-under way at a time, at most one each `OutboxPolicy.confirm` seconds, or as soon as half of what may be unconfirmed is:
-a busy line pays a few bytes for thousands of messages, and an idle one nothing.
+The peer answers a ping after it has read everything before it, so a pong confirms all of that. There is one ping at a
+time, at most one every `OutboxPolicy.confirm` seconds, or as soon as half of the unconfirmed messages allowed are
+written. A busy connection pays a few bytes for thousands of messages, and an idle one nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Unconfirmed(Generic[Sends]):
     """The unconfirmed messages of one link, in the order in which they were written."""
 
     def __init__(self, link: WebSocket, policy: OutboxPolicy, guard: Guard, confirmed: Callable[[], None]) -> None:
-        """`confirmed` is called when a pong has made room for more."""
+        """confirmed: called when a pong has made room for more."""
         self.size = 0
-        self.is_full = False  # nothing more may be written before some of it is confirmed
+        self.is_full = False  # no more may be written until some are confirmed
         self._half = max(1, policy.max_unconfirmed // 2), max(1, policy.max_unconfirmed_bytes // 2)
         self._link = link
         self._policy = policy
@@ -44,7 +44,7 @@ class Unconfirmed(Generic[Sends]):
         self._confirmed = confirmed
         self._deliveries: deque[Delivery[Sends]] = deque()
         self._ping: asyncio.Future[float] | None = None
-        self._covered = 0  # how many of the oldest the ping under way stands behind
+        self._covered = 0  # how many of the oldest messages the present ping follows
         self._timer: Timer | None = None
         self._is_urgent = False
 
@@ -53,20 +53,20 @@ class Unconfirmed(Generic[Sends]):
 
     @property
     def room(self) -> int:
-        """How many messages may still be written."""
+        """Number of messages that may still be written."""
         return self._policy.max_unconfirmed - len(self._deliveries)
 
     @property
     def is_kept(self) -> bool:
-        """Whether anything is kept until it is confirmed: not with `OutboxPolicy(confirm=None)`."""
+        """Whether messages are kept until confirmed: not with `OutboxPolicy(confirm=None)`."""
         return self._policy.confirm is not None
 
     def payloads(self) -> list[Payload]:
-        """What is unconfirmed, as it was written."""
+        """Return the unconfirmed payloads, as they were written."""
         return [delivery.payload for delivery in self._deliveries]
 
     def add(self, delivery: Delivery[Sends]) -> None:
-        """This was written."""
+        """Add a message that was written."""
         confirm = self._policy.confirm
         if confirm is None:
             return
@@ -79,14 +79,14 @@ class Unconfirmed(Generic[Sends]):
             self._timer = self._clock.call_later(confirm, self._tick)
 
     def ask(self) -> None:
-        """Have everything that was written so far confirmed as soon as may be."""
+        """Have everything written so far confirmed as soon as possible."""
         if self._ping is not None:
             self._is_urgent = True
         elif self._deliveries:
             self._send_ping()
 
     def take_rest(self) -> list[Delivery[Sends]]:
-        """The link is gone: what stays unconfirmed for ever. Ends the pings."""
+        """Stop pinging, as the link is gone. Return the messages that stay unconfirmed."""
         ping, self._ping = self._ping, None
         if ping is not None:
             ping.remove_done_callback(self._answered)
@@ -114,13 +114,13 @@ class Unconfirmed(Generic[Sends]):
         try:
             self._ping = self._link.ping_nowait()
         except TrunklineError:
-            return  # the link is closing, and whoever reads it is about to say so
+            return  # the link is closing, which its reader is about to report
         self._covered = len(self._deliveries)
         self._ping.add_done_callback(self._answered)
 
     def _on_pong(self, ping: asyncio.Future[float]) -> None:
         if ping is not self._ping:
-            return  # it came in the turn in which the link went, and was looked at then
+            return  # it came in the turn in which the link was lost, and counted then
         self._ping = None
         is_answered = self._take_answer(ping)
         if self._deliveries and self._timer is None:
