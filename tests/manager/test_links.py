@@ -47,7 +47,7 @@ async def test_a_message_for_another_link_is_dropped(
     line.net.link.lose()
     await line.clock.advance(1)
     assert connection.generation == 2
-    with pytest.raises(MessageDropped, match="for one link only, which is gone"):
+    with pytest.raises(MessageDropped, match="for one link only, and that link is gone"):
         await connection.send(line.note("a"), generation=generation)
     delivery = connection.send_nowait(line.note("b"), generation=generation)
     assert [one.outcome for one in told] == ["stale", "stale"]

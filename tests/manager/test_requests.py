@@ -359,7 +359,7 @@ async def test_a_pool_keeps_the_order_of_a_key(clock: Any, net: Any) -> None:
         ["1", "4", "7"],
         ["2", "5", "8"],
     ]
-    with pytest.raises(ValueError, match="wants a key"):
+    with pytest.raises(ValueError, match="needs a key"):
         pool.send_nowait(Ask("?"))
     await asking.manager.close()
 

@@ -56,7 +56,7 @@ def test_a_parameter_in_the_query() -> None:
 
 @pytest.mark.parametrize("value", ["", ".", ".."])
 def test_a_parameter_that_would_change_the_path(value: str) -> None:
-    with pytest.raises(ValueError, match="no path segment"):
+    with pytest.raises(ValueError, match="not a path segment"):
         service().locate({"room": value})
 
 
