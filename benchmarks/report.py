@@ -23,20 +23,20 @@ LOOPS = ["uvloop", "asyncio"]
 HEAD = """\
 # Benchmarks
 
-trunkline beside its peers, and beside a C program that does the least the kernel asks for. **What to doubt about these
-figures stands in [benchmarks/README.md](../benchmarks/README.md#doubts-first); read it first.** In short: one machine,
-loopback, no work between reading and writing; compare ratios, not rates; where the spread is wide, trust none of the
-figures beside it.
+This page compares trunkline with other libraries, and with a C program that makes only the system calls that the work
+needs. **Read first [what to doubt about these figures](../benchmarks/README.md#doubts-first).** In short: they come
+from one machine, over loopback, and the programs do no work between reading and writing. Compare ratios, not rates.
+Where the spread is wide, trust none of the figures beside it.
 
-This page is written by `make bench`, which measures everything anew on your machine.
+`make bench` measures everything again on your machine, and rewrites this page.
 """
 
 INSTRUCTIONS = """\
 ## Instructions a message
 
-Rates move with the machine; instruction counts do not. Those of the core, message by message, are kept in
-[baseline.json](../benchmarks/instructions/baseline.json): `make instructions` counts them anew with valgrind's
-callgrind, prints them beside it, and fails if one has grown by 3 %.
+Rates depend on the machine's load; instruction counts do not. [baseline.json](../benchmarks/instructions/baseline.json)
+has the instructions that the core needs for each kind of message. `make instructions` counts them again with valgrind's
+callgrind, compares, and fails if a count has grown by 3 %.
 """
 
 
@@ -118,10 +118,10 @@ def sections(store: Store) -> Iterator[str]:
         yield f"Measured on {where}; {what}."
     rows = [row for goal in GOALS if (row := goal_row(goal, store, LOOPS[0])) is not None]
     if rows:
-        yield "## What trunkline aims at"
+        yield "## Targets"
         yield (
-            "Ratios of medians within one run, on uvloop. The last column is the ratio of the CPU times a message, "
-            "which the machine's other work moves less."
+            "Ratios of medians within one run, on uvloop. The last column is the ratio of the CPU times for a message, "
+            "which other work on the machine disturbs less."
         )
         yield markdown(["work", "trunkline by", "at least", "measured", "", "by CPU"], rows)
     for scenario in SCENARIOS.values():

@@ -45,13 +45,21 @@ def make(work: str, title: str, text: str, sizes: tuple[int, ...]) -> Scenario:
     )
 
 
-FEED = make("feed", "Receiving a feed", "A client takes what a server pushes, messages of so many bytes.", (64, 65536))
+FEED = make(
+    "feed",
+    "Receiving a feed",
+    "A client receives what a server pushes. The case is the size of a message in bytes.",
+    (64, 65536),
+)
 PUSH = make(
-    "push", "Sending", "A client sends messages of so many bytes, a hundred between two turns of its loop.", (64,)
+    "push",
+    "Sending",
+    "A client sends a hundred messages in each turn of its loop. The case is their size in bytes.",
+    (64,),
 )
 WAIT = make(
     "wait",
     "Round trips of a client",
-    "A client sends a message of so many bytes when the echo of the one before is there.",
+    "A client sends the next message when the echo of the last one arrives. The case is their size in bytes.",
     (64, 65536),
 )

@@ -81,8 +81,9 @@ def repeat(work: Callable[[], int], seconds: float) -> Sample:
 CODEC = Scenario(
     name="codec",
     title="Codec, without I/O",
-    text="`trunkline.protocol` and wsproto through the interface that they share. Burst: a server decodes a hundred "
-    "masked messages from one read. Round trip: a message from a client to a server and back. Seconds are of CPU time.",
+    text="`trunkline.protocol` and wsproto, used through the interface that they share. Burst: a server decodes a "
+    "hundred masked messages from one read. Round trip: a message goes from a client to a server and back. "
+    "Seconds are CPU time.",
     unit="messages/s",
     cases=(
         Case("burst 64", 64),

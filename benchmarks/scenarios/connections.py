@@ -49,8 +49,8 @@ HANDSHAKES = Scenario(
 MEMORY = Scenario(
     name="memory",
     title="Idle memory",
-    text="By how much a server's resident memory grows a connection, with 5,000 open and silent. `no WebSocket` is the "
-    "loop's transport with the smallest protocol.",
+    text="How much a server's resident memory grows for each connection, with 5,000 open and silent. `no WebSocket` is "
+    "the loop's transport with the smallest possible protocol.",
     unit="bytes",
     cases=(Case("5000", connections=5000),),
     subjects=(*SERVERS, "no WebSocket"),

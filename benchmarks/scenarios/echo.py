@@ -28,8 +28,8 @@ def measure(mode: str, bench: Bench, subject: str, case: Case) -> Sample:
 ECHO = Scenario(
     name="echo",
     title="Echo",
-    text="A server sends every message back. [connections, bytes, in flight]: so many connections, each with so many "
-    "binary messages of so many bytes on their way.",
+    text="A server sends every message back. The cases are [connections, bytes, in flight]: the number of connections, "
+    "the size of each binary message, and how many of them are under way on each connection.",
     unit="messages/s",
     cases=(load(1, 64, 1), load(1, 64, 64), load(100, 64, 1), load(100, 64, 16), load(10, 4096, 8), load(4, 2**20, 1)),
     subjects=("picows", *TRUNKLINE, *SHAPED, LIMIT),
@@ -41,8 +41,8 @@ ECHO = Scenario(
 TLS = Scenario(
     name="tls",
     title="Echo over TLS",
-    text="The same over TLS 1.3. The load has as much to encrypt as the server: where a row is near the limit, the "
-    "load's core may be what limits it, and the CPU time a message is the figure to trust.",
+    text="The same over TLS 1.3. The load generator encrypts as much as the server. Where a row is near the limit, the "
+    "load generator's core may be what limits it, so trust the CPU time for a message.",
     unit="messages/s",
     cases=(load(100, 64, 1), load(100, 64, 16), load(10, 4096, 8)),
     subjects=("picows", *TRUNKLINE, *SHAPED, LIMIT),
@@ -54,8 +54,9 @@ TLS = Scenario(
 DEFLATE = Scenario(
     name="deflate",
     title="Echo, compressed",
-    text="permessage-deflate both ways, texts like a service's records; each library keeps its context and chooses "
-    "its window as it does by default. The load compresses beforehand and decompresses during the warm-up only.",
+    text="permessage-deflate in both directions, on texts like the records of a service. Each library keeps its "
+    "context and uses its default window. The load generator compresses beforehand, and decompresses "
+    "only during the warm-up.",
     unit="messages/s",
     cases=(load(10, 1024, 8),),
     subjects=("websockets", *TRUNKLINE, "picows.websockets", "aiohttp", "wsproto"),
