@@ -111,7 +111,7 @@ async def test_accepting_goes_on(
         assert server.health().pending_handshakes == 0
         async with trunkline.connect(f"wss://localhost:{server.port}/", ssl=client_tls, host="127.0.0.1") as ws:
             await ws.ping()
-    assert faults(caplog) == ["beginning with a connection"]
+    assert faults(caplog) == ["starting a connection"]
 
 
 @pytest.mark.posix
@@ -124,7 +124,7 @@ async def test_accepting_goes_on_after_a_pause(
         server._listening._wait(OSError(errno.EMFILE, "injected"))
         async with trunkline.connect(f"wss://localhost:{server.port}/", ssl=client_tls, host="127.0.0.1") as ws:
             await ws.ping()
-    assert faults(caplog) == ["going on to accept connections"]
+    assert faults(caplog) == ["resuming to accept connections"]
 
 
 async def test_a_request_that_was_decided_on_gets_500(faulty: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -92,14 +92,14 @@ async def test_accepted(server, data):
 
 
 TOLD = {
-    b"400 ": b"this is no WebSocket handshake (RFC 6455 4.2.1)\n",
+    b"400 ": b"this is not a valid WebSocket handshake (RFC 6455 4.2.1)\n",
     b"403 ": b"this origin is not allowed\n",
     b"414 ": b"the request target is too long\n",
-    b"405 ": b"the methods allowed here are GET and HEAD\n",
-    b"426 ": b"this is a WebSocket server: a handshake is wanted (RFC 6455 4.1)\n",
-    b"426 13": b"the WebSocket version spoken here is 13\n",
-    b"431 ": b"the header fields are too many or too long\n",
-    b"505 ": b"the HTTP version spoken here is 1.1\n",
+    b"405 ": b"only GET and HEAD are allowed\n",
+    b"426 ": b"this is a WebSocket server: use a WebSocket client (RFC 6455 4.1)\n",
+    b"426 13": b"only WebSocket version 13 is supported\n",
+    b"431 ": b"there are too many header fields, or they are too long\n",
+    b"505 ": b"only HTTP/1.1 is supported\n",
 }
 
 

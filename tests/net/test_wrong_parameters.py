@@ -42,8 +42,8 @@ EVERYWHERE: list[tuple[dict[str, Any], type[Exception], str]] = [
 DIALLING: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"proxy_headers": "a: b"}, TypeError, f"proxy_headers is str, {PAIRS} (proxy_headers)"),
     ({"proxy_headers": 5}, TypeError, f"proxy_headers is int, {PAIRS} (proxy_headers)"),
-    ({"proxy_headers": ["ab"]}, TypeError, f"proxy_headers holds str, which is no pair: it {PAIRS}"),
-    ({"proxy_headers": [("a", "b", "c")]}, TypeError, f"proxy_headers holds tuple, which is no pair: it {PAIRS}"),
+    ({"proxy_headers": ["ab"]}, TypeError, f"proxy_headers holds str, which is not a pair: it {PAIRS}"),
+    ({"proxy_headers": [("a", "b", "c")]}, TypeError, f"proxy_headers holds tuple, which is not a pair: it {PAIRS}"),
     ({"local_addr": 5}, ValueError, "local_addr is 5, must be (host, port), port 0 for any (local_addr)"),
     ({"local_addr": ("h", "0")}, ValueError, "local_addr is ('h', '0'), must be (host, port), port 0 for any"),
     ({"local_addr": ("h", True)}, ValueError, "local_addr is ('h', True), must be (host, port), port 0 for any"),
@@ -65,14 +65,14 @@ CONNECT: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"sock": 5}, TypeError, "sock is int, must be a socket.socket or None (sock)"),
     ({"additional_headers": "a: b"}, TypeError, f"additional_headers is str, {PAIRS} (additional_headers)"),
     ({"additional_headers": 5}, TypeError, f"additional_headers is int, {PAIRS} (additional_headers)"),
-    ({"additional_headers": ["a: b"]}, TypeError, f"additional_headers holds str, which is no pair: it {PAIRS}"),
+    ({"additional_headers": ["a: b"]}, TypeError, f"additional_headers holds str, which is not a pair: it {PAIRS}"),
     ({"listener": trunkline.Listener}, TypeError, "listener is the class Listener, must be an instance of one"),
     ({"listener": 5}, TypeError, "listener is int, must be an object with on_message or on_batch, or None (listener)"),
 ]
 SERVE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"sock": 5}, TypeError, "sock is int, must be a socket.socket or None (sock)"),
     ({"additional_headers": "a: b"}, TypeError, f"additional_headers is str, {PAIRS} (additional_headers)"),
-    ({"additional_headers": ["ab"]}, TypeError, f"additional_headers holds str, which is no pair: it {PAIRS}"),
+    ({"additional_headers": ["ab"]}, TypeError, f"additional_headers holds str, which is not a pair: it {PAIRS}"),
     ({"max_connections": "3"}, ValueError, "max_connections is '3', must be a whole number, 1 or more, or None"),
     ({"max_connections": 1.5}, ValueError, "max_connections is 1.5, must be a whole number, 1 or more, or None"),
     ({"max_connections": True}, ValueError, "max_connections is True, must be a whole number, 1 or more, or None"),

@@ -1,4 +1,4 @@
-"""What a server says to opening handshakes, checked when `serve` is called."""
+"""How a server answers opening handshakes; checked when `serve` is called."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Acceptance", "Origins", "ProcessRequest", "make_acceptance"]
 ProcessRequest = Callable[["WebSocket", Request], Response | Awaitable[Response | None] | None]
 Origins = Sequence[str | None] | str | None
 
-# Set by the handshake itself, or not to stand in a 101 (RFC 6455 4.2.2, RFC 9110 8.6).
+# The handshake sets these itself, or a 101 must not have them (RFC 6455 4.2.2, RFC 9110 8.6).
 OWN_FIELDS: Final = frozenset(
     {
         "connection",
@@ -34,23 +34,23 @@ OWN_FIELDS: Final = frozenset(
     }
 )
 
-# What pages of programs send, whose scheme is their own: Chromium's of a file "file://", Electron's "app://.".
+# The Origin of pages whose scheme is not the web's: Chromium sends "file://" for a file, Electron "app://.".
 _PROGRAM: Final = re.compile(rb"([a-z][a-z0-9+.-]*)://[a-z0-9._~-]*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # its fields may be cookies
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)  # no repr: fields may be cookies
 class Acceptance:
     """How a server answers opening handshakes.
 
-    Args:
-        process_request: asked first, if there is one.
-        origins: None for the same origin or none, "*" for any, or those allowed, as `_canonical` has them (None among
-            them: no Origin field).
-        subprotocols: in order of preference.
-        fields: added to the answer.
-        response: what each WebSocket has as its response.
-        make_listener: None for a server with a handler.
-        head: limits on a request's head.
+    Attributes:
+        process_request: called first; None to skip it.
+        origins: the origins allowed, in the form of `_canonical` (None among them: requests without an Origin); "*" for
+            any; None for the server's own origin and requests without an Origin.
+        subprotocols: the ones supported, best first.
+        fields: added to every 101.
+        response: the `response` of every WebSocket.
+        make_listener: makes a connection's listener; None for a server with a handler.
+        head: limits on the head of a request.
     """
 
     process_request: Callable[[Any, Request], Response | Awaitable[Response | None] | None] | None
@@ -62,7 +62,7 @@ class Acceptance:
     head: HeadLimits
 
     def welcomes(self, origin: bytes | None, host: bytes) -> bool:
-        """Whether a page of this Origin field may connect to this host."""
+        """Return whether a page with this Origin may connect to this Host."""
         if self.origins == "*":
             return True
         if self.origins is None:
@@ -79,8 +79,8 @@ def make_acceptance(
     listener: Callable[[], Listener] | None,
     head: HeadLimits,
 ) -> Acceptance:
-    """The acceptance for the arguments of `serve`; TypeError, ValueError or LocalProtocolError, naming the parameter,
-    for one that could never do what it is meant to.
+    """Return the acceptance for the arguments of `serve`. Raise TypeError, ValueError or LocalProtocolError, naming the
+    parameter, if one of them could never work.
     """
     if process_request is not None and not callable(process_request):
         raise TypeError(f"process_request is {type(process_request).__name__}, must be a callable or None")
@@ -121,7 +121,7 @@ def _check_origin(origin: object) -> str | None:
 
 
 def _canonical(origin: bytes) -> str | None:
-    """An Origin as browsers write it: scheme and host in lower case, and no port that is the scheme's own."""
+    """Return an Origin as browsers write it: in lower case, without the scheme's default port. None if malformed."""
     if origin == b"null":
         return "null"
     parsed = parse_origin(origin)
@@ -134,7 +134,7 @@ def _canonical(origin: bytes) -> str | None:
 
 
 def _is_same(origin: bytes, host: bytes) -> bool:
-    """Whether a page of `origin` came from the host that it connects to, the scheme aside."""
+    """Return whether a page of `origin` came from the host that it connects to, whatever the scheme."""
     parsed, target = parse_origin(origin), parse_authority(host)
     if parsed is None or target is None:
         return False
@@ -147,10 +147,10 @@ def _with_port(authority: Authority, scheme: str) -> Authority:
 
 
 def _wrap(listener: object) -> Callable[[], Listener]:
-    """A Listener class, or whatever makes one, as a callable that makes one."""
+    """Return a callable that makes a listener, and checks it. Raise TypeError if `listener` cannot be called."""
     if not callable(listener):
         raise TypeError(
-            f"listener is {type(listener).__name__}, must be a Listener class or a callable that makes one a connection"
+            f"listener is {type(listener).__name__}, must be a Listener class or a callable that returns a Listener"
         )
     return functools.partial(_make, listener)
 
@@ -158,5 +158,5 @@ def _wrap(listener: object) -> Callable[[], Listener]:
 def _make(factory: Callable[[], Listener]) -> Listener:
     made = factory()
     if not hasattr(made, "on_message") and not hasattr(made, "on_batch"):
-        raise TypeError(f"listener gave {type(made).__name__}, must give an object with on_message or on_batch")
+        raise TypeError(f"listener returned {type(made).__name__}, must return an object with on_message or on_batch")
     return made

@@ -1,13 +1,13 @@
-"""Accept connections ourselves: when no file descriptor is left, and when a connection ends within TLS.
+"""Accepting connections ourselves, for the cases when file descriptors run out and when a connection ends within TLS.
 
-asyncio's own accept loop tells the loop's exception handler when the system has no descriptor to give, up to `backlog`
-times in a row and again every second: whoever opens connections would write our log. Here accepting pauses, is logged
-once, and is tried again, while connections wait in the kernel's queue and open ones go on. uvloop drops what it cannot
-accept, which is a way as well.
+When the system has no descriptor left, asyncio's own accept loop calls the loop's exception handler up to `backlog`
+times in a row, and again every second: a stranger could fill our log. Here accepting pauses, which is logged once, and
+is tried again later. Meanwhile new connections wait in the kernel's queue and open ones go on. uvloop drops what it
+cannot accept, which is fine, too.
 
-Neither loop tells a protocol that its connection ended before TLS was done, so whoever counts connections would count
-it until a deadline. Here the TLS handshake is awaited, and its end is told. On uvloop this is what we accept for: plain
-TCP is left to it.
+Neither loop tells a protocol that its connection ended before TLS was done, so a server that counts connections would
+count it until a deadline. Here the TLS handshake is awaited, and its failure is reported. That is the only reason to
+accept ourselves on uvloop: plain TCP is left to it.
 """
 
 from __future__ import annotations
@@ -34,18 +34,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Listening", "steady"]
 
-A_TURN: Final = 64  # connections accepted before the loop has its turn
+A_TURN: Final = 64  # connections accepted before the loop runs again
 PAUSE: Final = (0.1, 1.0)  # seconds: the first pause, and the longest; it doubles in between
 SHORT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepting:
-    """What becomes of the connections that are accepted.
+    """What to do with the connections that are accepted.
 
-    make: makes the protocol of one. fail: told of one that ended within TLS, and whether that was for want of time.
-    drop: takes the place of one that cannot begin.
-    tls: None for none. seconds: for the TLS handshake.
+    Attributes:
+        make: makes the protocol of a connection.
+        fail: called with a connection that ended within TLS, and whether it ran out of time.
+        drop: called with a connection that could not be started, to end it.
+        tls: the context; None for no TLS.
+        seconds: the limit for the TLS handshake.
+        backlog: connections that the kernel holds until we accept them.
+        logger: where failures are logged.
     """
 
     make: Callable[[], WebSocket]
@@ -58,12 +63,12 @@ class Accepting:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the loop's own accepting is told of TLS."""
+        """The TLS arguments of the loop's own `create_server`."""
         return {} if self.tls is None else {"ssl": self.tls, "ssl_handshake_timeout": self.seconds}
 
 
 class Listening:
-    """A listening server, in place of the server of the loop's own that has bound its sockets. pauses: times that
+    """A listening server, in place of the loop's own server, which has bound the sockets. `pauses` counts how often
     accepting had to pause.
     """
 
@@ -73,10 +78,10 @@ class Listening:
         self._loop = asyncio.get_running_loop()
         self._accepting: list[socket.socket] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._pause = 0.0  # seconds: the latest one; 0 while there is no want
-        self._has_failed = False  # going on after a pause, since it last could
+        self._pause = 0.0  # seconds: the latest pause; 0 while accepting works
+        self._has_failed = False  # to resume after a pause, since that last worked
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beginning: dict[WebSocket, asyncio.Task[None]] = {}  # those that shake hands in TLS
+        self._beginning: dict[WebSocket, asyncio.Task[None]] = {}  # those in their TLS handshake
 
     @property
     def sockets(self) -> Sequence[Any]:
@@ -84,7 +89,7 @@ class Listening:
         return self._bound.sockets
 
     async def start_serving(self) -> None:
-        """Listen. Raises OSError if it cannot."""
+        """Listen. Raise OSError if that fails."""
         for bound in self._bound.sockets:
             sock = bound.dup()
             self._accepting.append(sock)
@@ -93,7 +98,7 @@ class Listening:
         self._resume()
 
     def close(self) -> None:
-        """Accept nothing more, and drop what is still within TLS."""
+        """Stop accepting, and drop connections that are still in their TLS handshake."""
         self._stop_reading()
         for ws in [*self._beginning]:
             self.give_up(ws)
@@ -111,15 +116,15 @@ class Listening:
         self._has_failed = False
 
     def _resume_later(self) -> None:
-        """Go on accepting when the pause has passed, whatever comes between."""
+        """Resume accepting after the pause; if that fails, try again later."""
         self._timer = self._loop.call_later(self._pause, self._try_to_resume)
 
     def _try_to_resume(self) -> None:
         try:
             self._resume()
-        except Exception as error:  # epoll_ctl(2) wants memory, too
+        except Exception as error:  # epoll_ctl(2) needs memory, too
             if not self._has_failed:
-                note(self._how.logger, error, "going on to accept connections")
+                note(self._how.logger, error, "resuming to accept connections")
             self._has_failed = True
             self._pause = min(max(PAUSE[0], self._pause * 2), PAUSE[1])
             self._resume_later()
@@ -139,7 +144,7 @@ class Listening:
             try:
                 connection, address = sock.accept()
             except OSError as error:
-                # All others: nobody is there any more, or that one connection is broken already (accept(2)).
+                # Any other error: nobody is there any more, or this connection is broken already (accept(2)).
                 if errno_of(error) in SHORT_OF:
                     self._wait(error)
                 return
@@ -158,16 +163,16 @@ class Listening:
         self._resume_later()
         if is_first:
             extra = log_fields("accept.paused", code=error.errno)
-            text = "cannot accept connections: %s; they wait until it is mended"
+            text = "cannot accept connections: %s; new ones wait until this is over"
             self._how.logger.warning(text, error.strerror, extra=extra)
 
     def give_up(self, ws: WebSocket) -> None:
-        """Drop a connection if it is within TLS."""
+        """Drop a connection if it is in its TLS handshake."""
         if ws.transport is None and ws in self._beginning:
             self._beginning[ws].cancel()
 
     async def _admit(self, connection: socket.socket, address: Any) -> None:
-        """Begin with a connection; one that cannot begin is dropped, and the others go on."""
+        """Start a connection. If that fails, drop it; the others go on."""
         if not self._accepting:
             connection.close()  # the server was closed meanwhile
             return
@@ -176,7 +181,7 @@ class Listening:
             made.append(self._how.make())
             await self._begin(made[0], connection, address)
         except Exception as error:
-            note(self._how.logger, error, "beginning with a connection", address or None)
+            note(self._how.logger, error, "starting a connection", address or None)
             for ws in made:
                 self._how.drop(ws)
             connection.close()
@@ -191,35 +196,35 @@ class Listening:
             late = await self._shake_hands(ws, connection, address)
         finally:
             del self._beginning[ws]
-        if ws.transport is None and ws.state is ConnectionState.CONNECTING:  # it was never told of a transport
+        if ws.transport is None and ws.state is ConnectionState.CONNECTING:  # connection_made was never called
             self._how.fail(ws, late)
 
     async def _shake_hands(self, ws: WebSocket, connection: socket.socket, address: Any) -> bool:
-        """TLS on a connection, whatever comes of it; gives whether it took too long."""
+        """Do the TLS handshake, and return whether it ran out of time. If it fails, close the connection."""
         try:
             async with asyncio.timeout(self._how.seconds) as limit:
                 await self._loop.connect_accepted_socket(
                     lambda: ws,
                     connection,
                     ssl=self._how.tls,
-                    ssl_handshake_timeout=2 * self._how.seconds,  # ours comes first, and says what it was
+                    ssl_handshake_timeout=2 * self._how.seconds,  # ours comes first, and tells a timeout from a failure
                 )
-        except OSError as error:  # what there is of a connection is closed
+        except OSError as error:  # what is left of the connection is closed
             extra = log_fields("accept.failed", code=error.errno, remote=address or None)
-            self._how.logger.debug("a connection ended before it began: %s", error, extra=extra)
+            self._how.logger.debug("a connection ended before its TLS handshake was done: %s", error, extra=extra)
             if ws.transport is not None:
-                ws.abort()  # TLS was done as time ran out: the loop says goodbye first, on a number that is closed here
+                ws.abort()  # TLS was done as time ran out: the loop shuts TLS down first, on a descriptor closed here
             connection.close()
         return limit.expired()
 
 
 def steady(bound: asyncio.Server, how: Accepting) -> asyncio.Server | Listening:
-    """What to listen with on a server that is bound and does not serve yet: itself, or a Listening in its place."""
+    """Return what to listen with on a server that is bound but not serving: itself, or a Listening in its place."""
     loop = asyncio.get_running_loop()
     is_asyncio = isinstance(bound, asyncio.Server) and isinstance(loop, asyncio.SelectorEventLoop)
     if is_asyncio or (how.tls is not None and state_of(loop).adapts):
         return Listening(bound, how)
-    for sock in bound.sockets:  # others accept by themselves, and what they accept has what the listening socket had
-        if hasattr(sock, "setsockopt"):  # a simulated network's has not
+    for sock in bound.sockets:  # others accept by themselves; an accepted socket inherits the option
+        if hasattr(sock, "setsockopt"):  # a simulated network's has none
             send_at_once(sock)
     return bound

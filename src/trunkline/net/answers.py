@@ -1,4 +1,4 @@
-"""A server's answers that are no 101: what a program gives, and the fixed texts for the rest."""
+"""A server's answers other than 101: the program's own, and fixed texts for the rest."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from trunkline.net.http import Response, as_fields
 
 __all__ = ["INTERNAL", "Answer", "make_answer", "refusal"]
 
-# What a refused client is told (with 400 for any other status): fixed texts, that hold nothing of what it sent.
+# What a refused client is told; any other status gets the text of 400. No text quotes what the client sent.
 FIXED_TEXTS: Final = {
-    400: "this is no WebSocket handshake (RFC 6455 4.2.1)",
+    400: "this is not a valid WebSocket handshake (RFC 6455 4.2.1)",
     403: "this origin is not allowed",
-    405: "the methods allowed here are GET and HEAD",
+    405: "only GET and HEAD are allowed",
     414: "the request target is too long",
-    426: "this is a WebSocket server: a handshake is wanted (RFC 6455 4.1)",
-    431: "the header fields are too many or too long",
+    426: "this is a WebSocket server: use a WebSocket client (RFC 6455 4.1)",
+    431: "there are too many header fields, or they are too long",
     500: "internal error",
-    505: "the HTTP version spoken here is 1.1",
+    505: "only HTTP/1.1 is supported",
 }
-ANOTHER_VERSION: Final = "the WebSocket version spoken here is 13"
-# For when no other answer can be made.
+ANOTHER_VERSION: Final = "only WebSocket version 13 is supported"
+# Sent when no other answer can be made.
 INTERNAL: Final = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 BODILESS: Final = frozenset({204, 205, 304})  # RFC 9110 15.3.5, 15.3.6, 15.4.5
 
 
 class Answer(NamedTuple):
-    """What is sent. fields: all of them, those that frame the body included. body: that of an answer to GET."""
+    """An answer to send.
+
+    Attributes:
+        status: the HTTP status.
+        fields: all fields, including those that frame the body.
+        body: the body of an answer to GET; an answer to HEAD has none.
+    """
 
     status: int
     fields: list[tuple[bytes, bytes]]
@@ -36,7 +42,7 @@ class Answer(NamedTuple):
 
 
 def refusal(status: int, fields: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
-    """Our own answer to a request that leads to no connection, in fixed words."""
+    """Return our own answer, with a fixed text, to a request that does not open a connection."""
     given = list(fields)
     names = {name.lower() for name, _ in given}
     text = (
@@ -51,7 +57,11 @@ def refusal(status: int, fields: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
 
 
 def make_answer(response: Response) -> Answer:
-    """What to send for a program's Response; TypeError, ValueError or LocalProtocolError for one that cannot be."""
+    """Return what to send for a program's Response.
+
+    Raises:
+        TypeError, ValueError, LocalProtocolError: the Response is not valid.
+    """
     status, body = response.status, response.body
     if isinstance(status, bool) or not isinstance(status, int):
         raise TypeError(f"the Response's status is {type(status).__name__}, must be int")
@@ -61,14 +71,14 @@ def make_answer(response: Response) -> Answer:
         raise TypeError(f"the Response's body is {type(body).__name__}, must be bytes")
     body = bytes(body)
     if body and status in BODILESS:
-        raise ValueError(f"the Response has a body of {len(body)} bytes, and {status} has none (RFC 9110 6.4.1)")
+        raise ValueError(f"the Response has a body of {len(body)} bytes, but {status} cannot have one (RFC 9110 6.4.1)")
     if isinstance(response.headers, (str, bytes)) or not isinstance(response.headers, Iterable):
         raise TypeError(f"the Response's headers are {type(response.headers).__name__}, must be a mapping or pairs")
     return Answer(int(status), _framed(status, as_fields(response.headers), body), body)
 
 
 def _framed(status: int, given: list[tuple[bytes, bytes]], body: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields with those that say when it was made, and how it ends: by its length, and the connection with it."""
+    """Return the fields with Date, Content-Length (unless the status has no body) and Connection: close added."""
     fields: list[tuple[bytes, bytes]] = []
     options = [b"close"]
     length = None
@@ -82,7 +92,7 @@ def _framed(status: int, given: list[tuple[bytes, bytes]], body: bytes) -> list[
         elif lower == b"content-length":
             length = value
         elif lower == b"transfer-encoding":
-            raise ValueError("the Response has Transfer-Encoding: its body goes whole, with a length (RFC 9112 6.1)")
+            raise ValueError("the Response has Transfer-Encoding, but its body is sent with a length (RFC 9112 6.1)")
         else:
             dated = dated or lower == b"date"
             fields.append((name, value))
@@ -91,7 +101,7 @@ def _framed(status: int, given: list[tuple[bytes, bytes]], body: bytes) -> list[
         fields.append((b"Date", formatdate(usegmt=True).encode()))
     if status not in BODILESS:
         if length not in (None, b"%d" % len(body)):
-            raise ValueError(f"the Response's Content-Length is not that of its body, {len(body)} bytes (RFC 9110 8.6)")
+            raise ValueError(f"the Response's Content-Length does not fit its body of {len(body)} bytes (RFC 9110 8.6)")
         fields.append((b"Content-Length", b"%d" % len(body)))
     elif status == 205:
         fields.append((b"Content-Length", b"0"))

@@ -122,9 +122,7 @@ def connect(
 # No eq, so that it stays hashable for `asyncio.gather` and `as_completed`; no repr, which could show credentials.
 @dataclass(slots=True, repr=False, eq=False)
 class Connecting:
-    """The result of `connect`: await it, or use it as an asynchronous context manager, which closes the connection
-    with 1000 at its end.
-    """
+    """The result of `connect`: await it, or use it in `async with`, which closes with 1000 at its end."""
 
     _plan: Plan
     _route: Route

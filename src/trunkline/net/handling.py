@@ -1,8 +1,8 @@
-"""Running a program's handler: what its end does to the connection.
+"""Running a program's handler, and what its end does to the connection.
 
-A handler need not catch the end of its own connection, which comes to every connection: that closes it with 1000, as a
-return does, and is not logged. Whatever else ends a handler is a failure, the end of another connection among it: the
-peer is told 1011, the log why.
+A handler need not catch the ConnectionClosed of its own connection: it counts as a return, so the connection is closed
+with 1000 and nothing is logged. Any other exception is a failure, including the ConnectionClosed of another connection:
+the peer is told 1011, and the log says why.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ Handler = Callable[["WebSocket"], Awaitable[object]]
 
 
 class Closable(Protocol):
-    """What is asked of the server."""
+    """What a handler's end asks of the server."""
 
     @property
     def is_closing(self) -> bool:
-        """Whether it is being closed, and cancels handlers."""
+        """Whether it is being closed, which cancels handlers."""
 
 
 async def run_handler(handler: Handler, ws: WebSocket, server: Closable) -> None:
-    """Run the handler; its end closes the connection: 1000 if it returned, 1011 if it failed.
+    """Run the handler, then close the connection: with 1000 if it returned, with 1011 if it failed.
 
     Args:
-        handler: the program's.
+        handler: the program's handler.
         ws: its connection.
-        server: whose handler it is.
+        server: the server that it belongs to.
+
     Raises:
-        CancelledError, KeyboardInterrupt, SystemExit: as the handler did, after the connection was failed.
+        CancelledError, KeyboardInterrupt, SystemExit: the handler raised it. The connection has been failed.
     """
     try:
         await handler(ws)
@@ -62,7 +63,7 @@ def _fail(ws: WebSocket, error: BaseException, *, is_quiet: bool = False) -> Non
 
 
 def _is_own_end(ws: WebSocket, error: BaseException) -> bool:
-    """Whether the error is the end of this connection, or a group (of a TaskGroup) of nothing else."""
+    """Return whether the error is the end of this connection, or a group (of a TaskGroup) of nothing else."""
     errors = [error]
     while errors:
         one = errors.pop()

@@ -1,4 +1,4 @@
-"""How a server is doing: its connections together, those that are gone included."""
+"""How a server is doing: all its connections together, including those that are gone."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ __all__ = ["ServerHealth", "Tally"]
 
 @dataclass(frozen=True, slots=True)
 class ServerHealth:
-    """A snapshot of a server. Counters are of all its connections since it began to listen.
+    """A snapshot of a server. Counters cover all its connections since it began to listen.
 
-    connections: open now. pending_handshakes: under way now. opened: connections so far. turned_away: refused since
-    there were too many. refused: opening handshakes refused for what stood in them. expired: those that were not done
-    in open_timeout. tls_failed: connections that ended or failed before their TLS handshake was done. stats: what they
-    have moved. latency_p50, p90, p99: seconds, quantiles of the round trips of keepalive pings, within 1 %; None before
-    the first. latencies: all of them, which may be merged with others.
+    Attributes:
+        connections: connections open now.
+        pending_handshakes: opening handshakes under way now.
+        opened: connections opened so far.
+        turned_away: connections refused because there were too many.
+        refused: opening handshakes refused because of the request.
+        expired: opening handshakes that were not done within open_timeout.
+        tls_failed: connections that ended or failed before their TLS handshake was done.
+        stats: what all connections have moved.
+        latency_p50, latency_p90, latency_p99: quantiles of the round trips of pings, in seconds, within 1 %; None
+            before the first.
+        latencies: all these round trips, to merge with others.
     """
 
     connections: int
@@ -44,9 +51,9 @@ NAMES = tuple(field.name for field in fields(Stats))
 
 
 class Tally:
-    """What connections that are gone have moved, and the round trips of all. Recording allocates nothing.
+    """Totals of the connections that are gone, and the round trips of all. Recording allocates nothing.
 
-    Any thread may ask. A connection counts either as open or as gone: what is told never goes back.
+    Any thread may ask for the total. A connection counts either as open or as gone, so the total never goes down.
     """
 
     __slots__ = ("_gone", "_moving", "expired", "latencies", "opened", "refused", "tls_failed")
@@ -58,16 +65,16 @@ class Tally:
         self.tls_failed = 0
         self.latencies = Histogram()
         self._gone = dict.fromkeys(NAMES, 0)
-        self._moving = threading.RLock()  # for a moment; a finalizer may ask in the middle of it
+        self._moving = threading.RLock()  # reentrant: a finalizer may ask while it is held
 
     def move(self, ws: WebSocket, connections: set[WebSocket]) -> None:
-        """A connection is gone: it leaves those that are open."""
+        """Move a connection that is gone from the open ones to the totals."""
         with self._moving:
             connections.discard(ws)
             _add(self._gone, ws.stats())
 
     def total(self, connections: set[WebSocket]) -> Stats:
-        """What all have moved, these open ones included."""
+        """Return what all connections have moved, including these open ones."""
         with self._moving:
             together, still = dict(self._gone), [*connections]
         for ws in still:

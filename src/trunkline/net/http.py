@@ -26,18 +26,16 @@ __all__ = [
 TOKEN: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110 5.6.2
 VALUE: Final = re.compile(r"([^\0\s]([^\0\r\n\v\f]*[^\0\s])?)?", re.ASCII)  # RFC 9110 5.5
 
-# Of a refusal, whose status is known before its body: that is a courtesy, and may not end, or have no end.
+# Limits on the body of a refusal. Its status is known by then: the body is an extra, which may be slow or endless.
 MAX_BODY: Final = 64 * 1024  # bytes that are kept
-MAX_PARTS: Final = 1000  # parts (chunks, reads) in which it may come: each takes as long to parse, however small
-BODY_WAIT: Final = 1.0  # seconds behind the head in which it must have come
+MAX_PARTS: Final = 1000  # parts (chunks, reads) that it may come in: a small one takes as long to parse as a large one
+BODY_WAIT: Final = 1.0  # seconds that it may take after the head
 
 HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class Headers(Sequence[tuple[str, str]]):
-    """Header fields in order, with names that compare without case (RFC 9110 5.1). Iterating gives (name, value)
-    pairs.
-    """
+    """Header fields in order. Names are compared without case (RFC 9110 5.1); iterating gives (name, value) pairs."""
 
     __slots__ = ("_packed", "_unpacked")
 
@@ -47,8 +45,8 @@ class Headers(Sequence[tuple[str, str]]):
 
     @classmethod
     def _pack(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Fields as they were received, kept in one piece until somebody asks: most are never looked at, and as pairs
-        they would be half of what an idle connection takes.
+        """Return Headers that keep the fields in one piece until they are first read: most never are, and as pairs they
+        would be half the memory of an idle connection.
         """
         made = cls.__new__(cls)
         made._packed = b"\n".join([b"%s:%s" % pair for pair in fields])
@@ -57,19 +55,19 @@ class Headers(Sequence[tuple[str, str]]):
     @property
     def _pairs(self) -> tuple[tuple[str, str], ...]:
         if self._packed is not None:
-            # No name has a colon and no value a line end (RFC 9110 5.1, 5.5): h11 has seen to it.
+            # No name has a colon and no value a line end (RFC 9110 5.1, 5.5): h11 has checked that.
             lines = self._packed.decode("latin-1").split("\n") if self._packed else []
             self._unpacked = tuple([(name, value) for name, _, value in [line.partition(":") for line in lines]])
             self._packed = None
         return self._unpacked
 
     def get_all(self, name: str) -> list[str]:
-        """The values of every field with this name, in order."""
+        """Return the values of all fields with this name, in order."""
         wanted = name.lower()
         return [value for key, value in self._pairs if key.lower() == wanted]
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The value of the field; of several, joined by commas (RFC 9110 5.3); `default` if there is none."""
+        """Return the value of a field; of several, joined by commas (RFC 9110 5.3); `default` if there is none."""
         values = self.get_all(name)
         return ", ".join(values) if values else default
 
@@ -97,16 +95,18 @@ class Headers(Sequence[tuple[str, str]]):
         return len(self._pairs)
 
     def __repr__(self) -> str:
-        # Names only: values hold cookies and tokens.
+        # Names only: values may be cookies and tokens.
         return f"<Headers {', '.join(str(name) for name, _ in self._pairs)}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """The request of an opening handshake, or a plain one.
+    """The request of an opening handshake, or a plain HTTP request.
 
-    path: what it asks for, with the query; of a target that is a whole URL (RFC 9112 3.2.2) the rest of it is left out.
-    headers: the fields as they came; Host is the one of such a URL. method: GET for every handshake.
+    Attributes:
+        path: the path and the query; the rest of a target that is a whole URL (RFC 9112 3.2.2) is left out.
+        headers: the fields as received; if the target is a whole URL, Host is that of the URL.
+        method: the method; GET for every handshake.
     """
 
     path: str
@@ -114,7 +114,7 @@ class Request:
     method: str = "GET"
 
     def __repr__(self) -> str:
-        # Without the query and the values of fields: they hold cookies and tokens.
+        # Without the query and the values of fields: these may be cookies and tokens.
         return f"<Request {self.path.partition('?')[0]} {self.headers!r}>"
 
 
@@ -122,8 +122,11 @@ class Request:
 class Response:
     """An answer to a request. A server's `process_request` returns one in place of a 101.
 
-    status: 200 to 599. headers: a mapping or pairs of str; those that frame the answer (Connection, Content-Length) are
-    added, and Date if there is none. body: bytes; not sent to a HEAD.
+    Attributes:
+        status: 200 to 599.
+        headers: a mapping or pairs of str. Those that frame the answer (Connection, Content-Length) are added, and Date
+            if there is none.
+        body: the body; not sent in answer to a HEAD.
     """
 
     status: int
@@ -135,9 +138,9 @@ class Response:
 
 
 def header_pairs(headers: HeadersLike | None, parameter: str = "headers") -> tuple[tuple[str, str], ...]:
-    """Name and value pairs of a mapping or of an iterable of pairs; of None, none.
+    """Return the (name, value) pairs of a mapping or of an iterable of pairs; none for None.
 
-    Raises TypeError, which names the parameter, for anything else.
+    Raise TypeError, which names the parameter, for anything else.
     """
     given: object = headers.items() if isinstance(headers, Mapping) else headers
     if given is None:
@@ -147,23 +150,29 @@ def header_pairs(headers: HeadersLike | None, parameter: str = "headers") -> tup
         raise TypeError(f"{parameter} is {type(headers).__name__}, must be a mapping or pairs of str ({parameter})")
     for pair in pairs:
         if _is_text(pair) or not isinstance(pair, Sequence) or len(pair) != 2:
-            seen = f"{type(pair).__name__}, which is no pair"
+            seen = f"{type(pair).__name__}, which is not a pair"
             raise TypeError(f"{parameter} holds {seen}: it must be a mapping or pairs of str ({parameter})")
     return tuple((name, value) for name, value in pairs)
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a piece of text, which passes for a sequence of others."""
+    """Return whether `value` is text or bytes, which are sequences, too."""
     return isinstance(value, (str, bytes, bytearray))
 
 
 def as_fields(
     headers: HeadersLike, reserved: frozenset[str] = frozenset(), parameter: str = ""
 ) -> list[tuple[bytes, bytes]]:
-    """The pairs as wsproto takes them. Values are ISO 8859-1, as HTTP has them.
+    """Return the pairs as wsproto takes them, with values in ISO 8859-1, as in HTTP.
 
-    Raises LocalProtocolError for what cannot stand in HTTP (RFC 9110 5) and for names that are `reserved`, and
-    TypeError for what is not str. The texts name the `parameter`, and hold no value: that may be a secret.
+    Args:
+        headers: a mapping or pairs.
+        reserved: names that are not allowed, in lower case.
+        parameter: what the errors name. They quote no value, since that may be a secret.
+
+    Raises:
+        LocalProtocolError: a field is not valid in HTTP (RFC 9110 5), or its name is reserved.
+        TypeError: a name or a value is not str, or `headers` is neither a mapping nor pairs.
     """
     where = f"{parameter}, " if parameter else ""
     pairs = header_pairs(headers, parameter or "headers")
@@ -173,45 +182,45 @@ def as_fields(
 def _field(name: str, value: str, reserved: frozenset[str], where: str) -> tuple[bytes, bytes]:
     if not (isinstance(name, str) and isinstance(value, str)):
         kinds = f"{type(name).__name__} and {type(value).__name__}"
-        seen = name if isinstance(name, str) and TOKEN.fullmatch(name) else "whose name is no token"
+        seen = name if isinstance(name, str) and TOKEN.fullmatch(name) else "whose name is not a token"
         raise TypeError(f"header field {seen} is {kinds}, name and value must be str ({where}RFC 9110 5)")
     if not TOKEN.fullmatch(name):
-        # It is not quoted: whoever mistook name and value would read the value.
+        # It is not quoted: if name and value were swapped, it is the value.
         raise LocalProtocolError(
-            f"the name of a header field, of {len(name)} characters, is no token ({where}RFC 9110 5.1)"
+            f"the name of a header field, of {len(name)} characters, is not a token ({where}RFC 9110 5.1)"
         )
     if name.lower() in reserved:
         raise LocalProtocolError(f"header field {name} is set by the handshake itself ({where}RFC 6455 4)")
     if not VALUE.fullmatch(value):
         raise LocalProtocolError(
-            f"header field {name} has white space at an end, or a line end or NUL ({where}RFC 9110 5.5)"
+            f"header field {name} begins or ends with white space, or has a line end or NUL ({where}RFC 9110 5.5)"
         )
-    # Asked for, since an error of the codec would hold the value.
+    # Checked here, since the codec's error would quote the value.
     if value and max(value) > "\xff":
         raise LocalProtocolError(f"header field {name} cannot be written in latin-1 ({where}RFC 9110 5.5)")
     return name.encode("ascii"), value.encode("latin-1")
 
 
 def check_subprotocols(names: Sequence[str]) -> list[str]:
-    """The names, if each is a token and none stands twice (RFC 6455 4.1); LocalProtocolError otherwise, TypeError for
-    what is no sequence of str, such as one str.
+    """Return the names as a list. Raise LocalProtocolError unless each is a token and none is repeated (RFC 6455 4.1),
+    or TypeError if they are not a sequence of str; a single str is not one.
     """
     if _is_text(names) or not isinstance(names, Iterable):
         raise TypeError(f"subprotocols is {type(names).__name__}, must be a sequence of str")
-    # None is quoted: a subprotocol may carry a token, since browsers can send one in no other way.
+    # No name is quoted: it may be a credential, which browsers cannot send in any other way.
     checked: list[str] = []
     for name in names:
         which = f"subprotocol {len(checked) + 1}"
         if not isinstance(name, str):
             raise TypeError(f"{which} is {type(name).__name__}, must be str (subprotocols)")
         if not TOKEN.fullmatch(name):
-            raise LocalProtocolError(f"{which} is no token (subprotocols, RFC 6455 4.1)")
+            raise LocalProtocolError(f"{which} is not a token (subprotocols, RFC 6455 4.1)")
         if name in checked:
-            raise LocalProtocolError(f"{which} stands there already (subprotocols, RFC 6455 4.1)")
+            raise LocalProtocolError(f"{which} repeats an earlier one (subprotocols, RFC 6455 4.1)")
         checked.append(name)
     return checked
 
 
 def from_fields(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Header fields as they were received."""
+    """Return Headers of fields as they were received."""
     return Headers._pack(fields)

@@ -1,4 +1,4 @@
-"""Callbacks in place of a coroutine: the lowest latency, no task a connection."""
+"""Callbacks in place of a coroutine: the lowest latency, and no task per connection."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ __all__ = ["Close", "Listener"]
 
 
 class Listener:
-    """Subclass it and define what you need. Every callback runs on the event loop and must not block.
+    """A base class for listeners: define the callbacks you need. They run on the event loop and must not block.
 
-    What a callback raises is logged and ends the connection with 1011; what it sends leaves in one write when the read
-    that it belongs to has been processed. After a callback has closed or aborted the connection, no message is
-    delivered any more.
+    If a callback raises, the exception is logged and the connection is failed with 1011. What callbacks send leaves in
+    one write, once the read that they were called for is processed. After a callback has closed or aborted the
+    connection, no more messages are delivered.
 
-    on_batch(ws, messages): if a subclass defines it, it is called in place of `on_message`, with the list of all
-    messages that one read completed (between two control frames).
+    on_batch(ws, messages): if a subclass defines it, it is called in place of `on_message`, with a list of all messages
+    that one read completed (between two control frames).
     """
 
     __slots__ = ()  # a subclass may have slots of its own
 
     def on_open(self, ws: WebSocket) -> None:
-        """The opening handshake is done."""
+        """Called when the opening handshake is done."""
 
     def on_message(self, ws: WebSocket, message: str | bytes) -> None:
-        """A message was received: str for text, bytes for binary."""
+        """Called with each message: str for text, bytes for binary."""
 
-    # on_batch is not defined here, since its presence is the choice.
+    # on_batch is not defined here: a subclass chooses it by defining it.
 
     def on_close(self, ws: WebSocket, close: Close) -> None:
-        """The connection has ended; called once for every on_open."""
+        """Called when the connection has ended, once for every on_open."""

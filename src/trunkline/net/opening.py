@@ -33,7 +33,7 @@ __all__ = ["ServerOpening"]
 
 
 class ServerOpening:
-    """Reads a request and answers it; `done` is told once, with True if the connection is open."""
+    """The server's opening handshake: reads a request and answers it. `done` is called once, with whether it opened."""
 
     def __init__(self, acceptance: Acceptance, done: Callable[[Any, bool], None], tally: Tally) -> None:
         self._acceptance = acceptance
@@ -45,14 +45,14 @@ class ServerOpening:
         self._is_refused = False
 
     def begin(self, life: Lifecycle) -> None:
-        """A server waits for the request."""
+        """Do nothing: a server waits for the request."""
 
     def receive(self, life: Lifecycle, data: bytes) -> None:
-        """Takes a piece of the request, or, while `process_request` decides, of what follows it."""
+        """Process bytes of the request or, while `process_request` decides, of what follows it."""
         if self._is_refused:
-            return  # read and thrown away, so that the answer is not lost to a reset
+            return  # read and discarded, so that no reset takes the answer away
         self._received += len(data)
-        if self._handshake.plain_request is None:  # behind one comes its body, which nobody wants: it is not parsed
+        if self._handshake.plain_request is None:  # else this is its body, which nobody needs
             self._parse(life, data)
         transport = life.link.transport
         if self._deciding is not None and self._received > self._acceptance.head.max_head and transport is not None:
@@ -68,18 +68,18 @@ class ServerOpening:
             self._judge(life, error)
 
     def is_answering(self) -> bool:
-        """Whether `process_request` has yet to decide."""
+        """Return whether `process_request` has yet to decide."""
         return self._deciding is not None
 
     def lose(self, life: Lifecycle, error: Exception | None) -> None:
-        """The client went away."""
+        """Stop deciding: the client is gone."""
         deciding, self._deciding = self._deciding, None
         if deciding is not None:
             deciding.cancel()
         self._finish(life, False)
 
     def _judge(self, life: Lifecycle, error: RemoteProtocolError) -> None:
-        """Whatever asks for no WebSocket: `process_request` may answer it, if it is HTTP."""
+        """Handle a request that is not a WebSocket handshake. If it is HTTP, `process_request` may answer it."""
         hint = error.event_hint if isinstance(error.event_hint, RejectConnection) else RejectConnection()
         why = getattr(error, "detail", "") or str(error)
         refuse = functools.partial(self._refuse, life, hint.status_code, why, hint.headers)
@@ -100,14 +100,14 @@ class ServerOpening:
             self._refuse(life, 403, f"origin {quote(origin or b'')} is not allowed (origins)")
 
     def _refuse(self, life: Lifecycle, status: int, why: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        """Answers in fixed words: what was wrong is for our log and not for a stranger."""
+        """Refuse with a fixed text: what was wrong is for our log, not for a stranger."""
         self._tally.refused += 1
         extra = log_fields("handshake.refused", code=status, remote=life.remote_address)
         life.logger.info("a handshake was refused with %d: %s", status, printable(why), extra=extra)
         self._reject(life, refusal(status, fields))
 
     def _ask(self, life: Lifecycle, request: Request, go_on: Callable[[], None]) -> None:
-        """Lets process_request answer; if it has no answer, or is not there, `go_on`."""
+        """Let process_request answer. If it is not set or returns None, call `go_on`."""
         if self._acceptance.process_request is None:
             go_on()
             return
@@ -140,7 +140,7 @@ class ServerOpening:
             self._answer(life, go_on, response)
 
     def _give_up(self, life: Lifecycle) -> None:
-        """A fault of ours came between the decision and the answer."""
+        """End the connection: an error of our own came between the decision and the answer."""
         self._deciding = None
         try:
             life.fail(1011, "internal error")
@@ -158,7 +158,7 @@ class ServerOpening:
             return
         try:
             if not isinstance(response, Response):
-                raise TypeError(f"process_request gave {type(response).__name__}, must give None or a Response")
+                raise TypeError(f"process_request returned {type(response).__name__}, must return None or a Response")
             answer = make_answer(response)
         except Exception as error:
             self._break(life, error)
@@ -180,7 +180,7 @@ class ServerOpening:
             self._reject(life, refusal(500))
             return
         if life.link.transport is None or life.state is not ConnectionState.CONNECTING:
-            return  # whoever made the listener has aborted it
+            return  # making the listener has aborted it
         chosen = next((name for name in self._acceptance.subprotocols if name in event.subprotocols), None)
         wanted = life.settings.deflate
         extensions: list[Extension] = [] if wanted is None else [PerMessageDeflate(wanted)]
@@ -210,7 +210,7 @@ class ServerOpening:
                 agreement=agreement_of(extensions),
                 listener=listener,
             )
-        finally:  # whatever the listener raises, the server knows of it
+        finally:  # the server is told, whatever the listener raises
             self._finish(life, life.state is not ConnectionState.CONNECTING)
         if trailing:
             life.link._feed(trailing)

@@ -1,4 +1,4 @@
-"""What a connection's Lifecycle asks of its opening handshake, and of its listener."""
+"""What a Lifecycle calls on its opening handshake and on its listener."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ Life = TypeVar("Life", contravariant=True)
 
 
 class Opening(Protocol[Life]):
-    """The opening handshake of one side, while it lasts."""
+    """One side's opening handshake, while it lasts."""
 
     def begin(self, life: Life, /) -> None:
-        """The transport is there."""
+        """Start: the transport is there."""
 
     def receive(self, life: Life, data: bytes, /) -> None:
-        """Bytes were read."""
+        """Process bytes that were read."""
 
     def lose(self, life: Life, error: Exception | None, /) -> None:
-        """The transport ended before the handshake did."""
+        """Stop: the transport ended before the handshake did."""
 
     def is_answering(self) -> bool:
-        """Whether an answer to what has been received is still to come."""
+        """Return whether what was received has yet to be answered."""
 
 
 class Listening(Protocol):
-    """What is called of a listener when its connection opens and closes."""
+    """The callbacks of a listener when its connection opens and closes."""
 
     def on_open(self, ws: Any, /) -> object:
-        """The opening handshake is done."""
+        """Called when the opening handshake is done."""
 
     def on_close(self, ws: Any, close: Close, /) -> object:
-        """The connection has ended."""
+        """Called when the connection has ended."""

@@ -1,7 +1,7 @@
-"""Connections that hold a place for a while: those that shake hands, and those that are being turned away.
+"""Connections that hold a place for a while: during the opening handshake, or while they are being turned away.
 
-Theory of operation. All have equally long, so they come due in the order in which they came: one timer of the loop, for
-the first of them, serves all.
+Theory of operation. All get the same time, so they expire in the order in which they came. One timer of the loop, for
+the first of them, is enough.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ class Places:
     """Connections, the oldest first, each with a deadline."""
 
     def __init__(self, seconds: float | None, expire: Callable[[WebSocket], None]) -> None:
-        """seconds: how long each may stay; None for as long as it likes. `expire` is called with one that stayed
-        longer, and has lost its place.
+        """Start without connections.
+
+        Args:
+            seconds: how long each may stay; None for no limit.
+            expire: called with a connection that has stayed longer, and has lost its place.
         """
         self._loop = asyncio.get_running_loop()
         self._seconds = math.inf if seconds is None else seconds
@@ -38,27 +41,27 @@ class Places:
         return len(self._held)
 
     def __iter__(self) -> Iterator[WebSocket]:
-        """The oldest first, as they are now."""
+        """Iterate over a copy, the oldest first."""
         return iter([*self._held])
 
     def add(self, ws: WebSocket) -> None:
-        """Give it a place."""
+        """Give a connection a place."""
         self._held[ws] = self._loop.time() + self._seconds
         if self._timer is None and self._seconds < math.inf:
             self._timer = self._loop.call_later(self._seconds, self._look)
 
     def remove(self, ws: WebSocket) -> bool:
-        """Take its place; False if it had none."""
+        """Take a connection's place away. Return False if it had none."""
         return self._held.pop(ws, None) is not None
 
     def oldest(self) -> WebSocket:
-        """The one that came first. KeyError if there is none."""
+        """Return the connection that came first. Raise KeyError if there is none."""
         for ws in self._held:
             return ws
         raise KeyError("nobody holds a place")
 
     def close(self) -> None:
-        """Expire nobody any more."""
+        """Stop expiring connections."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""What a connection gets that there is no room for."""
+"""The answer to a connection that there is no room for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusal"]
 
-# Sent before anything is read, so it is not the handshake's business (RFC 9110 15.6.4).
+# Sent before anything is read, so not by a Handshake (RFC 9110 15.6.4).
 FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 class Refusal:
-    """The opening of such a connection: 503, and nothing is read."""
+    """An opening handshake that answers 503 and discards the request."""
 
     def begin(self, life: Lifecycle) -> None:
         """Send the answer."""
@@ -23,11 +23,11 @@ class Refusal:
         life.linger()
 
     def receive(self, life: Lifecycle, data: bytes) -> None:
-        """Throw the request away."""
+        """Discard the request."""
 
     def lose(self, life: Lifecycle, error: Exception | None) -> None:
-        """The client went away."""
+        """Do nothing: the client is gone."""
 
     def is_answering(self) -> bool:
-        """It has its answer already."""
+        """Return False: the answer has been sent."""
         return False

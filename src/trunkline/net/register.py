@@ -10,14 +10,14 @@ __all__ = ["Connections"]
 
 
 class Connections(set[WebSocket]):
-    """A set of connections that may change while it is iterated over.
+    """A set of connections that may change while you iterate over it.
 
-    An iteration goes over those that were there when it began: `await` in the loop's body is safe. One that has closed
-    meanwhile still comes, and one that has been opened does not.
+    You get the connections that were there when the iteration began, so `await` in the loop's body is safe. One that
+    has closed meanwhile is still among them; one that has opened is not.
     """
 
     __slots__ = ()
-    __hash__ = None  # as of any set
+    __hash__ = None  # unhashable, as any set
 
     def __iter__(self) -> Iterator[WebSocket]:
         return set.__iter__(self.copy())

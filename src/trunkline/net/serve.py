@@ -35,16 +35,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "Serving", "serve"]
 
-MAX_REFUSED: Final = 64  # connections that may wait for their refusal to be read; past them the oldest is dropped
-TLS_TIMEOUT: Final = 60.0  # seconds for TLS's handshake where there is no open_timeout
+MAX_REFUSED: Final = 64  # refused connections whose peer has yet to read why; past this the oldest is dropped
+TLS_TIMEOUT: Final = 60.0  # seconds for the TLS handshake if there is no open_timeout
 
 
 class Server:
     """A listening server, made by `trunkline.serve`.
 
-    connections: the open ones, a set that changes as they come and go; an iteration goes over those that were open when
-    it began, and may await. turned_away: how many there was no room for.
-    settings: what its connections have.
+    Attributes:
+        connections: the open ones. You may await while you iterate over them: you get those open when you began.
+        turned_away: how many connections there was no room for.
+        settings: the settings of its connections.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Server:
         self.connections: set[WebSocket] = Connections()  # the open ones
         self._tally = Tally()
         self._name = "closed"
-        self.turned_away = 0  # connections refused since max_connections or max_pending_handshakes was reached
+        self.turned_away = 0  # because max_connections or max_pending_handshakes was reached
 
     @property
     def sockets(self) -> Sequence[Any]:
@@ -78,15 +79,15 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port of the first listening socket; RuntimeError for a unix socket or a closed server."""
+        """The port of the first listening socket; RuntimeError if the server is closed or has a unix socket."""
         for sock in self.sockets:
             name = sock.getsockname()
             if isinstance(name, tuple):
                 return int(name[1])
-        raise RuntimeError("this server listens on no port: it is closed, or has a unix socket")
+        raise RuntimeError("this server has no port: it is closed, or listens on a unix socket")
 
     def health(self) -> ServerHealth:
-        """A snapshot of all connections together, those that are gone included."""
+        """Return a snapshot of all connections together, including those that are gone."""
         latencies = self._tally.latencies.copy()
         return ServerHealth(
             connections=len(self.connections),
@@ -105,7 +106,7 @@ class Server:
 
     @property
     def name(self) -> str:
-        """Where it listens, or listened: host and port of the first socket, or a unix socket's path."""
+        """Where it listens, or listened: host and port of the first socket, or the path of a unix socket."""
         for sock in self.sockets:
             address = sock.getsockname()
             if not isinstance(address, tuple):
@@ -121,7 +122,7 @@ class Server:
         return self._closing is not None
 
     async def serve_forever(self) -> None:
-        """Waits until the server is closed. If it is cancelled, the server is closed first."""
+        """Wait until the server is closed. If this is cancelled, it closes the server first."""
         self._home.check(self)
         if self._serving is None:
             self._serving = self._loop.create_future()
@@ -131,12 +132,11 @@ class Server:
             await self.close()
 
     def close(self, code: int = 1001, reason: str = "") -> Awaitable[None]:
-        """Stops listening and closes every connection with `code` and `reason`; starts at once, whether it is awaited
-        or not.
+        """Stop listening and close every connection with `code` and `reason`. This starts at once, awaited or not.
 
-        Done when all connections and handlers have ended: handlers that have not, a close_timeout after the last
-        connection, are cancelled. A second call waits for the first. Handshakes under way are dropped.
-        Raises WrongThread, and does nothing, outside of the event loop's thread.
+        Await the result to wait until all connections and handlers have ended. Handlers that still run `close_timeout`
+        seconds after the last connection are cancelled. Handshakes under way are dropped. A second call waits for the
+        first. Outside the event loop's thread, raise WrongThread and do nothing.
         """
         self._home.check(self)
         check_close(code, reason)
@@ -155,7 +155,7 @@ class Server:
             self._unix.sock.close()
 
     async def wait_closed(self) -> None:
-        """Waits until `close` is called and done."""
+        """Wait until `close` has been called and is done."""
         self._home.check(self)
         if self._serving is None:
             self._serving = self._loop.create_future()
@@ -164,7 +164,7 @@ class Server:
     async def _close(self, code: int, reason: str) -> None:
         try:
             await self._end_all(code, reason)
-        finally:  # whoever waits for the end need not wait for ever
+        finally:  # nobody may wait for ever
             if self._serving is None:
                 self._serving = self._loop.create_future()
             if not self._serving.done():
@@ -184,7 +184,7 @@ class Server:
             await asyncio.gather(*late, return_exceptions=True)
 
     def accept(self, plain: bool) -> WebSocket:
-        """The protocol for a connection that was just accepted."""
+        """Return the protocol for a connection that was just accepted."""
         if (
             len(self._pending) >= self._max_pending
             or len(self.connections) + len(self._pending) >= self._max_connections
@@ -198,12 +198,12 @@ class Server:
         return ws
 
     def _expire(self, ws: WebSocket) -> None:
-        """The open_timeout of a handshake has passed."""
+        """Drop a connection whose handshake took longer than open_timeout."""
         self._tally.expired += 1
         self._drop(ws)
 
     def _drop(self, ws: WebSocket) -> None:
-        """End a connection that is not open, at whatever point it stands."""
+        """End a connection that is not open, whatever stage it is in."""
         self._pending.remove(ws)
         self._leaving.remove(ws)
         ws.abort()
@@ -211,7 +211,7 @@ class Server:
             self._listening.give_up(ws)
 
     def _see_off(self, ws: WebSocket) -> None:
-        """Keep track of a connection that is on its way out. Of too many the oldest is dropped."""
+        """Keep track of a connection that is on its way out. If there are too many, drop the oldest."""
         if len(self._leaving) >= MAX_REFUSED:
             self._drop(self._leaving.oldest())
         self._leaving.add(ws)
@@ -220,11 +220,11 @@ class Server:
     def _gone(self, ws: WebSocket) -> None:
         if ws.transport is None:
             self._leaving.remove(ws)
-        else:  # closed, and its peer has yet to notice
+        else:  # closed, but its peer has yet to notice
             life_of(ws).on_gone = self._gone
 
     def _fail_tls(self, ws: WebSocket, late: bool) -> None:
-        """A connection ended within TLS, where its protocol is told nothing. late: for want of time."""
+        """Count a connection that ended within TLS, of which its protocol is not told. `late`: it ran out of time."""
         if not self._pending.remove(ws):
             self._leaving.remove(ws)
         elif late:
@@ -234,7 +234,7 @@ class Server:
         ws.abort()
 
     def _opened(self, ws: WebSocket, is_open: bool) -> None:
-        """A handshake is done: the connection is open, refused, or gone."""
+        """Note the end of a handshake: the connection is open, refused, or gone."""
         self._pending.remove(ws)
         if not is_open:
             if ws.transport is not None:
@@ -253,7 +253,7 @@ class Server:
             watch(task, ws.logger, "ending a connection after its handler", ws.abort)
 
     def _forget(self, ws: WebSocket) -> None:
-        """A connection has ended; its transport may have yet to."""
+        """Take a connection that has ended from the open ones. Its transport may be there still."""
         self._tally.move(ws, self.connections)
         if ws.transport is not None:
             self._see_off(ws)
@@ -262,7 +262,7 @@ class Server:
 async def _start(
     make: Callable[[], Server], ssl: ssl_module.SSLContext | None, backlog: int, where: dict[str, Any]
 ) -> Server:
-    """Listens. Raises OSError if it cannot there."""
+    """Start a server. Raise OSError if it cannot listen there."""
     server, loop = make(), asyncio.get_running_loop()
     create = loop.create_unix_server if "path" in where else loop.create_server
     how = Accepting(
@@ -281,7 +281,7 @@ async def _start(
         bound = await create(how.make, backlog=backlog, start_serving=False, **how.options, **where)
         listening = server._listening = steady(bound, how)
         await listening.start_serving()
-    except BaseException:  # a create_server that starts by itself would go on listening if it is cancelled
+    except BaseException:  # cancelled, a create_server that starts serving by itself would go on listening
         server._stop_listening()
         raise
     return server
@@ -306,30 +306,37 @@ def serve(
     max_pending_handshakes: int | None = 10_000,
     **limits: Unpack[Limits],
 ) -> Serving:
-    """Serves WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
+    """Serve WebSocket connections: `async with serve(handler, host, port) as server:` or `server = await serve(...)`.
 
-    handler: a coroutine function, called with each connection. Its end closes the connection: with 1000 if it returned,
-    or raised the ConnectionClosed of this connection; with 1011, and a line in the log, if it raised anything else.
-    listener: in its place a Listener class, or a callable that makes one a connection.
-    host, port: where to listen (0 takes a free port); or unix, a path where no other server listens, which is removed
-    when the server closes; or sock, one that is bound. ssl: a context, for TLS. backlog: connections that the kernel
-    holds for us. reuse_port: other processes may listen there, too.
-    process_request: called with the WebSocket and its Request before it is accepted, and for every other request but
-    CONNECT (a health check, say: GET or HEAD, HTTP/1.0 or 1.1). A Response that it, or its coroutine, gives is sent in
-    place of the 101. If it gives none, a plain GET or HEAD gets 426 and any other method 405. One that raises, or gives
-    what cannot be sent, is logged as `request.failed`, and the client gets 500. What it learns may stay in `ws.data`.
-    origins: None for pages of this host and programs without an Origin, "*" for any, or a list, compared as browsers
-    write them: case and the scheme's own port do not matter.
-    subprotocols: those that are spoken, best first. additional_headers: fields of every 101; None for none.
-    max_connections, max_pending_handshakes: past them a connection gets 503; None for no limit.
-    limits: limits and timeouts, as `trunkline.Settings` describes them.
+    Args:
+        handler: a coroutine function, called with each connection. The connection is closed with 1000 when it returns
+            or raises this connection's ConnectionClosed. Any other exception is logged, and closes it with 1011.
+        listener: in place of a handler, a Listener class or a callable that returns a Listener for each connection.
+        host, port: where to listen; port 0 takes a free port.
+        unix: in place of host and port, a path where no other server listens; it is removed when the server closes.
+        sock: in place of host and port, a bound socket.
+        ssl: a context for TLS.
+        backlog: connections that the kernel holds until we accept them.
+        reuse_port: whether other processes may listen on the port, too.
+        process_request: called with the WebSocket and its Request before a handshake is accepted, and for any other
+            request but CONNECT (a health check, for example: GET or HEAD, HTTP/1.0 or 1.1). If it, or its coroutine,
+            returns a Response, that is sent in place of the 101. If it returns None, a plain GET or HEAD gets 426 and
+            any other method 405. If it raises, or returns what cannot be sent, `request.failed` is logged and the
+            client gets 500. What it learns it can keep in `ws.data`.
+        origins: None to allow pages of this host and programs that send no Origin; "*" to allow any; or a list of those
+            to allow, compared as browsers write them: case and the scheme's default port do not matter.
+        subprotocols: the ones you support, best first.
+        additional_headers: fields to add to every 101, a mapping or pairs; None for none.
+        max_connections, max_pending_handshakes: past these, a connection gets 503; None for no limit.
+        limits: limits and timeouts, as described in `trunkline.Settings`.
 
-    Raises OSError if it cannot listen there; when called, TypeError unless exactly one of handler and listener is
-    given, and TypeError, ValueError or LocalProtocolError, naming the parameter, for one that can never do what it
-    should.
+    Raises:
+        OSError: when awaited. The server cannot listen there.
+        TypeError, ValueError, LocalProtocolError: at the call; the text names the parameter. It could never work, or
+            there is not exactly one of handler and listener.
     """
     if (handler is None) == (listener is None):
-        raise TypeError("serve takes a handler or a listener, exactly one")
+        raise TypeError("serve() needs exactly one of handler and listener")
     if handler is not None and not callable(handler):
         raise TypeError(f"handler is {type(handler).__name__}, must be a coroutine function")
     settings = make_settings("serve", limits)
@@ -351,7 +358,7 @@ def serve(
 
 
 def _bound(name: str, most: int | None) -> float:
-    """How many there may be; ValueError for less than one."""
+    """Return the limit, infinity for None. Raise ValueError if it is below 1."""
     if most is None:
         return math.inf
     check_whole(name, most, 1, "1 or more, or None for no limit")
@@ -359,7 +366,7 @@ def _bound(name: str, most: int | None) -> float:
 
 
 def _check_where(where: dict[str, Any], ssl: object, backlog: int) -> None:
-    """Raises ValueError or TypeError for what cannot be listened on."""
+    """Raise ValueError or TypeError if a server cannot listen there."""
     check_kinds({"unix": where.get("path"), "sock": where.get("sock")})
     check_unix(where.get("path"))
     check_whole("port", where.get("port", 0), 0, "0 to 65535, 0 for any (port)", most=65535)
@@ -373,9 +380,7 @@ def _check_where(where: dict[str, Any], ssl: object, backlog: int) -> None:
 
 
 class Serving:
-    """What `serve` gives: awaitable, and an asynchronous context manager that closes the server with 1001 at its
-    end.
-    """
+    """The result of `serve`: await it, or use it in `async with`, which closes the server with 1001 at its end."""
 
     def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
         self._start = start
