@@ -1,4 +1,4 @@
-"""The keepalive on a clock of its own, and one real line that goes silent."""
+"""The keepalive on a fake clock, and one real connection that goes silent."""
 
 import asyncio
 import concurrent.futures
@@ -51,7 +51,7 @@ class Line:
 
 
 class Bench:
-    """A keepalive with its clock and its line."""
+    """A keepalive with its clock and its connection."""
 
     def __init__(self, interval: float | None = 20, timeout: float | None = 20) -> None:
         self.clock = Clock()
@@ -60,7 +60,7 @@ class Bench:
         self.keepalive = Keepalive(self.line, settings, Timers(self.clock))
 
     def ping(self, payload: bytes | None = None) -> concurrent.futures.Future:
-        """A ping of a caller's, and what it waits for."""
+        """Send a caller's ping, and return what the caller waits for."""
         waiter: concurrent.futures.Future = concurrent.futures.Future()
         self.keepalive.ping(payload, waiter)
         return waiter
@@ -136,7 +136,7 @@ def test_bytes_from_before_the_ping_are_none():
 
 
 def test_bytes_that_are_read_just_after_the_deadline_save_the_line():
-    """The loop had stalled: the timer ran before the bytes that had come meanwhile were read."""
+    """The loop has stalled: the timer runs before the bytes that came meanwhile are read."""
     bench = Bench(20, 15)
     bench.keepalive.start()
     bench.clock.advance_nowait(20 + 15)
@@ -152,7 +152,7 @@ def test_bytes_that_are_read_just_after_the_deadline_save_the_line():
 
 @pytest.mark.parametrize("moment", [20, 34.999, 35.25])
 def test_a_timer_that_comes_late_brings_a_probe_and_no_verdict(moment):
-    """We slept, or the whole machine did: what did not come meanwhile proves nothing."""
+    """We or the whole machine slept, so silence proves nothing."""
     bench = Bench(20, 15)
     bench.keepalive.start()
     bench.clock.advance_nowait(moment)
@@ -190,7 +190,7 @@ def test_a_line_is_dead_in_time_whatever_the_interval_and_the_timeout(interval, 
 
 
 def upload(bench: Bench, rate: int, seconds: int) -> None:
-    """So many bytes a second leave for so long, while 100 kB wait."""
+    """Bytes leave at a steady rate for a while, and 100 kB wait."""
     bench.line.queued, bench.line.pressed = 100_000, True
     for _ in range(seconds * 10):
         bench.clock.advance_nowait(0.1)
@@ -213,7 +213,7 @@ def test_an_upload_that_gets_no_further_is_dead_in_time():
 
 
 def test_what_stood_before_the_ping_may_take_its_time():
-    """It all lies in the kernel, and nothing of ours waits for it."""
+    """Everything is in the kernel, and nothing of ours is waiting."""
     bench = Bench(1, 1)
     bench.keepalive.start()
     bench.line.queued = 60_000
@@ -344,7 +344,7 @@ def test_the_pong_of_the_keepalives_own_ping_gives_the_latency():
 
 
 def test_a_pong_answers_the_pings_before_its_own():
-    """RFC 6455 5.5.3: of several pings, a peer may answer the latest only."""
+    """RFC 6455 5.5.3: a peer may answer only the latest of several pings."""
     bench = Bench()
     waiters = []
     for payload in (b"1", b"2", b"3"):
@@ -388,7 +388,7 @@ def test_of_too_many_pings_the_oldest_is_given_up():
     waiters = [bench.ping() for _ in range(MAX_PENDING)]
     assert not any(waiter.done() for waiter in waiters)
     late = bench.ping()
-    with pytest.raises(TimeoutError, match=f"more than {MAX_PENDING} pings wait"):
+    with pytest.raises(TimeoutError, match=f"more than {MAX_PENDING} pings are waiting"):
         waiters[0].result(0)
     assert not waiters[1].done()
     bench.keepalive.pong(bench.line.pings[-1])
@@ -422,7 +422,7 @@ def test_whoever_waits_for_a_pong_learns_of_the_end():
     assert errors[0] is not errors[1], "each is raised with a traceback of its own"
 
 
-# On real lines
+# On real connections
 
 
 @pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""A parameter that cannot be gives an error when the call is made, which names it, what it is and what it may be."""
+"""A wrong parameter raises when the call is made; the error names it, what it is and what it may be."""
 
 import logging
 from typing import Any
@@ -10,7 +10,7 @@ import trunkline
 PAIRS = "must be a mapping or pairs of str"
 URL = "wss://a.test/"
 
-# What is wrong wherever the parameter stands: options, the error, what the error says.
+# Wrong for every function: options, the error, what the error says.
 EVERYWHERE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"open_timeout": "1"}, ValueError, "open_timeout is '1', must be more than 0 seconds"),
     ({"open_timeout": True}, ValueError, "open_timeout is True, must be more than 0 seconds"),
@@ -52,7 +52,7 @@ DIALLING: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"family": "4"}, ValueError, "family is '4', must be socket.AF_INET, AF_INET6 or AF_UNSPEC (family)"),
     ({"host": 5}, TypeError, "host is int, must be a str or None (host)"),
     ({"origin": 5}, TypeError, "origin is int, must be a str or None (origin)"),
-    ({"proxy": 5}, TypeError, "proxy is int, must be a URL, True for the environment's or None (proxy)"),
+    ({"proxy": 5}, TypeError, "proxy is int, must be a URL, True (for the environment's) or None (proxy)"),
     ({"proxy_ssl": True}, TypeError, "proxy_ssl is bool, must be an ssl.SSLContext or None (proxy_ssl)"),
     ({"server_hostname": b"a"}, TypeError, "server_hostname is bytes, must be a str or None (server_hostname)"),
     ({"user_agent_header": 5}, TypeError, "user_agent_header is int, must be a str or None (user_agent_header)"),
@@ -122,7 +122,7 @@ def test_a_parameter_that_cannot_be(call: Any, case: Any) -> None:
 
 @pytest.mark.anyio
 async def test_no_headers() -> None:
-    """None means none, and a Service hands it on."""
+    """None means none, and a Service passes it on."""
     async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, additional_headers=None) as server:
         url = f"ws://127.0.0.1:{server.port}/"
         async with trunkline.connect(url, additional_headers=None, proxy_headers=None) as ws:

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Broadcast", "broadcast"]
 
-PATIENCE: Final = 5.0  # seconds that a connection may be behind before a broadcast finds it slow
+PATIENCE: Final = 5.0  # seconds that a connection may be behind before it counts as slow
 
 Slow = Literal["close", "drop", "wait"]
 
 
 @dataclass(slots=True)
 class Broadcast:
-    """What became of a broadcast. Awaiting it sends to the slow ones, with slow="wait"; otherwise it is done already.
+    """The result of a broadcast. With slow="wait", await it to send to the slow connections, too; otherwise it is done.
 
-    sent: connections that the message was sent to. dropped: those that lost it. closed: slow ones that were closed.
-    waiting: slow ones that get it when this is awaited. Connections that were not open are not counted.
+    Attributes:
+        sent: connections that the message was sent to.
+        dropped: connections that it was left out for.
+        closed: slow connections that were closed.
+        waiting: slow connections that get it when you await this.
+
+    Connections that were not open are not counted.
     """
 
     sent: int = 0
@@ -47,7 +52,7 @@ class Broadcast:
             ws._check_thread()
         behind, self._behind, self.waiting = self._behind, [], 0
         if behind:
-            # A task each, so that one that never reads holds up no other.
+            # One task each, so that a peer that never reads does not hold up the others.
             results = await asyncio.gather(*[ws.send(self._message) for ws in behind], return_exceptions=True)
             self.sent += sum(not isinstance(result, BaseException) for result in results)
         return self
@@ -61,32 +66,33 @@ def broadcast(
     limit: int | None = None,
     patience: float = PATIENCE,
 ) -> Broadcast:
-    """Send a message to every connection that is open, encoded once; it leaves with each one's batch, at the end of
-    the turn. A message of 32 KiB or more is not even copied.
+    """Send a message to every connection that is open. It is encoded once, and leaves with each connection's batch at
+    the end of the turn. A message of 32 KiB or more is not even copied.
 
-    A connection is slow when more than `limit` bytes wait for its peer, and more than its high-water mark (64 KiB) have
-    for `patience` seconds. So a burst of large messages closes nobody who reads. Past 16 times the limit a connection
-    is slow at once, so that what waits stays bounded.
+    A connection is slow when more than `limit` bytes are waiting for its peer, and more than its high-water mark
+    (64 KiB) have been for `patience` seconds: a burst of large messages closes nobody who reads. A connection with more
+    than 16 times the limit is slow at once, so that what waits stays bounded.
 
-    A connection that is in the middle of a fragmented message loses this one, unless slow is "wait". Where a thread
-    compresses a large message of `send`, this one is sent behind it; a connection that has more than 16 times the limit
-    of such broadcasts waiting is slow too.
+    A connection in the middle of a fragmented message misses this one, unless slow is "wait". If a thread is
+    compressing a large message of `send`, this one is sent after it; a connection with more than 16 times the limit of
+    such broadcasts waiting is slow, too.
 
     Args:
-        connections: any iterable, `room - {sender}` for instance; all of this event loop.
-        message: str goes as text, bytes-like as binary.
-        slow: what to do with a slow connection. "close": close it with 1013; "drop": leave this message out. What is
-            left out is counted in the connection's stats as `messages_dropped`. "wait": send it to those for which
-            `send` would wait when they have room, once the result is awaited; limit and patience play no part.
+        connections: any iterable of this event loop's connections, for example `room - {sender}`.
+        message: str is sent as text, bytes-like as binary.
+        slow: what to do with slow connections. "close": close them with 1013. "drop": leave this message out, which
+            their stats count as `messages_dropped`. "wait": send to those for which `send` would wait as soon as they
+            have room, once you await the result; limit and patience do not matter then.
         limit: bytes; None for the `write_limit` of each connection.
         patience: seconds; 0 to go by the bytes alone.
 
     Raises:
-        TypeError: the message is neither str nor bytes-like, or something is no WebSocket. Nothing is sent then, nor
-            with the other errors.
-        LocalProtocolError: text with lone surrogates.
-        ValueError: another word in slow, a limit or a patience that cannot be, or a connection of another event loop.
-        WrongThread: no event loop runs here; a RuntimeError.
+        TypeError: the message is neither str nor bytes-like, or a connection is not a WebSocket.
+        LocalProtocolError: the text has lone surrogates.
+        ValueError: slow is another word, limit or patience is out of range, or a connection is another event loop's.
+        WrongThread: no event loop is running here. It is a RuntimeError.
+
+    If it raises, nothing has been sent.
     """
     _check(slow, limit, patience)
     loop = asyncio._get_running_loop()

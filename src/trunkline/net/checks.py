@@ -1,8 +1,8 @@
-"""Check parameters when a call is made: an error names the parameter, says what it is and what it may be.
+"""Checks of parameters when a call is made: the error names the parameter, what it is and what it may be.
 
-A value of the wrong type would otherwise fail far from the call, in words that do not name it, or pass for another
-value. A number that cannot be is a ValueError, whatever its type; anything else of the wrong type is a TypeError, which
-names the type alone, since the value may be a secret.
+Otherwise a value of the wrong type would fail far from the call, with an error that does not name it, or pass for
+another value. A wrong number raises ValueError, whatever its type. Anything else of the wrong type raises TypeError,
+which names only the type, since the value may be a secret.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Final
 
 __all__ = ["check_kinds", "check_listener", "check_seconds", "check_whole", "is_whole"]
 
-# The types of the parameters that `check_kinds` knows, and how they are called. None may stand for each of them.
+# The types that `check_kinds` allows, and their names in errors. None is always allowed.
 KINDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "host": ((str,), "a str"),
     "origin": ((str,), "a str"),
-    "proxy": ((str, bool), "a URL, True for the environment's"),
+    "proxy": ((str, bool), "a URL, True (for the environment's)"),
     "proxy_ssl": ((ssl.SSLContext,), "an ssl.SSLContext"),
     "server_hostname": ((str,), "a str"),
     "sock": ((socket.socket,), "a socket.socket"),
@@ -31,7 +31,7 @@ KINDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
 
 
 def check_kinds(options: Mapping[str, Any]) -> None:
-    """Raise TypeError for an option of a type that it cannot have. Options that are not in the table pass."""
+    """Raise TypeError if an option has the wrong type. Options that are not in the table pass."""
     for name, value in options.items():
         kinds, words = KINDS.get(name, ((), ""))
         if kinds and value is not None and not isinstance(value, kinds):
@@ -39,7 +39,7 @@ def check_kinds(options: Mapping[str, Any]) -> None:
 
 
 def is_whole(value: object) -> bool:
-    """Whether it is a whole number; a bool is not."""
+    """Return whether it is a whole number; a bool is not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -48,9 +48,9 @@ def check_whole(name: str, value: Any, least: int, wanted: str, most: int | None
 
     Args:
         name: the parameter.
-        value: what it is.
-        least, most: the bounds, which are allowed themselves; most None for no upper bound.
-        wanted: what is allowed, for the error.
+        value: its value.
+        least, most: the bounds, inclusive; `most` may be None for no upper bound.
+        wanted: what is allowed, in words for the error.
     """
     if not is_whole(value):
         raise ValueError(f"{name} is {value!r}, must be a whole number, {wanted}")
@@ -66,7 +66,7 @@ def check_seconds(name: str, value: Any) -> None:
 
 
 def check_listener(listener: object) -> None:
-    """Raise TypeError for what cannot take a connection's messages; None may stand for no listener."""
+    """Raise TypeError unless it can take a connection's messages; None is allowed, for no listener."""
     if isinstance(listener, type):
         raise TypeError(f"listener is the class {listener.__name__}, must be an instance of one or None (listener)")
     if listener is not None and not hasattr(listener, "on_message") and not hasattr(listener, "on_batch"):

@@ -1,4 +1,4 @@
-"""How a connection ends: the record of it, what its peer is told, and who waits for it."""
+"""How a connection ends: the record, what the peer is told, and who waits for the end."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trunkline.protocol.errors import ConnectionClosed, connection_closed
 
 __all__ = ["ABNORMAL", "FIXED_REASONS", "INTERNAL_ERROR", "READS_TOO_SLOWLY", "Close", "Ending", "MakeError", "lost"]
 
-MakeError = Callable[[], ConnectionClosed]  # a new error for each who gets one: a traceback belongs to one raise
+MakeError = Callable[[], ConnectionClosed]  # makes a new error for each caller: a traceback belongs to one raise
 
-# RFC 6455 7.1.7: the peer is told which rule it broke, in words that hold nothing of what it sent or of our limits.
+# RFC 6455 7.1.7: the peer is told which rule it broke, in words that reveal neither what it sent nor our limits.
 FIXED_REASONS: Final = {
     1002: "protocol error",
     1007: "invalid data",
@@ -33,10 +33,10 @@ class Close:
     """How a connection ended.
 
     Attributes:
-        code: the close code (RFC 6455 7.1.5); 1005 for a close frame without one, 1006 for a transport that was lost.
-        reason: the close reason.
-        clean: both sides sent a close frame.
-        initiator: who sent the first; None if the transport was lost.
+        code: the close code (RFC 6455 7.1.5); 1005 if the close frame had none, 1006 if the transport was lost.
+        reason: the close reason; "" if there is none.
+        clean: whether both sides sent a close frame.
+        initiator: which side sent the first one, "local" or "remote"; None if the transport was lost.
     """
 
     code: int
@@ -56,7 +56,7 @@ def lost(cause: Exception | None) -> ConnectionClosed:
 
 
 class Ending:
-    """The end of one connection: how it came, the timer that enforces it, and who waits for it."""
+    """The end of one connection: how it ended, the timer that makes sure of it, and who waits for it."""
 
     __slots__ = ("_timer", "_waiter", "close", "due", "make_error", "whose")
 
@@ -69,7 +69,7 @@ class Ending:
         self._waiter: asyncio.Future[None] | None = None
 
     def record(self, close: Close, make_error: MakeError | None) -> bool:
-        """Keep how the connection ended. Only the first time counts; return whether this was it."""
+        """Record how the connection ended. Only the first call counts; return whether this was it."""
         if self.close is not None:
             return False
         self.close = close
@@ -77,26 +77,26 @@ class Ending:
         return True
 
     def set_timer(self, owner: Breakable, delay: float, callback: Callable[[], object]) -> None:
-        """Call this in so many seconds, in place of what the timer was to call."""
+        """Call `callback` in `delay` seconds, in place of what the timer was going to call."""
         self.cancel_timer()
         loop = asyncio.get_running_loop()
         self.due = loop.time() + delay
         self._timer = loop.call_later(delay, guarded, owner, "a timer", callback)
 
     def cancel_timer(self) -> None:
-        """Have the timer call nothing."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = self.due = None
 
     @property
     def is_over(self) -> bool:
-        """Whether the transport is gone. The connection itself may be as well: a late callback asks this first."""
+        """Whether the transport is gone. The connection may be gone as well, so late callbacks ask this first."""
         return self.whose is not None
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody has begun to wait for the end."""
+        """Whether somebody has started to wait for the end."""
         return self._waiter is not None
 
     async def wait(self) -> None:
@@ -106,6 +106,6 @@ class Ending:
         await asyncio.shield(self._waiter)
 
     def finish(self) -> None:
-        """The transport is gone: wake whoever waits."""
+        """Wake whoever waits: the transport is gone."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

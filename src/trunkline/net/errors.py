@@ -1,4 +1,4 @@
-"""Why a connection cannot do what it is asked: the errors for it."""
+"""The errors that say why a connection cannot do what it is asked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Refusing", "bad_text", "busy", "conclusion", "no_inbox", "refusal", 
 
 
 class Refusing(parting.Departing, Protocol):
-    """What must be known of a connection to say why."""
+    """What these functions need of a connection."""
 
     link: Link
     listener: Any
@@ -63,7 +63,7 @@ def busy(life: Refusing) -> Exception:
 
 
 def no_inbox(life: Refusing) -> Exception:
-    """Return the error for receiving where a listener does, or where nothing is open yet."""
+    """Return the error for receiving on a connection that has a listener, or is not open yet."""
     if life.listener is not None:
         return LocalProtocolError("messages of this connection go to its listener, not to recv()")
     return refusal(life)

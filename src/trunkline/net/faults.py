@@ -1,8 +1,8 @@
-"""No fault of our own tasks and timers ends in silence: it is logged once, and what depended on it ends or goes on.
+"""Faults in our own tasks and timers: each is logged once, and whatever depended on the task ends or goes on.
 
-A task that nobody awaits and a timer's callback have no caller to raise to; asyncio would tell its exception handler,
-late or never, and whoever relied on them would wait for ever. KeyboardInterrupt and SystemExit pass, as they do through
-the event loop.
+A task that nobody awaits and a timer's callback have no caller to raise to. asyncio would call its exception handler,
+late or never, and whoever relied on them would wait for ever. KeyboardInterrupt and SystemExit pass, as they do in the
+event loop.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["FATAL", "Breakable", "break_down", "guarded", "note", "watch"]
 
 P = ParamSpec("P")
 
-FATAL: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)  # whoever raises these wants more than us to end
+FATAL: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)  # meant to end more than a connection
 
 
 class Breakable(Protocol):
-    """What a fault ends: a connection."""
+    """A connection that a fault can end."""
 
     @property
     def logger(self) -> Any:
@@ -41,25 +41,29 @@ class Breakable(Protocol):
 
 
 def note(logger: Any, error: BaseException, what: str, remote: object = None) -> None:
-    """Log a fault of our own as `internal.fault`. Never raises.
+    """Log a fault of our own as `internal.fault`. This never raises.
 
     Args:
-        logger: where to.
+        logger: where to log.
         error: the fault.
-        what: what of ours raised it.
-        remote: the address of the peer that it hits, if it hits one.
+        what: what of ours failed, for the text.
+        remote: the peer's address, if the fault hits a connection.
     """
     try:
         logger.error("%s failed: %r", what, error, exc_info=error, extra=log_fields("internal.fault", remote=remote))
-    except Exception as worse:  # a filter of the program's, say
+    except Exception as worse:  # from a logging filter of the program, for example
         context = {"message": f"trunkline could not log that {what} failed: {error!r}", "exception": worse}
         asyncio.get_running_loop().call_exception_handler(context)
 
 
 def break_down(ws: Breakable, error: BaseException, what: str, *, drops: bool = False) -> None:
-    """Log the fault and fail the connection that it hits with 1011. Never raises.
+    """Log a fault, and fail the connection that it hits with 1011. This never raises.
 
-    drops: the transport is dropped as well, since what failed was to end it, or what could not be failed stays open.
+    Args:
+        ws: the connection.
+        error: the fault.
+        what: what of ours failed, for the text.
+        drops: whether to drop the transport, too: the failed callback should have, or the connection is not open yet.
     """
     remote = None
     with contextlib.suppress(Exception):
@@ -74,7 +78,7 @@ def break_down(ws: Breakable, error: BaseException, what: str, *, drops: bool = 
 
 
 def guarded(ws: Breakable, what: str, callback: Callable[P, object], *args: P.args, **more: P.kwargs) -> None:
-    """Call it, for a timer of a connection's opening or end; what it raises is logged, and drops the connection."""
+    """Call `callback`. If it raises, log that and drop the connection: for callbacks during its opening or its end."""
     try:
         callback(*args, **more)
     except FATAL:
@@ -91,7 +95,15 @@ def watch(
     *,
     quiet: tuple[type[BaseException], ...] = (),
 ) -> None:
-    """Log what the task raises when it ends, and call `then`. A cancellation is no fault, nor is what is `quiet`."""
+    """Log what a task raises, and then call `then`.
+
+    Args:
+        task: the task. A cancellation is not a fault.
+        logger: where to log.
+        what: what of ours the task does, for the text.
+        then: called after a fault.
+        quiet: exceptions that are not faults.
+    """
 
     def look(task: asyncio.Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -102,6 +114,6 @@ def watch(
             if then is not None:
                 then()
         except Exception as worse:
-            note(logger, worse, f"what follows when {what} fails")
+            note(logger, worse, f"cleaning up after {what}")
 
     task.add_done_callback(look)

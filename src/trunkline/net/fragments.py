@@ -1,4 +1,4 @@
-"""Sending a message in fragments (RFC 6455 5.4), from an iterable whose items are its parts."""
+"""Sending a message in fragments (RFC 6455 5.4), from an iterable of its parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def is_parts(message: object) -> bool:
-    """Whether a message is given in parts: iterable, and neither text nor bytes nor a mapping."""
+    """Return whether a message is given in parts: as an iterable that is neither text nor bytes nor a mapping."""
     if isinstance(message, (str, bytes, bytearray, memoryview)) or hasattr(message, "keys"):
         return False
     try:
@@ -42,7 +42,7 @@ async def _each(parts: Parts) -> AsyncIterator[str | Buffer]:
 
 
 def _encode(life: Sendable, part: str | Buffer) -> tuple[int, bytes]:
-    """The opcode and the payload of a part."""
+    """Return the opcode and the payload of a part."""
     if isinstance(part, str):
         try:
             return OPCODE_TEXT, part.encode()
@@ -51,16 +51,24 @@ def _encode(life: Sendable, part: str | Buffer) -> tuple[int, bytes]:
     try:
         return OPCODE_BINARY, bytes(memoryview(part))  # bytes(5) alone would be five zeros
     except TypeError:
-        raise TypeError(f"a part of a message is str or bytes-like, not {type(part).__name__}") from None
+        raise TypeError(f"a part of a message must be str or bytes-like, not {type(part).__name__}") from None
 
 
 async def send_fragments(life: Sendable, parts: Parts, compress: bool | None = None) -> None:
-    """Sends the parts as the fragments of one message; no parts, no message.
+    """Send the parts as the fragments of one message. If there are no parts, send nothing.
 
-    compress: as of `send`; where it is None, the size of the first part decides.
-    TypeError if they are not all text or all binary, LocalProtocolError for text with lone surrogates. If it ends
-    early, by an error or a cancellation, with a fragment sent, the connection is failed with 1011: nothing else could
-    follow an open message.
+    If an error or a cancellation ends this after a fragment was sent, the connection is failed with 1011: nothing could
+    follow an unfinished message.
+
+    Args:
+        life: the connection.
+        parts: all str or all bytes-like.
+        compress: as in `send`; with None, the size of the first part decides.
+
+    Raises:
+        TypeError: the parts are not all text or all binary.
+        LocalProtocolError: a text has lone surrogates.
+        ConnectionClosed, SendTimeout: as in `wait_writable`.
     """
     opcode: int | None = None
     deflater: Deflater | None = None
@@ -68,7 +76,7 @@ async def send_fragments(life: Sendable, parts: Parts, compress: bool | None = N
         async for part in _each(parts):
             kind, data = _encode(life, part)
             if opcode is not None and kind != opcode:
-                raise TypeError("the parts of a message are all str or all bytes-like, not both (RFC 6455 5.4)")
+                raise TypeError("the parts of a message must be all str or all bytes-like, not both (RFC 6455 5.4)")
             await life.wait_writable()
             if opcode is None:
                 deflater = _deflater_for(life, data, compress)
@@ -80,7 +88,7 @@ async def send_fragments(life: Sendable, parts: Parts, compress: bool | None = N
             else:
                 life.link._send_frame(first, deflater.part(data), len(data))
         if opcode is not None:
-            await life.wait_writable()  # 5.5.1: if the connection has closed meanwhile, nothing follows its close frame
+            await life.wait_writable()  # 5.5.1: if we have closed meanwhile, nothing may follow the close frame
             life.link._send_frame(FIN | OPCODE_CONTINUATION, b"" if deflater is None else FINAL)
         if deflater is not None and life.link._deflater is not None:
             life.link._deflater.attach(deflater)
@@ -91,7 +99,7 @@ async def send_fragments(life: Sendable, parts: Parts, compress: bool | None = N
 
 
 def _deflater_for(life: Sendable, data: bytes, compress: bool | None) -> Deflater | None:
-    """What compresses a message whose first part this is, whatever else is sent meanwhile; None to send it as it is."""
+    """Return a compressor for only the message whose first part is `data`; None not to compress it."""
     if life.link._deflater is None or life.link._deflater.choose(data, compress) is None:
         return None
     return life.link._deflater.detach()

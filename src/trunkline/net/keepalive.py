@@ -1,23 +1,22 @@
-"""The keepalive: pings that notice a line that is dead, and the round-trip times.
+"""The keepalive: pings that find dead connections and measure round trips.
 
-Theory of operation. Every `ping_interval` a ping goes out. A line is dead when neither direction has moved for
-`ping_timeout` after a ping.
+Theory of operation. A ping is sent every `ping_interval` seconds. A connection is dead when nothing has moved in either
+direction for `ping_timeout` seconds after a ping.
 
-What comes is a sign of life, whatever it is, and not the pong alone, since a pong may stand behind megabytes of data.
+Whatever we receive is a sign of life, not only the pong, since a pong may be queued behind megabytes of data.
 
-What leaves is one as long as our ping may stand behind it: an upload that the peer's TCP acknowledges goes on, but a
-line that swallows everything and never answers is dead however much it swallows. So bytes count that leave before all
-has left that was queued when the first unanswered ping was sent, and, if the way out was blocked by then, `BUFFERS`
-bytes more: a proxy may hold so much that the ping has to get through. What the kernel's buffer takes counts only where
-the kernel does not tell what the peer has taken (`trunkline.net.progress`).
+Whatever leaves is a sign of life as long as our ping may be queued behind it. An upload that the peer's TCP
+acknowledges goes on, but a connection that takes everything and never answers is dead, however much it takes. So bytes
+count until all that was queued when the first unanswered ping was sent has left, and, if the way out was blocked at
+that time, `BUFFERS` bytes more: a proxy may hold that much in front of the ping. What the kernel's buffer takes counts
+only where the kernel does not tell what the peer has taken (`trunkline.net.progress`).
 
-While we have paused reading we cannot see a pong, but the kernel counts what it has received for us. Only if so much
-lies unread that the peer may have no room to answer in, or if nobody knows, is all that leaves a sign of life.
+While reading is paused we cannot see a pong, but the kernel counts what it receives for us. Everything that leaves is a
+sign of life only if so much is unread that the peer may have no room to answer in, or if the kernel does not tell.
 
-A timer that fires after the loop has stalled may run before the bytes that came meanwhile are read, or our ping may
-have been held up as well: so a missed deadline brings more pings, and is looked at once more a moment later. If the
-timer itself came late, we or the whole machine slept, and what did not come meanwhile proves nothing: it all begins
-anew.
+After the event loop has stalled, a timer may run before the bytes that came meanwhile are read, and our ping may have
+been held up as well. So after a missed deadline we ping again, and look once more a moment later. If the timer itself
+was late, we or the whole machine slept, and silence proves nothing: everything begins anew.
 """
 
 from __future__ import annotations
@@ -36,35 +35,35 @@ from trunkline.net.timers import Timed, Timers
 __all__ = ["Keepalive", "Pinged"]
 
 SECOND_LOOK: Final = 0.5  # seconds between a missed deadline and the verdict
-STALL: Final = 0.5  # seconds that a timer may come late before we take it that we slept
-BUFFERS: Final = 8 * 2**20  # bytes that machines on the way may hold of an upload: Linux gives a socket up to 6 MiB
-MAX_PENDING: Final = 64  # pings of the keepalive and of callers that wait for their pong; the oldest is given up
+STALL: Final = 0.5  # seconds that a timer may be late before we assume that we slept
+BUFFERS: Final = 8 * 2**20  # bytes of an upload that machines on the way may hold: Linux gives a socket up to 6 MiB
+MAX_PENDING: Final = 64  # pings, ours and callers', that may wait for a pong; past this the oldest is given up
 
 
 class Pinged(Breakable, Protocol):
     """What a Keepalive needs of its connection."""
 
     def send_ping(self, payload: bytes) -> None:
-        """Sends a ping frame."""
+        """Send a ping frame."""
 
     def bytes_seen(self) -> int:
-        """How many bytes have been received so far."""
+        """Return how many bytes have been received so far."""
 
     def is_deaf(self) -> bool:
-        """Whether we have paused reading."""
+        """Return whether we have paused reading."""
 
     def look(self) -> Look:
-        """How far its bytes have come, each way."""
+        """Return how far its bytes have come, each way."""
 
     def note_latency(self, seconds: float) -> None:
-        """A ping was answered, so many seconds after it was sent."""
+        """Take note that a ping was answered, `seconds` after it was sent."""
 
     def declare_dead(self) -> None:
-        """Nothing moved in time."""
+        """Fail the connection: nothing moved in time."""
 
 
 class _Upload(NamedTuple):
-    """What was on its way out when a ping was sent. Bytes that leave past `mark` are no sign of life."""
+    """What was on its way out when a ping was sent. Bytes that leave past `mark` are not a sign of life."""
 
     look: Look
     mark: int
@@ -93,7 +92,7 @@ class Keepalive:
         self._settings = settings
         self._timers = timers
         self._pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]] | None = None
-        # What the next moment is for: a plain function, since a bound method would be one more object a connection.
+        # What to do when the timer fires. A bound method would be one more object per connection.
         self._step: Callable[[Keepalive, Pinged], None] = Keepalive._tick
         self._seen = 0  # bytes received before the last ping
         self._left = 0.0  # seconds from the last ping, or the last look, to the deadline
@@ -104,13 +103,13 @@ class Keepalive:
         self.latency: float | None = None  # seconds: the last round trip
 
     def start(self) -> None:
-        """Begins to send pings, if there is an interval."""
+        """Start sending pings, if there is an interval."""
         if self._settings.ping_interval is not None:
             self._left = self._settings.ping_timeout or 0.0
             self._timers.after(self._settings.ping_interval, self)
 
     def stop(self, make_error: Callable[[], BaseException]) -> None:
-        """No more pings; whoever waits for a pong gets what `make_error` gives."""
+        """Stop sending pings. Whoever waits for a pong gets an error from `make_error`."""
         self._pinged = None
         self._timers.forget(self)
         pending, self._pending = self._pending, None
@@ -119,10 +118,14 @@ class Keepalive:
                 _fail(waiter, make_error())
 
     def ping(self, payload: bytes | None, waiter: asyncio.Future[float] | None) -> None:
-        """Sends a ping, whose round-trip time the waiter gets.
+        """Send a ping.
 
-        payload: None for an unpredictable one, which no peer can answer in advance. ValueError if a ping with it is
-        under way.
+        Args:
+            payload: None for an unpredictable one, which no peer can answer in advance.
+            waiter: gets the round trip in seconds; None if nobody waits for it.
+
+        Raises:
+            ValueError: a ping with this payload is under way.
         """
         if self._pending is None:
             self._pending = OrderedDict()
@@ -137,7 +140,7 @@ class Keepalive:
             self._pinged.send_ping(payload)
 
     def pong(self, payload: bytes) -> None:
-        """A pong came. It answers its ping and all before it (RFC 6455 5.5.3); one that nobody asked for is ignored."""
+        """Take a pong. It answers its ping and all before it (RFC 6455 5.5.3); one that answers no ping is ignored."""
         pending = self._pending
         if not pending or payload not in pending:
             return
@@ -155,10 +158,10 @@ class Keepalive:
     def _abandon_oldest(self, pending: OrderedDict[bytes, tuple[float, asyncio.Future[float] | None]]) -> None:
         _, (_, waiter) = pending.popitem(last=False)
         if waiter is not None and not waiter.done():
-            _fail(waiter, TimeoutError(f"more than {MAX_PENDING} pings wait for a pong; this one was given up"))
+            _fail(waiter, TimeoutError(f"more than {MAX_PENDING} pings are waiting for a pong; this one was given up"))
 
     def come_due(self) -> None:
-        """The next moment has come."""
+        """Do what is due: ping, judge, or look again."""
         pinged = self._pinged
         if pinged is None:
             return
@@ -166,7 +169,7 @@ class Keepalive:
             self._step(self, pinged)
         except FATAL:
             raise
-        except BaseException as error:  # nobody would notice any more that the line is dead
+        except BaseException as error:  # else nobody would notice any more when the connection is dead
             break_down(pinged, error, "the keepalive")
 
     def _after(self, delay: float, step: Callable[[Keepalive, Pinged], None]) -> None:
@@ -212,7 +215,7 @@ class Keepalive:
             pinged.declare_dead()
 
     def _probe(self, pinged: Pinged) -> None:
-        """The deadline has passed: asks once more, and looks again."""
+        """Ping again after a missed deadline, and look again later."""
         wait = min(self._left, self._settings.ping_interval or self._left)
         self._left -= wait
         self.ping(None, None)
@@ -222,11 +225,11 @@ class Keepalive:
         return self._timers.time() - self.due > STALL
 
     def _is_alive(self, pinged: Pinged) -> bool:
-        """Whether there was a sign of life since `_note`."""
+        """Return whether there was a sign of life since `_note`."""
         if pinged.bytes_seen() != self._seen:
             return True
         if self._upload is None:
-            return pinged.is_deaf()  # it began just now, with bytes that were read
+            return pinged.is_deaf()  # reading was paused since then, so bytes had been read
         before, now = self._upload.look, pinged.look()
         if now.received != before.received:
             return True
@@ -235,11 +238,11 @@ class Keepalive:
         return before.left < self._upload.mark or (now.is_choked and pinged.is_deaf())
 
     def _note(self, pinged: Pinged) -> None:
-        """Keeps how things stand just before a ping."""
+        """Record how things stand just before a ping."""
         upload, seen, now = self._upload, self._seen, pinged.look()
         self._seen = pinged.bytes_seen()
         if upload is None or self._seen != seen or now.received != upload.look.received:
-            # The first ping that is unanswered, as far as we know.
+            # As far as we know, this is the first unanswered ping.
             mark = now.left + now.queued + (BUFFERS if now.is_pressed else 0)
         else:
             mark = upload.mark
@@ -248,4 +251,4 @@ class Keepalive:
 
 def _fail(waiter: asyncio.Future[float], error: BaseException) -> None:
     waiter.set_exception(error)
-    waiter.exception()  # seen: nobody need wait for it, and it is nothing for the loop's exception handler
+    waiter.exception()  # retrieved: if nobody waits, the loop's exception handler need not know

@@ -1,8 +1,8 @@
-"""Large messages on a connection with compression: a thread compresses and inflates them, so that the loop runs on.
+"""Large messages on a connection with compression: a thread compresses and inflates them, so that the loop goes on.
 
-The thread is one of the loop's default executor. While it compresses, what is sent with `send` waits its turn; while it
-inflates, the connection is not read. A connection that ends meanwhile does not wait for the thread, which finishes by
-itself and whose work is then thrown away.
+The thread is from the loop's default executor. While it compresses, other calls of `send` wait their turn; while it
+inflates, the connection is not read. A connection that ends meanwhile does not wait for the thread, whose result is
+then discarded.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Inflating(Breakable, Protocol):
 
 
 async def send_large(life: Sendable, message: str | Buffer, compress: bool | None) -> bool:
-    """Send a large message, compressed by a thread. Return False, with nothing sent, if it is not one for a thread.
+    """Send a large message, compressed by a thread. Return False, and send nothing, if it is too small for that.
 
-    Raises as `send`. If it is cancelled, nothing is sent.
+    Raise what `send` raises. If this is cancelled, nothing is sent.
     """
     deflater = life.link._deflater
     assert deflater is not None
@@ -61,12 +61,12 @@ async def send_large(life: Sendable, message: str | Buffer, compress: bool | Non
             life.link._send_payload(opcode, payload, len(data))
         sent = away
     finally:
-        deflater.attach(sent)  # what was compressed and not sent, the peer does not know
+        deflater.attach(sent)  # the peer does not know what was compressed but not sent
     return True
 
 
 def inflate_apart(life: Inflating, inflater: Inflater) -> None:
-    """Have a thread inflate what the connection waits for."""
+    """Have a thread inflate what the connection is waiting for."""
     loop = asyncio.get_running_loop()
     working = loop.run_in_executor(None, inflater.work)
     link = life.link  # kept until the thread is done, though the connection may end meanwhile

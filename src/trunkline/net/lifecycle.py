@@ -2,7 +2,7 @@
 
 Theory of operation. A `WebSocket` is a compiled `Link`, which moves messages and decides nothing; it owns a
 `Lifecycle`, which decides. The link calls it through the methods that `_writer.pxd` lists (the Protocol `Upcalls`); the
-WebSocket hands on what applications and the event loop call.
+WebSocket passes on the calls of applications and of the event loop.
 
 Each change of state is looked up in the table of `trunkline.protocol.states`. A connection ends in one of three ways:
 by the closing handshake (RFC 6455 7.1.2), because we fail it (7.1.7), or because its transport is lost. Whichever comes
@@ -50,7 +50,7 @@ __all__ = ["Lifecycle"]
 
 
 class Lifecycle:
-    """Opens, closes and times one connection, and says why it cannot do what it is asked."""
+    """What decides over one connection: opens, closes and times it, and says why it cannot do what it is asked."""
 
     __slots__ = (
         "_plain",
@@ -92,7 +92,7 @@ class Lifecycle:
         self.on_gone: Callable[[Any], None] | None = None  # called once it has ended; over TLS the transport may linger
         self.on_latency: Callable[[float], object] | None = None  # called with the seconds of each round trip
 
-    # What it is
+    # Properties
 
     @property
     def remote_address(self) -> Any:
@@ -115,7 +115,7 @@ class Lifecycle:
         if self._queue is not None:
             return self._queue
         queue = SendQueue(self)
-        if self.link.transport is not None:  # else it would hold us when all is over
+        if self.link.transport is not None:  # else it would keep us alive when all is over
             self._queue = queue
         return queue
 
@@ -146,11 +146,10 @@ class Lifecycle:
 
         Args:
             client: whether we are the client.
-            request: that of the handshake.
-            response: that of the handshake.
+            request, response: the messages of the handshake.
             subprotocol: the chosen one; None for none.
-            agreement: on compression; None for none.
-            listener: takes the messages; None if they go to the inbox.
+            agreement: what was agreed on compression; None for no compression.
+            listener: gets the messages; None if they go to the inbox.
         """
         loop, limits, link = asyncio.get_running_loop(), self.settings, self.link
         self.opening = None
@@ -177,7 +176,7 @@ class Lifecycle:
             self._call(listener.on_open)
 
     def _call(self, callback: Callable[..., object], *arguments: object) -> None:
-        """Call a listener; what it raises ends the connection and not the loop."""
+        """Call a listener. What it raises ends the connection, not the loop."""
         try:
             callback(self.link, *arguments)
         except BaseException as error:
@@ -196,7 +195,7 @@ class Lifecycle:
             self.link._send_control(OPCODE_CLOSE, close_payload(code, reason))
             self.move(Happening.SENT_CLOSE)
             self.ending.make_error = functools.partial(connection_closed, code, reason, "local")
-            self.link._resume_reading()  # the peer's close frame stands behind what we have not read
+            self.link._resume_reading()  # the peer's close frame comes after what we have not read
             self.abort_later()
             if self.is_peer_done:
                 self.link._flush()
@@ -242,7 +241,7 @@ class Lifecycle:
     linger = parting.linger
 
     def conclude(self, close: Close, error: MakeError | None = None) -> None:
-        """Keep how the connection ended; only the first time counts."""
+        """Record how the connection ended; only the first call counts."""
         if not self.ending.record(close, error):
             return
         if self.keepalive is not None:
@@ -251,17 +250,17 @@ class Lifecycle:
         self.on_writable()
 
     def move(self, happening: Happening) -> None:
-        """Take the state that follows (`trunkline.protocol.states`)."""
+        """Change to the state that follows (`trunkline.protocol.states`)."""
         self.state = after(self.state, happening)
         self.link._set_open(self.state is ConnectionState.OPEN)
 
     def abort_later(self) -> None:
-        """Drop the transport after close_timeout, unless that is due already."""
+        """Drop the transport after close_timeout, unless a timer is set already."""
         if self.ending.due is None:
             self.set_timer(self.settings.close_timeout, self.abort)
 
     def set_timer(self, delay: float, callback: Callable[[], object]) -> None:
-        """Have the one timer of the end call this, in place of what it was to call."""
+        """Have the timer of the end call this, in place of what it was going to call."""
         self.ending.set_timer(self, delay, callback)
 
     def shut(self) -> None:
@@ -273,25 +272,25 @@ class Lifecycle:
     # The peer's end, and the transport's
 
     def receive_eof(self) -> bool | None:
-        """The peer will send nothing more. Return true if it is owed an answer; else the transport closes itself."""
+        """Note that the peer will send nothing more. Return true to keep the transport open, since we owe an answer."""
         self.is_peer_done = True
         if parting.has_to_answer(self):
             return True
         self.link._flush()  # what was sent in this turn
         self.link._release_socket()
-        self.abort_later()  # the transport would wait for ever for a peer that does not read what we have sent
+        self.abort_later()  # else it would wait for ever for a peer that does not read what we have sent
         return None
 
     def lose(self, exc: Exception | None) -> None:
-        """The transport is gone."""
+        """End the connection: the transport is gone."""
         try:
             self._lose(exc)
-        finally:  # from here on the link holds us, and nothing of ours holds it
+        finally:  # from here on the link refers to us, but nothing of ours refers to it
             if self.ending.whose is None:
                 self.ending.whose, self.link = weakref.ref(self.link), weakref.proxy(self.link)
 
     def _lose(self, exc: Exception | None) -> None:
-        # The descriptor first: whatever raises below, its number is somebody else's in a moment.
+        # The descriptor first, whatever raises below: its number will soon be another file's.
         self.link._drop_socket()
         try:
             self.link._catch_up()
@@ -307,7 +306,7 @@ class Lifecycle:
         self.ending.cancel_timer()
         self.conclude(ABNORMAL, functools.partial(lost, exc and forget_frames(exc)))
         self.move(Happening.LOST)
-        self._queue = None  # whoever waits there has it
+        self._queue = None  # whoever waits there has a reference
         self.ending.finish()
         if opening is not None:
             opening.lose(self, exc)
@@ -328,24 +327,24 @@ class Lifecycle:
     declare_dead = pulse.declare_dead
 
     def note_latency(self, seconds: float) -> None:
-        """A ping was answered."""
+        """Pass on the round trip of a ping."""
         if self.on_latency is not None:
             self.on_latency(seconds)
 
     # What the link tells (see Upcalls)
 
     def on_opening(self, data: bytes) -> None:
-        """Bytes of the opening handshake were read."""
+        """Process bytes of the opening handshake."""
         if self.opening is not None:
             self.opening.receive(self, data)
 
     def on_pong(self, payload: bytes) -> None:
-        """A pong was received."""
+        """Process a pong."""
         if self.keepalive is not None:
             self.keepalive.pong(payload)
 
     def on_close_frame(self, code: int, reason: str) -> None:
-        """A close frame was received: answer it, or end what we began."""
+        """Answer the peer's close frame, or end the closing handshake that we began."""
         initiator: Initiator = "local" if self.state is ConnectionState.LOCAL_CLOSING else "remote"
         self.move(Happening.GOT_CLOSE)
         if self.state is ConnectionState.REMOTE_CLOSING:
@@ -360,14 +359,14 @@ class Lifecycle:
             self.shut()
 
     def on_fault(self, fault: Fault) -> None:
-        """The peer broke the protocol."""
+        """Fail the connection: the peer broke the protocol."""
         error: MakeError = functools.partial(MessageTooBig, fault.text)
         if fault.code != 1009:
             error = functools.partial(RemoteProtocolError, fault.text, code=fault.code)
         self.fail(fault.code, fault.text, error, told=FIXED_REASONS[fault.code])
 
     def on_broken(self, error: BaseException) -> None:
-        """A callback, or code of ours, raised."""
+        """Log that a callback, or code of ours, raised, and fail the connection with 1011."""
         try:
             extra = log_fields("callback.failed", remote=self.remote_address)
             self.logger.error("a callback of %s failed", self.link.__repr__(), exc_info=error, extra=extra)
@@ -375,20 +374,20 @@ class Lifecycle:
             self.fail(1011, f"a callback raised {type(error).__name__}", told=INTERNAL_ERROR)
 
     def on_writable(self) -> None:
-        """There is room again: wake whoever waits to send."""
+        """Wake whoever waits to send: there is room again."""
         if self._queue is not None:
             self._queue.wake()
 
     # What the link asks for (see Upcalls)
 
     def send_slowly(self, message: Any, compress: bool | None) -> Coroutine[Any, Any, None]:
-        """A coroutine that sends a message which cannot go at once."""
+        """Return a coroutine that sends a message which cannot be sent at once."""
         return self.queue.send(message, compress)
 
     inflate = inflate_apart
 
     def resume_reading(self) -> None:
-        """The inbox has drained."""
+        """Read again: the inbox has drained."""
         self.link._resume_reading()
 
     refusal = errors.refusal

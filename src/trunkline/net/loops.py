@@ -15,7 +15,7 @@ __all__ = ["Home", "send_at_once", "state_of"]
 
 
 class Home:
-    """The event loop that something belongs to, which no other may use. None until it is bound to one."""
+    """The event loop that an object belongs to, and is bound to in `bind`: no other loop may use the object."""
 
     __slots__ = ("_loop", "_thread")
 
@@ -24,12 +24,12 @@ class Home:
         self._thread = 0
 
     def bind(self) -> asyncio.AbstractEventLoop:
-        """Bind it to the loop that runs now, and return that; RuntimeError if none does."""
+        """Bind to the running loop, and return that. Raise RuntimeError if no loop is running."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         return self._loop
 
     def check(self, owner: object) -> None:
-        """Raise WrongThread for the owner unless the loop runs here; or no loop does, and it ran here last."""
+        """Raise WrongThread for the owner, unless its loop is running here, or ran here last and no loop is running."""
         running = asyncio._get_running_loop()
         if self._loop is None:
             return
@@ -44,7 +44,7 @@ _lock: Final = threading.Lock()
 
 
 def state_of(loop: asyncio.AbstractEventLoop) -> LoopState:
-    """Return what the connections of this loop share. What closed loops had is dropped when the next loop asks."""
+    """Return what the connections of this loop share. State of closed loops is dropped when a new loop asks."""
     found = _states.get(loop)
     if found is None:
         with _lock:
@@ -56,15 +56,15 @@ def state_of(loop: asyncio.AbstractEventLoop) -> LoopState:
 
 
 def _wants_buffers(loop: asyncio.AbstractEventLoop) -> bool:
-    """asyncio's selector loops do: they would allocate 256 KiB for every read. uvloop does not, and a proactor loop
-    reads while the buffer that all links share is in use by another.
+    """Return whether the loop should read into our buffer. asyncio's selector loops should: they would allocate 256 KiB
+    for every read. uvloop would not, and a proactor loop reads while another link is using the shared buffer.
     """
     return isinstance(loop, asyncio.SelectorEventLoop)
 
 
 def _adapts(loop: asyncio.AbstractEventLoop) -> bool:
-    """uvloop does, and takes another protocol in the middle of a connection; a buffer would cost its small reads a
-    quarter.
+    """Return whether the loop should read into our buffer only during large payloads. uvloop should: a buffer would
+    make small reads a quarter slower, and it accepts another protocol in the middle of a connection.
     """
     return type(loop).__module__.partition(".")[0] == "uvloop"
 
@@ -72,7 +72,7 @@ def _adapts(loop: asyncio.AbstractEventLoop) -> bool:
 def send_at_once(sock: socket.socket) -> None:
     """Have the kernel send a small segment without waiting for the last one's acknowledgement (TCP_NODELAY).
 
-    uvloop does so by itself; asyncio only where the socket was made with IPPROTO_TCP, and `socket.socket()` is not.
+    uvloop does so by itself; asyncio only if the socket was made with IPPROTO_TCP, which `socket.socket()` is not.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.proto != socket.IPPROTO_TCP:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

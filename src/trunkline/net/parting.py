@@ -1,12 +1,12 @@
-"""The last moments of a transport: what was written leaves, what was received is answered, and nobody holds us up.
+"""The end of a transport: what was written leaves, what was received is answered, and no peer holds us up.
 
-Theory of operation. The kernel resets a connection whose socket is closed while bytes that came are unread, and a reset
-may cost the peer what we wrote last. So on TCP and unix sockets we end our side, and throw away what still comes until
-the peer ends its own. Over TLS neither loop can end one side alone: there the transport is closed once all is written
-and nothing comes any more. Either way `close_timeout` bounds it.
+Theory of operation. If a socket is closed while received bytes are unread, the kernel resets the connection, and the
+peer may lose what we wrote last. So on TCP and unix sockets we end our side, and discard what still comes until the
+peer ends its own. Over TLS neither loop can end one side alone: there the transport is closed once everything is
+written and nothing more comes. Either way `close_timeout` limits the wait.
 
-A client may end its side first, having sent all it wants to send, and wait for the answers. TCP and unix sockets let us
-write on, so a server does: until `process_request` has decided, and until the application comes back for a message
+A client may end its side first, when it has sent everything, and wait for the answers. TCP and unix sockets let us go
+on writing, so a server does: until `process_request` has decided, and until the application asks for another message
 after it has taken the last one. Over TLS the loops end both sides at once.
 """
 
@@ -30,18 +30,18 @@ from trunkline.protocol.states import Happening
 __all__ = ["Departing", "after_opening", "empty_tls", "end_with_peer", "has_to_answer", "linger"]
 
 TLS_READ: Final = 64 * 1024  # bytes
-QUIET: Final = 0.1  # seconds without a byte: the peer has stopped sending, and so has seen why
+QUIET: Final = 0.1  # seconds without a byte: the peer has stopped sending, so it has seen why
 
 
 class Answering(Protocol):
     """An opening handshake that is under way."""
 
     def is_answering(self) -> bool:
-        """Whether an answer is still to come."""
+        """Return whether an answer is still to come."""
 
 
 class Departing(Protocol):
-    """What of a Lifecycle its last moments need."""
+    """The parts of a Lifecycle that its end needs."""
 
     link: Link
     ending: Ending
@@ -59,16 +59,16 @@ class Departing(Protocol):
         """Whether we are the client."""
 
     def refusal(self) -> Exception:
-        """The error for whoever uses it."""
+        """Return the error for whoever uses the connection."""
 
     def receive_eof(self) -> bool | None:
-        """The peer will send nothing more."""
+        """Note that the peer will send nothing more."""
 
     def conclude(self, close: Close, error: MakeError | None = None) -> None:
-        """Keep how it ended."""
+        """Record how it ended."""
 
     def move(self, happening: Happening) -> None:
-        """Take the next state."""
+        """Change to the next state."""
 
     def abort(self) -> None:
         """Drop the transport."""
@@ -87,9 +87,9 @@ class Departing(Protocol):
 
 
 def linger(life: Departing, *, at_once: bool = False) -> None:
-    """Send what is written, then nothing more; throw away what still comes until the peer closes, or close_timeout.
+    """Send what is written, then nothing more; discard what still comes until the peer closes, or close_timeout.
 
-    at_once: the peer is not thought to be sending, so that a TLS transport need not wait until it is quiet.
+    With `at_once` the peer is not expected to be sending, so a TLS transport need not wait until it is quiet.
     """
     if life.ending.is_over:
         return
@@ -101,7 +101,7 @@ def linger(life: Departing, *, at_once: bool = False) -> None:
     if life.is_peer_done:
         transport.close()
     elif transport.can_write_eof():
-        with contextlib.suppress(OSError):  # the peer has reset the line, and `connection_lost` is about to say so
+        with contextlib.suppress(OSError):  # the peer has reset the connection: `connection_lost` is about to say so
             transport.write_eof()
     elif (due := life.ending.due) is not None:
         life.link._take_heard()
@@ -119,11 +119,11 @@ def _look(life: Departing, due: float) -> None:
         return
     life.set_timer(left, life.abort)
     transport.close()
-    life.give_place_back()  # all that is left is the peer's close_notify, for which nobody need wait
+    life.give_place_back()  # only the peer's close_notify is missing, and nobody need wait for that
 
 
 def has_to_answer(life: Departing) -> bool:
-    """Whether a peer that has ended its side is owed an answer, and can get it. If so, nothing more is received."""
+    """Return whether a peer that has ended its side is owed an answer, and can get it. If so, stop receiving."""
     transport = life.link.transport
     if transport is None or not transport.can_write_eof():
         return False
@@ -138,7 +138,7 @@ def has_to_answer(life: Departing) -> bool:
 
 
 def _stop_receiving(life: Departing) -> None:
-    """What has come is all there will be."""
+    """Receive what has come, and then nothing more."""
     life.link._catch_up()
     if life.state is not ConnectionState.OPEN:
         return  # there was a close frame
@@ -150,25 +150,25 @@ def _stop_receiving(life: Departing) -> None:
 
 
 def after_opening(life: Departing) -> None:
-    """The peer had ended its side before the opening handshake was done, and what it sent behind it has been read."""
+    """End with a peer that ended its side before the opening handshake was done. All it sent has been read."""
     transport = None if life.ending.is_over else life.link.transport
     if transport is not None and not transport.is_closing() and not life.receive_eof():
         transport.close()
 
 
 def empty_tls(life: Departing) -> None:
-    """Receive what came over TLS while reading was paused: uvloop drops it if the line ends meanwhile."""
+    """Receive what came over TLS while reading was paused: uvloop drops it if the connection ends meanwhile."""
     tls = None if life.link.transport is None else life.link.transport.get_extra_info("ssl_object")
     if tls is None:
         return
-    with contextlib.suppress(ssl.SSLError):  # nothing more is there, or its end is
+    with contextlib.suppress(ssl.SSLError):  # nothing more is there, or the end of TLS is
         while life.decoder is not None and life.ending.close is None and (data := tls.read(TLS_READ)):
             life.link._feed(data)
             life.link._catch_up()
 
 
 def end_with_peer(life: Departing) -> None:
-    """All that a peer had sent before it ended its side is answered: so do we."""
+    """End our side, as the peer has ended its own: all that it sent before is answered."""
     life.link._flush()
     life.conclude(ABNORMAL, functools.partial(lost, None))
     life.move(Happening.LOST)

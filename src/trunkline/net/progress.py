@@ -1,9 +1,8 @@
-"""How far the bytes of a connection have come, in the eyes of whoever knows most.
+"""How far the bytes of a connection have come, as far as anybody can tell.
 
-Theory of operation. What a socket takes lies in a buffer of the kernel, and would lie there just the same if the
-peer's machine had burnt down. Linux tells more: how many bytes the peer's TCP has acknowledged, and how many have
-come, read or not (TCP_INFO, in bytes under TLS as well). Elsewhere, on unix sockets and on simulated networks, "left"
-means "taken by the socket".
+Theory of operation. What a socket takes goes into a buffer of the kernel, even if the peer is long gone. Linux tells
+more: how many bytes the peer's TCP has acknowledged, and how many have come, read or not (TCP_INFO, which works under
+TLS, too). Elsewhere, on unix sockets and on simulated networks, "left" means "taken by the socket".
 """
 
 from __future__ import annotations
@@ -15,36 +14,35 @@ from typing import Any, Final, NamedTuple
 
 __all__ = ["Look", "look_at"]
 
-# struct tcp_info of linux/tcp.h, whose fields stay where they are: tcpi_bytes_acked, tcpi_bytes_received, two counts of
+# struct tcp_info of linux/tcp.h, whose fields never move: tcpi_bytes_acked, tcpi_bytes_received, two counts of
 # segments, tcpi_notsent_bytes.
 FIELDS: Final = struct.Struct("=QQ8xI")
 OFFSET: Final = 120
 INFO_SIZE: Final = 160
 NUMBER: Final = struct.Struct("i")
-# What a socket keeps in memory (linux/sock_diag.h): bytes received and not read, with what it takes to keep them, and
-# the most that may be.
+# The memory of a socket (linux/sock_diag.h): of bytes received and not read, overhead included, and the limit for it.
 MEMORY: Final = struct.Struct("=II28x")
 SO_MEMINFO: Final = 55
 
 
 class Look(NamedTuple):
-    """Where a connection stood at one moment. Counts are in bytes, and mean something only beside another look's."""
+    """The state of a connection at one moment. Counts are in bytes, and only the difference of two looks counts."""
 
-    received: int  # that have come
-    left: int  # that the peer's TCP has acknowledged; where nobody knows, that the socket has taken
-    queued: int  # that have not left
-    is_pressed: bool  # some of those wait since the way out takes no more
-    is_choked: bool  # so much lies unread that the peer may have no room to answer, or nobody knows
+    received: int  # bytes that have come
+    left: int  # bytes that the peer's TCP has acknowledged or, if the kernel does not tell, the socket has taken
+    queued: int  # bytes that have not left
+    is_pressed: bool  # some of them wait because the way out is blocked
+    is_choked: bool  # so much is unread that the peer may have no room to answer in, or nobody knows
 
 
 def look_at(sock: Any, received: int, sent: int, waiting: int) -> Look:
-    """Look at a connection.
+    """Return a look at a connection.
 
     Args:
         sock: the transport's socket; None if there is none.
         received: bytes that we have read.
         sent: bytes that we have given to the transport or the socket.
-        waiting: how many of those they have not passed on.
+        waiting: how many of those have not been passed on.
     """
     known = None if sock is None else _ask_kernel(sock)
     if known is None:
@@ -59,8 +57,8 @@ if sys.platform == "linux":
     import termios
 
     def _ask_kernel(sock: Any) -> tuple[int, int, int, int, bool] | None:
-        """Bytes received, acknowledged, not yet sent and not yet acknowledged, and whether much lies unread; None if
-        the kernel does not say.
+        """Return bytes received, acknowledged, not yet sent and not yet acknowledged, and whether much is unread; None
+        if the kernel does not tell.
         """
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return None
@@ -72,14 +70,14 @@ if sys.platform == "linux":
             unread, most = MEMORY.unpack(memory)
         except (OSError, ValueError, struct.error):  # it is closed, or the kernel is older than these fields
             return None
-        # After an opening handshake neither can be 0: a kernel that has the fields and does not fill them in.
+        # After an opening handshake neither can be 0, unless the kernel has the fields but does not fill them in.
         if not acknowledged or not came:
             return None
-        # Linux never closes the window of a connection while half of its room is free; a quarter is well on that side.
+        # Linux never closes the receive window while half of the room is free. A quarter is on the safe side.
         return came, acknowledged, unsent, outstanding, 4 * unread > most
 
 else:
 
     def _ask_kernel(sock: Any) -> tuple[int, int, int, int, bool] | None:
-        """No other kernel says."""
+        """Return None: no other kernel tells."""
         return None

@@ -17,7 +17,7 @@ __all__ = ["bytes_seen", "declare_dead", "is_deaf", "look", "send_ping"]
 
 
 class Living(Breakable, Protocol):
-    """What is looked at of a connection."""
+    """What these functions need of a connection."""
 
     link: Link
     decoder: Decoder | None
@@ -55,7 +55,7 @@ def look(life: Living) -> Look:
 def declare_dead(life: Living) -> None:
     """Fail a connection on which nothing moved in time after a ping.
 
-    The close frame goes as far as the socket takes it at once: a peer that is dead will not answer.
+    The close frame is sent only as far as the socket takes it at once: a dead peer will not answer.
     """
     told = "keepalive ping timeout"
     life.fail(1011, f"{told}: no byte for {life.settings.ping_timeout} s (ping_timeout)", told=told)

@@ -1,9 +1,9 @@
 """Where sends wait: for room, for a turn of the loop, and for the message before them.
 
-Theory of operation. Most sends never come here: the compiled link sends at once. Here wait those that find more than
-the high-water mark waiting for the peer, those behind a message in fragments, and, on a connection with compression,
-those behind a large message that a thread compresses. The last stand in a queue, first come, first served; a broadcast
-that comes meanwhile stands in it as well.
+Theory of operation. Most sends never come here: the compiled link sends at once. A send waits here if more than the
+high-water mark is waiting for the peer, if a message in fragments is under way or, on a connection with compression, if
+a thread is compressing a large message. The last kind waits in a queue, first come, first served, together with
+broadcasts that come meanwhile.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from trunkline.net.large import send_large
 from trunkline.net.sendable import Sendable
 from trunkline.protocol.errors import SendTimeout
 
-BURST: Final = 16  # times the limit of a broadcast: as much may wait behind a message that a thread compresses
+BURST: Final = 16  # times its limit: what broadcasts may wait behind a message that a thread compresses
 
 __all__ = ["SendQueue"]
 
 
 class SendQueue:
-    """The sends of one connection that wait. As long as somebody has the turn, `send` queues up."""
+    """The sends of one connection that wait. While somebody has the turn, `send` queues up."""
 
     __slots__ = ("_bytes", "_is_taken", "_life", "_queue", "_waiters")
 
@@ -44,7 +44,7 @@ class SendQueue:
     async def wait_writable(self) -> None:
         """Wait until there is room: see `WebSocket.wait_writable`."""
         life, link = self._life, self._life.link
-        # Whoever asks in the same turn must do the same: what it sends goes behind, and waiting for room takes a turn.
+        # Others that ask in the same turn must wait, too, to stay behind us. Waiting for room takes a turn anyway.
         if link._is_overdue and not link._writing_paused:
             await asyncio.sleep(0)
         if link._writing_paused and life.state is ConnectionState.OPEN:
@@ -58,7 +58,7 @@ class SendQueue:
             await self._wait_wakened()
 
     async def _wait_wakened(self) -> None:
-        """Wait until something has changed for those who want to send."""
+        """Wait until `wake` is called."""
         if self._waiters is None:
             self._waiters = deque()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -71,14 +71,14 @@ class SendQueue:
             raise
 
     def wake(self) -> None:
-        """Have those who wait for room look again."""
+        """Have those who wait for room check again."""
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
     async def _in_time(self, sending: Coroutine[Any, Any, None]) -> None:
-        """Wait for it for `send_timeout` seconds at most, then cancel it."""
+        """Await `sending` for `send_timeout` seconds at most, then cancel it and raise SendTimeout."""
         limit = self._life.settings.send_timeout
         if limit is None:
             await sending
@@ -137,7 +137,7 @@ class SendQueue:
         self._queue.append(turn)
         try:
             await turn
-        except BaseException:  # a coroutine that is closed gets GeneratorExit, and its turn would be nobody's
+        except BaseException:  # GeneratorExit, too, when our coroutine is closed: else nobody would end our turn
             if not turn.cancel() and not turn.cancelled():
                 self._pass_on()  # it was our turn already
             raise
@@ -148,7 +148,7 @@ class SendQueue:
         Args:
             message: the broadcast.
             slow: its limit, in bytes (0: `write_limit`), and its patience, in seconds.
-            closes: what becomes of the connection if it is slow by then: it is closed, or loses the message.
+            closes: whether to close the connection if it is slow by then; otherwise it misses the message.
 
         Returns:
             False if more than 16 times the limit of broadcasts would wait; nothing is queued then.
@@ -183,7 +183,7 @@ class SendQueue:
             self._life.link._count_dropped()
             if behind.closes:
                 self._life.fail(*READS_TOO_SLOWLY)
-        except Exception as error:  # the compressor raised: no matter of whoever passes the turn on, nor to keep it for
+        except Exception as error:  # the compressor raised: whoever passes the turn on must not fail, nor keep it
             self._life.on_broken(error)
 
 
@@ -196,7 +196,7 @@ class _Behind(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes as they lie in memory, and what it takes to keep them."""
+        """Bytes in memory, overhead included."""
         if isinstance(self.message, str) and not self.message.isascii():
             return str.__sizeof__(self.message) + 8
         return len(self.message) + 64

@@ -1,4 +1,4 @@
-"""What is known of a connection by whoever sends on it slowly: in fragments, compressed by a thread, in its turn."""
+"""What slow sends need of a connection: in fragments, compressed by a thread, or in their turn."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Sendable"]
 
 
 class Sendable(Protocol):
-    """A connection's Lifecycle, as those who send see it."""
+    """A connection's Lifecycle, as slow sends see it."""
 
     link: Link
     settings: Settings
     state: ConnectionState
 
     def refusal(self) -> Exception:
-        """The error for a message that cannot be sent now."""
+        """Return the error for a message that cannot be sent now."""
 
     def bad_text(self, error: UnicodeEncodeError) -> Exception:
-        """The error for text with lone surrogates."""
+        """Return the error for text with lone surrogates."""
 
     def on_broken(self, error: BaseException) -> None:
-        """Code of ours raised: end the connection."""
+        """End the connection: code of ours raised."""
 
     def fail(self, code: int, reason: str, error: MakeError | None = None, *, told: str | None = None) -> None:
         """Fail the connection."""

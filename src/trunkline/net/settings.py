@@ -1,4 +1,4 @@
-"""What may be set on a connection, checked once."""
+"""The settings of a connection, checked once."""
 
 from __future__ import annotations
 
@@ -24,24 +24,31 @@ LOW_WATER: Final = 16 * 1024  # bytes at which it goes on
 class Settings:
     """Limits and timeouts of a connection; the same for `connect` and `serve`.
 
-    open_timeout: seconds from the name look-up to the end of the opening handshake; None for no limit.
-    close_timeout: seconds that the peer has to answer a close; then the transport is aborted.
-    ping_interval: seconds between two keepalive pings; None for none.
-    ping_timeout: seconds after a ping in which a byte must arrive, or an upload that it stands behind get on; None to
-    ping without a deadline.
-    max_size: bytes of a received message; None for no limit.
-    max_fragments: frames that a received message may come in; None for no limit.
-    max_control_rate: pings, pongs and such that a peer may send in a second, beyond a first second's worth; a peer that
-    sends more is not read for as long as they should have taken. None for no limit.
-    max_queue: messages received and not yet taken at which reading pauses, or a pair (pause, resume); None for no
-    limit.
-    write_limit: bytes that may wait to be sent; `send_nowait` raises SlowConsumer past it.
-    send_timeout: seconds that `send` and `wait_writable` wait for room; then they raise SendTimeout. None: for ever.
-    compression: None; "deflate" for permessage-deflate (RFC 7692) as `trunkline.Deflate()` has it; or a Deflate.
-    logger: where the connection logs; `trunkline.net` unless another is given.
-    clock: seconds, monotonic, by which round trips are timed; `connect` and `serve` do not take it.
+    Attributes:
+        open_timeout: seconds from the name look-up to the end of the opening handshake; None for no limit.
+        close_timeout: seconds that the peer has to answer a close frame; then the transport is aborted.
+        ping_interval: seconds between keepalive pings; None to send none.
+        ping_timeout: seconds after a ping within which a byte must arrive, or an upload in front of the ping must make
+            progress; None for no deadline.
+        max_line: bytes in the first line of an HTTP head, or in one field.
+        max_head: bytes in an HTTP head.
+        max_fields: fields in an HTTP head.
+        max_size: bytes in a received message; None for no limit.
+        max_fragments: frames in a received message; None for no limit.
+        max_control_rate: control frames that a peer may send per second, after a first second's worth; None for no
+            limit. A peer that sends more is not read for as long as they should have taken.
+        max_queue: messages that wait to be taken at which reading pauses, or a pair (pause, resume); None for no limit.
+        write_limit: bytes that may wait to be sent; past this, `send_nowait` raises SlowConsumer.
+        send_timeout: seconds that `send` and `wait_writable` wait for room before they raise SendTimeout; None for no
+            limit.
+        compression: None; "deflate" for permessage-deflate (RFC 7692) with the defaults of `trunkline.Deflate`; or a
+            Deflate.
+        logger: where the connection logs; `trunkline.net` by default.
+        clock: seconds, monotonic, to time round trips with; `connect` and `serve` do not take it.
 
-    Raises ValueError for a value that cannot be, TypeError for a logger that is none.
+    Raises:
+        ValueError: a value is out of range.
+        TypeError: the logger is not a logger.
     """
 
     open_timeout: float | None = 10
@@ -84,7 +91,7 @@ class Settings:
             )
 
     def _are_marks(self) -> bool:
-        """Whether max_queue gives a high-water and a low-water mark."""
+        """Return whether max_queue gives a high-water and a low-water mark."""
         marks: tuple[Any, ...] = self.max_queue if isinstance(self.max_queue, tuple) else (self.max_queue, 0)
         if self.max_queue is None or marks == (None, None):
             return True
@@ -94,7 +101,7 @@ class Settings:
         for name in ("max_line", "max_head", "max_fields"):
             bound = getattr(self, name)
             if not is_whole(bound) or bound < 1:
-                raise ValueError(f"{name} is {bound!r}, must be 1 or more: a stranger's head needs a bound")
+                raise ValueError(f"{name} is {bound!r}, must be 1 or more: a stranger's head needs a limit")
         if self.max_line > self.max_head:
             raise ValueError(f"max_line is {self.max_line} bytes, must be at most max_head, {self.max_head}")
         for name in ("max_fragments", "max_control_rate"):
@@ -104,7 +111,7 @@ class Settings:
 
     @property
     def deflate(self) -> Deflate | None:
-        """What is wanted of permessage-deflate; None for no compression."""
+        """The settings for permessage-deflate; None for no compression."""
         return self.compression if isinstance(self.compression, Deflate) else None
 
     @property
@@ -122,7 +129,7 @@ class Settings:
 
 
 class Limits(TypedDict, total=False):
-    """The keyword arguments that `connect` and `serve` share. What they mean, and their defaults: see `Settings`."""
+    """The keyword arguments that `connect` and `serve` share. `Settings` has their meanings and defaults."""
 
     open_timeout: float | None
     close_timeout: float
@@ -147,7 +154,7 @@ def head_limits(settings: Settings) -> HeadLimits:
 
 
 def make_settings(function: str, limits: Limits) -> Settings:
-    """The settings for the keyword arguments of `function`; TypeError for one that it has not."""
+    """Return the settings for the keyword arguments of `function`. Raise TypeError for one that it does not have."""
     unknown = limits.keys() - Limits.__annotations__.keys()
     if unknown:
         raise TypeError(f"{function}() got an unexpected keyword argument {min(unknown)!r}")

@@ -9,18 +9,19 @@ __all__ = ["Stats"]
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What one connection has moved since it opened. Bytes are those of the wire after the opening handshake, under TLS
-    its plaintext.
+    """What one connection has moved since it opened. Bytes are counted on the wire after the opening handshake; under
+    TLS, as plaintext.
 
-    writes: calls that handed bytes to the socket or the transport; messages_sent / writes is what batching gains.
-    messages_dropped: broadcasts that were not sent, since the peer read too slowly.
-    messages_discarded: messages received after we had sent our close frame.
-    throttles: how often reading was put off, since the peer had sent more control frames than `max_control_rate`.
-    holds: how often the rest of what was read waited for the next turn of the loop, since this connection had had its
-    part of one.
-    errors: 1 if the peer broke the protocol.
-    deflated_bytes_received, deflated_bytes_sent: payload of compressed messages as it was on the wire;
-    inflated_bytes_received, inflated_bytes_sent: what it was before it was compressed.
+    Attributes:
+        messages_discarded: messages received after we had sent our close frame.
+        messages_dropped: broadcasts that were not sent, because the peer read too slowly.
+        writes: calls that handed bytes to the socket or the transport; messages_sent / writes is what batching gains.
+        throttles: how often reading was delayed because the peer sent more control frames than `max_control_rate`.
+        holds: how often the rest of a read waited for the next turn of the loop, because this connection had used up
+            its part of one.
+        errors: 1 if the peer broke the protocol.
+        deflated_bytes_received, deflated_bytes_sent: payload of compressed messages, as on the wire.
+        inflated_bytes_received, inflated_bytes_sent: the same payload, not compressed.
     """
 
     messages_received: int = 0

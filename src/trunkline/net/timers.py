@@ -1,10 +1,9 @@
 """Delays of many connections on few timers of the loop.
 
-Theory of operation. What waits equally long comes due in the order in which it began to wait: so each length of a
-delay has one queue, and one timer of the loop for the first in it. The queue is a ring of links from item to item, so
-that one that no longer wants to be told leaves at once, wherever it stands. What comes due at once, since connections
-were opened at once or the loop has stalled, is spread over turns of the loop, so that other traffic gets through
-between.
+Theory of operation. Items with the same delay come due in the order in which they began to wait. So each delay has one
+queue, with one timer of the loop for the first item. The queue is a doubly linked ring, so that an item can leave from
+any place at once. Items that come due together, because connections were opened together or the loop has stalled, are
+spread over turns of the loop, so that other traffic gets through in between.
 """
 
 from __future__ import annotations
@@ -23,28 +22,28 @@ class Handle(Protocol):
     """A timer of a loop."""
 
     def cancel(self) -> None:
-        """Makes it do nothing."""
+        """Stop the timer."""
 
 
 class Clock(Protocol):
-    """What is used of an event loop."""
+    """The part of an event loop that is used here."""
 
     def time(self) -> float:
-        """Seconds."""
+        """Return the time, in seconds."""
 
     def call_later(self, delay: float, callback: Callable[[], None], /) -> Handle:
-        """Calls back after delay seconds."""
+        """Call `callback` after `delay` seconds."""
 
 
 class Timed(Protocol):
-    """What may wait. `after` and `forget` set its fields."""
+    """An item that can wait. `after` and `forget` set its fields."""
 
-    due: float  # the moment, in the loop's time
+    due: float  # when it comes due, in the loop's time
     before: Timed | None  # its neighbours in the queue; None while it does not wait
     behind: Timed | None
 
     def come_due(self) -> None:
-        """The moment has come."""
+        """Do what is due."""
 
 
 class Timers:
@@ -57,11 +56,11 @@ class Timers:
         self._queues: dict[float, _Queue] = {}
 
     def time(self) -> float:
-        """The loop's time, in seconds."""
+        """Return the loop's time, in seconds."""
         return self._loop.time()
 
     def after(self, delay: float, item: Timed) -> None:
-        """Have `item.come_due()` called after delay seconds. An item may wait once at a time."""
+        """Call `item.come_due()` after `delay` seconds. An item can wait only once at a time."""
         queue = self._queues.get(delay)
         if queue is None:
             queue = self._queues[delay] = _Queue(self._loop, functools.partial(self._queues.pop, delay))
@@ -69,7 +68,7 @@ class Timers:
         queue.put(item)
 
     def forget(self, item: Timed) -> None:
-        """Do not call it any more. One that does not wait may be forgotten as well."""
+        """Do not call the item any more. Do nothing if it is not waiting."""
         _unlink(item)
 
 
@@ -81,7 +80,7 @@ def _unlink(item: Timed) -> None:
 
 
 class _Queue:
-    """Items that wait equally long: a ring in which the queue itself stands between the last and the first."""
+    """Items with the same delay: a ring in which the queue itself is between the last and the first."""
 
     __slots__ = ("_forget", "_loop", "_timer", "before", "behind", "due")
 
@@ -96,7 +95,7 @@ class _Queue:
         self.before = self.behind = cast("Timed", self)
 
     def come_due(self) -> None:
-        """It is no item."""
+        """Do nothing: the queue is not an item."""
 
     def put(self, item: Timed) -> None:
         last = self.before

@@ -1,4 +1,4 @@
-"""A stand-in at the transport, for loops that take another protocol in the middle of a connection."""
+"""A protocol that stands in for a link, on loops that accept another protocol in the middle of a connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Twin"]
 
 
 class Twin:
-    """A BufferedProtocol with the callbacks of a link, while large payloads come in."""
+    """A BufferedProtocol with the callbacks of a link, used while large payloads come in."""
 
     __slots__ = (
         "buffer_updated",

@@ -25,31 +25,31 @@ from trunkline.protocol.errors import LocalProtocolError
 
 __all__ = ["WebSocket", "life_of", "websocket_class"]
 
-_making: Final = threading.RLock()  # for a moment: any thread may be the first to ask for `data`
+_making: Final = threading.RLock()  # held for a moment: any thread may be the first to ask for `data`
 
 
 class WebSocket(Link, asyncio.BaseProtocol):
     """A WebSocket connection, made by `trunkline.connect` and `trunkline.serve`.
 
-    It belongs to its event loop. From another thread you may call `send`, `recv` and whatever else is awaited, and
-    await it by `asyncio.run_coroutine_threadsafe`; you may read properties and `stats`. All other methods raise
-    WrongThread, a RuntimeError, and do nothing.
+    It belongs to its event loop. From another thread you may pass `send`, `recv` and other coroutines to
+    `asyncio.run_coroutine_threadsafe`, and read properties and `stats`. All other methods raise WrongThread, a
+    RuntimeError, and do nothing.
 
-    `recv`, iteration, `batches`, `send`, `send_nowait` and `send_many` are the compiled `Link`'s. The methods that the
-    event loop calls, `connection_made` and so on, are no business of applications.
+    `recv`, iteration, `batches`, `send`, `send_nowait` and `send_many` come from the compiled `Link`. Do not call the
+    methods that are for the event loop, such as `connection_made`.
     """
 
     __slots__ = ("_data",)
 
-    _life: Lifecycle  # what the link has been given, and calls
+    _life: Lifecycle  # given to the link, which calls it
 
     def __init__(self, settings: Settings, opening: Opening[Lifecycle], *, plain: bool) -> None:
         """Set up a connection whose transport is still to come.
 
         Args:
-            settings: its limits and times.
-            opening: the side of the opening handshake that is ours.
-            plain: the transport will be TCP or a unix socket without TLS, and may be written to directly.
+            settings: its limits and timeouts.
+            opening: our side of the opening handshake.
+            plain: whether the transport will be TCP or a unix socket without TLS, which may be written to directly.
         """
         loop_state = state_of(asyncio.get_running_loop())
         self._data: SimpleNamespace | None = None  # made when the program first asks for it
@@ -59,11 +59,11 @@ class WebSocket(Link, asyncio.BaseProtocol):
     def __repr__(self) -> str:
         return f"<WebSocket {self.state.name.lower()} {self.remote_address}>"
 
-    # What it is
+    # Properties
 
     @property
     def state(self) -> ConnectionState:
-        """Where the connection stands: wsproto's ConnectionState."""
+        """The state of the connection, a ConnectionState of wsproto."""
         return self._life.state
 
     @property
@@ -108,9 +108,9 @@ class WebSocket(Link, asyncio.BaseProtocol):
 
     @property
     def data(self) -> SimpleNamespace:
-        """A place for what your program knows of this connection: `ws.data.user = ...`, in `process_request`, say.
+        """A place for your program's own data: `ws.data.user = ...`, in `process_request` for example.
 
-        trunkline never looks at it. It lasts as long as the connection's object.
+        trunkline never looks at it. It lives as long as this object.
         """
         if self._data is None:
             with _making:
@@ -122,7 +122,7 @@ class WebSocket(Link, asyncio.BaseProtocol):
         """Return a plain-text answer, for `process_request` to return."""
         return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text.encode())
 
-    # How it is doing
+    # Figures
 
     def stats(self) -> Stats:
         """Return a snapshot of the counters."""
@@ -142,7 +142,7 @@ class WebSocket(Link, asyncio.BaseProtocol):
         )
 
     def moved(self) -> tuple[int, int]:
-        """Return bytes received and bytes sent since it opened, as `stats` has them, without making a snapshot."""
+        """Return bytes received and bytes sent, as in `stats`, but without the cost of a snapshot."""
         return self._moved()
 
     @property
@@ -164,7 +164,7 @@ class WebSocket(Link, asyncio.BaseProtocol):
 
     @property
     def is_writing_paused(self) -> bool:
-        """Whether more than the high-water mark (64 KiB) waits to be sent: `send` would wait."""
+        """Whether more than the high-water mark (64 KiB) waits to be sent, so that `send` would wait."""
         return self._writing_paused
 
     async def wait_writable(self) -> None:
@@ -195,13 +195,13 @@ class WebSocket(Link, asyncio.BaseProtocol):
         return await self.ping_nowait(payload)
 
     def ping_nowait(self, payload: bytes | None = None) -> asyncio.Future[float]:
-        """Send a ping; the future gets the round trip in seconds, or the ConnectionClosed. Raises as `ping`."""
+        """Send a ping. The future gets the round trip in seconds, or ConnectionClosed. Raise what `ping` raises."""
         self._check_thread()
         keepalive = self._life.keepalive
         if self._life.state is not ConnectionState.OPEN or keepalive is None:
             raise self._life.refusal()
         if payload is not None and not isinstance(payload, bytes):
-            raise TypeError(f"a ping payload is bytes, not {type(payload).__name__}")
+            raise TypeError(f"payload is {type(payload).__name__}, must be bytes or None (payload)")
         if payload is not None and len(payload) > 125:
             raise LocalProtocolError(f"ping payload has {len(payload)} bytes, limit 125 (payload, RFC 6455 5.5)")
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -271,34 +271,34 @@ class WebSocket(Link, asyncio.BaseProtocol):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport is there: the opening handshake begins."""
+        """Start the opening handshake: the transport is there."""
         self._life.begin(transport)  # type: ignore[arg-type]  # a connection's is one for both ways
 
     def eof_received(self) -> bool | None:
-        """The peer will send nothing more. Return true if it is owed an answer; else the transport closes itself."""
+        """Note that the peer will send nothing more. Return true to keep the transport open, since we owe an answer."""
         return self._life.receive_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone."""
+        """End the connection: the transport is gone."""
         self._life.lose(exc)
 
 
 @iterated_natively
 class BufferedWebSocket(WebSocket, asyncio.BufferedProtocol):
-    """For loops that read into a buffer of ours."""
+    """A WebSocket for loops that read into our buffer."""
 
     __slots__ = ()
 
 
 @iterated_natively
 class StreamedWebSocket(WebSocket, asyncio.Protocol):
-    """For loops that hand us `bytes`."""
+    """A WebSocket for loops that hand us `bytes`."""
 
     __slots__ = ()
 
 
 for _kind in (BufferedWebSocket, StreamedWebSocket):
-    _kind.__name__ = _kind.__qualname__ = WebSocket.__name__  # which of them it is matters to no program
+    _kind.__name__ = _kind.__qualname__ = WebSocket.__name__  # programs need not know which of them it is
 
 
 def websocket_class(loop: asyncio.AbstractEventLoop) -> type[WebSocket]:
@@ -307,5 +307,5 @@ def websocket_class(loop: asyncio.AbstractEventLoop) -> type[WebSocket]:
 
 
 def life_of(ws: WebSocket) -> Lifecycle:
-    """Return what decides over a connection: for the other parts of this package."""
+    """Return the Lifecycle of a connection, for the other parts of this package."""
     return ws._life
