@@ -1,4 +1,4 @@
-"""What the tests with hostile peers share: real connections, and an eye on the exception handler of every loop."""
+"""Fixtures for the tests with hostile peers: real connections, and a watch on the exception handler of every loop."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ __all__ = ["line", "pair", "raw_client", "raw_server", "told_the_loop"]
 
 @pytest.fixture(autouse=True)
 def told_the_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """What the exception handler of any loop was told; a test in which it was told anything fails.
+    """The calls of any loop's exception handler; a test with such a call fails.
 
-    Whoever can make it speak writes our logs, and on many programs' loops stops the program.
+    A peer that can have it called fills our logs, and stops the many programs whose handler exits.
     """
     told: list[dict[str, Any]] = []
 

@@ -1,4 +1,4 @@
-"""Every callback ends the connection in every way it can: nothing is delivered afterwards, however it had arrived."""
+"""Every callback ends the connection in every way it can: nothing is delivered afterwards, however it arrived."""
 
 import asyncio
 import contextlib
@@ -65,7 +65,7 @@ DEEDS = {
 
 
 class Recorder(trunkline.Listener):
-    """Does its deed at one of its calls, and notes all of them."""
+    """A listener that does its deed at one of its calls, and records all of them."""
 
     def __init__(self, at, deed):
         self.calls, self._at, self._deed = [], at, deed
@@ -106,7 +106,7 @@ def burst(peer):
 
 
 def end(writer):
-    """No more will come: unless the other end has hung up before."""
+    """End our side, unless the other end has hung up before."""
     with contextlib.suppress(OSError):
         writer.write_eof()
 
@@ -118,7 +118,7 @@ def expected(place):
 @pytest.mark.parametrize("step", [None, 7])
 @pytest.mark.parametrize(("place", "deed"), CASES)
 async def test_in_a_burst(line, place, deed, step):
-    """In one write, and in pieces of 7 bytes, the large message aside."""
+    """In one write, and in pieces of 7 bytes, except for the large message."""
     listener = PLACES[place](place, deed)
     async with line(listener=listener, logger=QUIET) as (ws, peer):
         data = burst(peer)
@@ -203,7 +203,7 @@ REQUESTS = {
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
 @pytest.mark.parametrize("process", REQUESTS.values(), ids=REQUESTS)
 async def test_a_request_that_is_not_accepted_delivers_nothing(process, later):
-    """No listener is made for it, whatever stood behind the request."""
+    """No listener is made for it, whatever came behind the request."""
     made, done = [], []
 
     async def wait(ws, request):

@@ -1,4 +1,4 @@
-"""Bodies in chunks of one byte: h11 takes as long for each as for a large one, so chunks are what is counted."""
+"""Bodies in chunks of one byte: h11 takes as long for each as for a large one, so we count chunks."""
 
 import asyncio
 

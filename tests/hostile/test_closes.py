@@ -64,7 +64,7 @@ PAYLOADS = {
 
 
 async def gone(ws, peer):
-    """Lets the connection end; gives what the peer still received."""
+    """Let the connection end, and return what the peer still received."""
     with contextlib.suppress(OSError):  # a server has closed already, and what was behind the close frame resets it
         peer.writer.write_eof()
     rest = await peer.rest()
@@ -105,7 +105,7 @@ class TestOnTheWire:
 
     @pytest.mark.parametrize("ours", [False, True], ids=["the peer closes", "we close"])
     async def test_anything_behind_a_close_frame(self, line, ours):
-        """Data, controls, another close frame with another code, no frames at all: none is looked at or answered."""
+        """Data, control frames, a close frame with another code, bytes that are not frames: all are ignored."""
         async with line() as (ws, peer):
             if ours:
                 ws.start_closing(4001, "ours")

@@ -20,7 +20,7 @@ CONTROLS = A_TURN // 8  # control frames, which count as eight
 
 
 class Counter(trunkline.Listener):
-    """Keeps what it is told."""
+    """A listener that keeps what it is told."""
 
     def __init__(self):
         self.messages = []
@@ -30,7 +30,7 @@ class Counter(trunkline.Listener):
 
 
 class Gatherer(trunkline.Listener):
-    """Keeps what it is told, read by read."""
+    """A listener that keeps what it is told, read by read."""
 
     def __init__(self):
         self.batches = []
@@ -44,7 +44,7 @@ class Gatherer(trunkline.Listener):
 
 
 def numbered(peer, count):
-    """So many messages, each with its number, as they go over the wire."""
+    """Messages with their numbers, as sent on the wire."""
     return b"".join(peer.encode(TEXT, b"%d" % index) for index in range(count))
 
 
@@ -307,7 +307,7 @@ class TestRate:
 
 @pytest.mark.anyio
 async def test_of_many_pings_in_one_read_a_few_are_answered_and_the_last(line):
-    """64 a read, and the latest (RFC 6455 5.5.3); what was sent before them is answered in its place."""
+    """64 per read, and the latest (RFC 6455 5.5.3); what was sent before them is answered in its place."""
     async with line(max_control_rate=None) as (ws, peer):
         count = 20_000
         peer.writer.write(b"".join(peer.encode(PING, b"%d" % index) for index in range(count)))
@@ -399,7 +399,7 @@ async def test_pongs_that_nobody_asked_for(line):
 @pytest.mark.anyio
 @pytest.mark.parametrize("fragmented", [False, True])
 async def test_empty_messages_without_end(line, fragmented):
-    """They take no bytes of the inbox, but they are counted: reading pauses."""
+    """They take no bytes in the inbox, but they are counted: reading pauses."""
     async with line(buffers=SMALL) as (ws, peer):
         one = peer.encode(BINARY)
         if fragmented:

@@ -1,4 +1,4 @@
-"""Reserved bits, fragments and text from a peer that means no good: both roles, every split, against a model."""
+"""Reserved bits, fragments and text from a hostile peer: both roles, every split, against a model."""
 
 import itertools
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def plain(item: object) -> object:
 
 
 def decode(chunks: list[bytes], client: bool, **limits: int | None) -> tuple[list[object], int | None]:
-    """What the chunks give, and the code of the fault."""
+    """What the chunks decode to, and the code of the fault."""
     decoder = Decoder(client, **limits)
     items = [plain(item) for chunk in chunks for item in decoder.feed(chunk)]
     return items, decoder.fault.code if decoder.fault else None
@@ -36,7 +36,7 @@ HELLO = bytes.fromhex("f248cdc9c90700")  # RFC 7692 7.2.3.1
 @pytest.mark.parametrize("agreed", [False, True], ids=["no extension", "permessage-deflate"])
 @pytest.mark.parametrize("inside", [False, True], ids=["first", "inside a message"])
 def test_reserved_bits(client: bool, agreed: bool, inside: bool) -> None:
-    """RSV1 stands on the first frame of a compressed message and nowhere else; no other bit stands anywhere."""
+    """RSV1 is set on the first frame of a compressed message and nowhere else; no other bit is ever set."""
     for opcode, rsv in itertools.product(range(16), range(8)):
         extension = PerMessageDeflate(Deflate(threshold=0))
         extension.finalize("permessage-deflate") if client else extension.accept("permessage-deflate")
@@ -180,7 +180,7 @@ TAILS = [b"", *(bytes(tail) for n in (1, 2, 3) for tail in itertools.product(b"\
 
 
 def first_bad(data: bytes) -> int:
-    """The index of the first byte behind which nothing can make UTF-8 of it any more, by Python's own decoder."""
+    """The index of the first byte after which it cannot become UTF-8 any more, by Python's own decoder."""
 
     def is_text(data: bytes) -> bool:
         try:

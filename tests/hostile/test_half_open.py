@@ -1,4 +1,4 @@
-"""Thousands who connect and never finish the opening handshake: gone by the deadline, and nobody else is the worse."""
+"""Thousands of clients that never finish the opening handshake: gone by the deadline, and nobody else is affected."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ def how_many() -> int:
 
 
 async def talk(ws, over):
-    """Echoes until it is over; gives how many."""
+    """Echo until it is over, and return how many there were."""
     count = 0
     while not over.is_set():
         await ws.send(f"{count}")
@@ -35,7 +35,7 @@ async def talk(ws, over):
 
 
 async def connect_all(count, address):
-    """So many sockets that have begun a handshake, in four ways, and will not go on with it."""
+    """Sockets that have begun a handshake, in four ways, and will not go on with it."""
     loop = asyncio.get_running_loop()
     sockets = []
     for index in range(count):
@@ -99,7 +99,7 @@ HOST = "server.sim.invalid"
 
 
 class Idler(asyncio.Protocol):
-    """Begins a handshake, says one byte more each second, and notes when it is dropped."""
+    """Begin a handshake, send one more byte each second, and record when it is dropped."""
 
     def __init__(self, left):
         self._left = left

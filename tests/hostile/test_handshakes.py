@@ -1,4 +1,4 @@
-"""Opening handshakes that mean no good, in both roles: what `tests/net/test_handshake.py` does not have already."""
+"""Hostile opening handshakes, in both roles: those that are not in `tests/net/test_handshake.py`."""
 
 import pytest
 
@@ -51,7 +51,7 @@ async def test_every_field_folded(server, name):
 
 
 async def test_twenty_megabytes_of_fields_in_segments(server):
-    """Refused at the bound: what comes behind it is not kept."""
+    """Refused at the limit: what comes after it is not kept."""
     chunks = [b"GET / HTTP/1.1\r\n"] + [b"X-%d: %s\r\n" % (n, b"a" * 4000) for n in range(5000)]
     assert await status_of(server.port, *chunks) == 431
     assert await status_of(server.port, *[b"GET / HTTP/1.1\r\nX: "] + [b"a" * 65_536] * 320) == 431

@@ -1,4 +1,4 @@
-"""The limits of docs/limits.md: the tables are the code's, and each default holds at the limit, past it, and off."""
+"""The limits of docs/limits.md: the tables match the code, and each default holds at the limit, past it, and off."""
 
 import asyncio
 import inspect

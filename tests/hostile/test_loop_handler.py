@@ -1,4 +1,4 @@
-"""The eye that every test in this folder has on the loop's exception handler, seen to see."""
+"""The watch that every test in this folder keeps on the loop's exception handler: it notices what it should."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Broken(asyncio.Protocol):
-    """What no protocol of ours may be."""
+    """A protocol that does what none of ours may do."""
 
     def data_received(self, data: bytes) -> None:
         raise ZeroDivisionError("a fault of the protocol's")
@@ -40,7 +40,7 @@ async def test_a_callback_that_raises_is_noticed(told_the_loop):
 
 
 async def test_pings_that_nobody_waits_for(line, told_the_loop):
-    """A program may send pings and forget them; a peer that then goes away tells nothing to the handler."""
+    """A program may send pings and forget them. If the peer then goes away, the handler is not called."""
     async with line() as (ws, peer):
         for _ in range(100):  # more than may wait, so that some are given up
             ws.ping_nowait()

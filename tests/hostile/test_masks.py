@@ -1,4 +1,4 @@
-"""Masking keys as a peer sees them: every frame has a key of its own that nothing foretells (RFC 6455 5.3, 10.3)."""
+"""Masking keys as a peer sees them: every frame has a key of its own that cannot be predicted (RFC 6455 5.3, 10.3)."""
 
 import collections
 import itertools
@@ -84,7 +84,7 @@ async def test_a_server_masks_nothing(raw_client):
 # Threads of earlier tests may still wait for work: the children take no lock that one of them could hold.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_after_a_fork_no_key_is_used_by_both() -> None:
-    """Parent and several children, each from the same pool of keys that was half used up."""
+    """A parent and several children, all starting with the same half-used pool of keys."""
     encoder = Encoder(True)
     encoder.messages([b""] * 100)
     children = []

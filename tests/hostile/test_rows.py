@@ -1,4 +1,4 @@
-"""The table of threats in README.md: each row names tests, and each of them exists."""
+"""The table of threats in README.md: every row names tests, and all of them exist."""
 
 import ast
 import re

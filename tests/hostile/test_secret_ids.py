@@ -1,4 +1,4 @@
-"""No secret parameter of a connection's id in a text: of no exception, of no task's name, of no object's repr."""
+"""No secret parameter of a connection's id is in any text: of an exception, a task's name, or an object's repr."""
 
 import asyncio
 import copy

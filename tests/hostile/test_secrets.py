@@ -1,5 +1,5 @@
 """No secret in a log, a repr or an exception: sessions with secrets in every place that may hold one, and a search of
-all that they leave behind.
+everything that they leave behind.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Told:
 
 @pytest.fixture
 def told() -> Iterator[Told]:
-    """Fails the test if a secret was told, to whoever asked or to a logger of any level."""
+    """Fail the test if a secret was revealed, by any object or to a logger of any level."""
     kept = Told()
 
     class Keep(logging.Handler):
@@ -120,7 +120,7 @@ class TestSessions:
             told.error(caught.value)
 
     async def test_ones_that_break_the_handshake(self, told: Told) -> None:
-        """What a stranger sends, a stranger need not find in our log: it may be someone else's cookie, cut off."""
+        """What a stranger sends must not be quoted in our log: it may be someone else's cookie, cut off."""
         line = f"GET /?{SECRET} HTTP/1.1\r\nHost: x\r\n"
         async with served() as server:
             for field in (f"Cookie: {SECRET}\0", f"Cookie : {SECRET}", f"Cookie: a\r\n {SECRET}", f"{SECRET}"):

@@ -1,4 +1,4 @@
-"""Requests and answers that were damaged at random, by a seed: one class of error, HTTP in return, a quiet log."""
+"""Requests and answers damaged at random, from a seed: one class of error, an answer in HTTP, a quiet log."""
 
 import asyncio
 import contextlib

@@ -260,7 +260,7 @@ def message(request: pytest.FixtureRequest) -> str | bytes:
 
 @pytest.fixture
 def served() -> Served:
-    """What a running server of ours is noted down in."""
+    """The record of a running server of ours."""
     return Served()
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the net share: real connections on loopback."""
+"""Fixtures for the tests of trunkline.net: real connections on loopback."""
 
 from lines import line, pair, raw_client, raw_server
 

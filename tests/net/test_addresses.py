@@ -1,4 +1,4 @@
-"""Names with several addresses: they race (RFC 8305), so that a dead one costs a moment and not the connection."""
+"""Names with several addresses: they are tried in a race (RFC 8305), so a dead one costs only a moment."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ DEAD = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
 
 @pytest.fixture(autouse=True)
 async def no_test_takes_long() -> AsyncIterator[None]:
-    """One address after another would take minutes: the kernel gives an address up after 127 s."""
+    """Trying one address after another would take minutes: the kernel gives up on an address after 127 s."""
     async with asyncio.timeout(LIMIT):
         yield
 
@@ -39,7 +39,7 @@ async def server() -> AsyncIterator[trunkline.Server]:
 
 @contextlib.contextmanager
 def dead_first(monkeypatch: pytest.MonkeyPatch, port: int, count: int = 1) -> Iterator[None]:
-    """NAME has some addresses that swallow whoever dials them, then one that answers."""
+    """NAME has some addresses that never answer, then one that does."""
     give_names(monkeypatch, {NAME: [*DEAD[:count], "127.0.0.1"]})
     with swallowing(port, *DEAD[:count]):
         yield
@@ -64,7 +64,7 @@ async def test_over_tls(monkeypatch: pytest.MonkeyPatch, server_tls: Any, client
 
 
 class Proxy(Tunnels):
-    """Speaks what it is asked in: CONNECT, or SOCKS 5; the addresses that it does not reach swallow it as well."""
+    """A proxy that speaks CONNECT or SOCKS 5. The addresses that never answer do not answer it either."""
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -116,7 +116,7 @@ async def test_addresses_that_refuse_are_passed_at_once(
 
 
 async def test_what_each_address_said(refusing_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TCP to a multicast group is unreachable; somebody refused, which says more about the name."""
+    """TCP to a multicast group is unreachable. A refusal from the other address says more about the name."""
     give_names(monkeypatch, {NAME: ["224.0.0.1", "127.0.0.1"]})
     with pytest.raises(trunkline.ConnectError) as caught:
         await trunkline.connect(f"ws://{NAME}:{refusing_port}/")
@@ -154,7 +154,7 @@ async def test_cancelled_in_the_race(server: trunkline.Server, monkeypatch: pyte
 
 
 async def test_cancelled_when_the_race_is_won(server: trunkline.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the losers are ended, a cancellation is the caller's and not theirs."""
+    """A cancellation that comes while the losers are cancelled is the caller's, not theirs."""
     give_names(monkeypatch, {NAME: [*DEAD, "127.0.0.1"]})
     files = open_files()
     real = addresses._Runners.connect
@@ -181,7 +181,7 @@ async def test_cancelled_when_the_race_is_won(server: trunkline.Server, monkeypa
     await until(lambda: open_files() == files)
 
 
-# Which addresses, from where, and in whose name
+# host, port, family, local_addr, and the Host field
 
 
 async def test_one_family_alone(server: trunkline.Server, monkeypatch: pytest.MonkeyPatch) -> None:

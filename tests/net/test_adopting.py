@@ -1,4 +1,4 @@
-"""Sockets that are given to the loop: if the dial fails, the descriptor is closed once, whoever has its number next."""
+"""Sockets handed to the loop: if connecting fails, the descriptor is closed once, even if its number is reused."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ def reset_socket() -> socket.socket:
 
 @contextlib.contextmanager
 def somebody_elses(number: int):
-    """As long as the block lasts, the number is that of a file of somebody else's; at its end it still is."""
+    """Within the block the number belongs to another file; check that it still does at the end."""
     assert str(number) not in open_files()
     null = os.open("/dev/null", os.O_RDONLY)
     if null != number:
@@ -80,7 +80,7 @@ async def test_a_dial_that_is_cancelled(tls, turns, client_tls):
 
 
 class HangsUp(Tunnels):
-    """A proxy that hears what is asked of it, and hangs up."""
+    """A proxy that reads the request, and hangs up."""
 
     async def talk(self, reader, writer):
         self.writers.append(writer)
@@ -90,7 +90,7 @@ class HangsUp(Tunnels):
 
 
 def all_numbers_are_free():
-    """Whoever has a number next may tell the loop so: it would refuse one that a transport still uses."""
+    """The next file with this number can be added to the loop, which refuses a number that a transport still uses."""
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as stack:
         for _ in range(8):
@@ -102,7 +102,7 @@ def all_numbers_are_free():
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "late"])
 @pytest.mark.posix
 async def test_a_dial_that_is_cancelled_leaves_no_transport_on_its_number(late, server_tls, client_tls):
-    """At whichever of its waits: how many there are depends on how soon which address is tried and answers."""
+    """At each of its awaits: how many there are depends on how fast the addresses are tried and answer."""
     async with running(HangsUp(), server_tls) as proxy:
         options = {"proxy": f"https://localhost:{proxy.port}", "proxy_ssl": client_tls, "open_timeout": None}
 
@@ -125,7 +125,7 @@ async def test_nor_does_a_server_whose_time_for_tls_ends_as_tls_does(monkeypatch
 
     async def connect_accepted_socket(self, factory, sock, **options):
         transport, _ = await real(self, factory, sock, **options)
-        transport.close()  # as the loops do where they are cancelled
+        transport.close()  # as the loops do when they are cancelled
         loop.call_soon(lambda: numbers.append(all_numbers_are_free()))
         raise TimeoutError
 

@@ -1,4 +1,4 @@
-"""What servers may answer to our client: refusals, nonsense, half of what they should, more than they should."""
+"""What servers may answer to our client: refusals, nonsense, too little, too much."""
 
 import asyncio
 import socket
@@ -216,7 +216,7 @@ async def test_a_refusal_whose_body_never_ends_is_still_a_refusal() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"Content-Length": b"100"}, {"Transfer-Encoding": b"chunked"}])
 async def test_a_refusal_without_an_end_does_not_wait_for_one(fields: dict[str, bytes]) -> None:
-    """Not even where nothing bounds the opening: its status is known."""
+    """Not even if there is no limit for the opening: its status is known."""
     data = head(b"HTTP/1.1 403 Forbidden", fields) + (b"7\r\nbecause" if "Transfer-Encoding" in fields else b"because")
     async with answering(data, then_closes=False) as uri:
         with pytest.raises(trunkline.HandshakeError) as caught:
@@ -242,7 +242,7 @@ BANNERS = {"SSH": b"SSH-2.0-OpenSSH_9.2\r\n", "SMTP": b"220 mail.example ESMTP\r
 @pytest.mark.parametrize("then_closes", [True, False], ids=["hangs up", "waits"])
 @pytest.mark.parametrize("banner", BANNERS.values(), ids=BANNERS)
 async def test_a_banner_of_another_protocol(banner: bytes, then_closes: bool) -> None:
-    """Without an empty line there is no head of HTTP; what came is told all the same."""
+    """Without an empty line there is no HTTP head, but the error still says what came."""
     async with answering(banner, then_closes=then_closes) as uri:
         with pytest.raises(trunkline.HandshakeError, match="the server's answer is not HTTP: it begins with") as caught:
             await trunkline.connect(uri, open_timeout=LIMIT if then_closes else 1)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with an address, a server, a certificate or a message gives one error that says what it is."""
+"""Whatever is wrong with an address, a server, a certificate or a message: one error says what it is."""
 
 import asyncio
 import contextlib
@@ -231,7 +231,7 @@ async def test_settings_that_make_no_sense(options):
 
 @pytest.mark.parametrize("host", ["é" * 8000, "a." * 4000, "xn--" + "7u" * 4000], ids=["é", "labels", "Punycode"])
 async def test_a_host_without_end_is_not_encoded(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """IDNA takes quadratic time, and the host may be that of a redirect."""
+    """IDNA takes quadratic time, and the host may come from a redirect."""
     encoded: list[str] = []
     monkeypatch.setattr(encodings.idna, "ToASCII", encoded.append)
     with pytest.raises(trunkline.InvalidURI, match=r"the host has \d+ characters, limit 255 \(RFC 1035 2\.3\.4\)"):

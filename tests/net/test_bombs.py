@@ -1,8 +1,8 @@
-"""What a compression bomb costs in memory: a process that is sent one is looked at whenever a piece of it was inflated.
+"""What a compression bomb costs in memory: a process gets one, and its memory is measured after each inflated piece.
 
-What counts is what malloc has given out, which all of Python's memory is made to come from. The pages of the process
-would tell of holes in the heap as well, which each C library fills in its own way. Without the GIL Python takes memory
-from mimalloc alone, which cannot be asked: there the pages count.
+What counts is what malloc has handed out; all of Python's memory is made to come from it. The pages of the process
+would include holes in the heap, which each C library fills in its own way. Without the GIL Python takes memory from
+mimalloc, which cannot be asked: there the pages count.
 """
 
 import json

@@ -33,7 +33,7 @@ def small_socket() -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def audience(count: int, **options: Any) -> AsyncIterator[tuple[list[trunkline.WebSocket], list[Peer]]]:
-    """A server's connections, and the peers at their other ends, which read only when they are asked to."""
+    """A server's connections, and the peers at the other ends, which read only when told to."""
     there: list[trunkline.WebSocket] = []
 
     class Hall(trunkline.Listener):
@@ -58,11 +58,11 @@ async def audience(count: int, **options: Any) -> AsyncIterator[tuple[list[trunk
                 peer.writer.transport.abort()
 
 
-AT_ONCE: dict[str, Any] = {"limit": 64 * 1024, "patience": 0}  # slow is what has more than 64 KiB waiting
+AT_ONCE: dict[str, Any] = {"limit": 64 * 1024, "patience": 0}  # slow: more than 64 KiB are waiting
 
 
 async def fill(ws: trunkline.WebSocket) -> None:
-    """Sends until the connection is slow."""
+    """Send until the connection is slow."""
     while not ws._writing_paused:
         ws.send_nowait(bytes(16384))
         await asyncio.sleep(0)
@@ -225,13 +225,13 @@ async def test_one_that_goes_while_it_is_waited_for() -> None:
         ({"write_limit": 200_000}, {"patience": 0}, 200_000),
         ({"write_limit": 200_000}, {"limit": 100_000, "patience": 0}, 100_000),
         ({"write_limit": 100_000}, {"limit": 300_000, "patience": 0}, 300_000),
-        ({"write_limit": 30_000}, {"limit": 20_000}, 16 * 20_000),  # however much patience there is
+        ({"write_limit": 30_000}, {"limit": 20_000}, 16 * 20_000),  # whatever the patience
         ({"write_limit": 20_000}, {}, 16 * 20_000),
     ],
     ids=["the write_limit", "less", "more", "a burst", "a burst by the write_limit"],
 )
 async def test_what_waits_for_slow_ones_is_bounded(slow: Any, options: Any, limit: Any, most: int) -> None:
-    """It is closed, or loses messages, when more than that waits and not before."""
+    """It is closed, or misses messages, once more than that is waiting, and not before."""
     async with audience(3, **options) as (there, _):
         seen = 0
         while not all(ws.stats().messages_dropped for ws in there):

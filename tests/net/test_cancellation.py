@@ -1,4 +1,4 @@
-"""Cancellation at every await of every operation: no task, no socket and no file is left, and what goes on, goes on."""
+"""Cancellation at every await of every operation: no task, socket or file is left, and everything else goes on."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(params=[False, True], ids=["at once", "late"])
 def late(request):
-    """When a cancellation comes: while the task waits, or between what it waits for and its turn."""
+    """When a cancellation comes: while the task waits, or after it was woken and before it runs."""
     return request.param
 
 
@@ -345,7 +345,7 @@ async def test_a_handler_that_will_not_end_is_cancelled():
 
 
 async def test_a_cancelled_handler_closes_its_connection(raw_client):
-    """Whoever cancels a handler has not finished what it was for: its end closes with 1011."""
+    """A cancelled handler has not finished its work: the connection is closed with 1011."""
     tasks = []
 
     async def handle(ws: Any) -> None:

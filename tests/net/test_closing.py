@@ -1,4 +1,4 @@
-"""The closing handshake: every way it can go, what is recorded of it and what whoever uses the connection is told."""
+"""The closing handshake: every way it can go, what is recorded, and what every use of the connection raises."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def outcomes(ws: Any) -> list[BaseException]:
-    """What every use of an ended connection gives."""
+    """What every use of a connection that has ended raises."""
 
     async def attempt(use: Any) -> BaseException:
         try:
@@ -48,7 +48,7 @@ async def outcomes(ws: Any) -> list[BaseException]:
 
 
 async def assert_ended(ws: Any, close: Close, error: type[Exception], category: ErrorCategory, text: str) -> None:
-    """What is left of a connection: its record, its state, and one and the same exception for every use."""
+    """What is left of a connection: its record, its state, and the same exception for every use."""
     assert ws.close_info == close
     assert (ws.close_code, ws.close_reason) == (close.code, close.reason)
     assert ws.state is ConnectionState.CLOSED
@@ -210,7 +210,7 @@ async def test_a_peer_that_closes_and_keeps_the_line(line):
 
 
 async def fill(ws: Any) -> None:
-    """Sends until more waits for a peer that does not read than the high-water mark."""
+    """Send to a peer that does not read, until more than the high-water mark is waiting."""
     while not ws._writing_paused:
         await ws.send(b"x" * 10_000)
 
@@ -355,7 +355,7 @@ async def test_process_request_may_end_the_connection(end, slowly):
 
 
 async def test_an_ended_connection_is_freed_at_once_and_nothing_is_asked_of_it_then() -> None:
-    """By its reference count, without the garbage collector; a callback that comes late finds nothing to do."""
+    """It is freed by its reference count, without the garbage collector; a late callback finds nothing to do."""
     gc.disable()
     try:
         async with trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0) as server:

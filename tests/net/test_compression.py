@@ -239,7 +239,7 @@ async def test_a_fault_ends_the_connection(talk, frames, code, kind, off_thread)
 
 
 class Gate:
-    """A back end whose compressors and decompressors wait, in any thread but the loop's, until it is open."""
+    """A back end whose compressors and decompressors wait until it is open, in all threads but the loop's."""
 
     name, error = "gate", zlib.error
 

@@ -1,4 +1,4 @@
-"""Connections that die before they are open, and places that are given back: over TCP and TLS, on both loops."""
+"""Connections that end before they are open, and give their places back: over TCP and TLS, on both loops."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ import trunkline
 from trunkline.net import serve
 from turns import open_files, settle, until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.posix]  # no other loop tells of an end within TLS
+pytestmark = [pytest.mark.anyio, pytest.mark.posix]  # no other loop reports an end within TLS
 
 LIMIT = 20  # seconds, after which a test has failed
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets
@@ -127,7 +127,7 @@ async def test_a_full_tls_server_forgets_those_who_leave_before_they_are_told(op
 
 @pytest.mark.parametrize("over_tls", [False, True], ids=["tcp", "tls"])
 async def test_those_turned_away_who_stay_are_bounded(over_tls, server_tls, client_tls):
-    """The oldest is dropped, so that the next is told as well."""
+    """The oldest is dropped, so that the next one gets its answer, too."""
     files = open_files()
     async with (
         asyncio.timeout(LIMIT),

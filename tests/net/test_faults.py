@@ -1,6 +1,6 @@
-"""No fault of our own tasks and timers ends in silence: it is logged once, and what depended on it ends or goes on.
+"""Faults in our own tasks and timers: each is logged once, and whatever depended on it ends or goes on.
 
-Each test has something of ours raise. Nothing may reach the exception handler of the loop.
+Each test makes something of ours raise. Nothing may reach the loop's exception handler.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ async def quiet_loop() -> AsyncIterator[None]:
 
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`faulty(kind, name)`: the next call of this method raises; `wanted` picks the objects that it happens to."""
+    """`faulty(kind, name)`: the next call of this method raises, if `wanted` is true of the object."""
 
     def make(kind: type, name: str, wanted: Callable[[Any], bool] = lambda _: True) -> None:
         real = getattr(kind, name)
@@ -52,14 +52,14 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def faults(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What failed, as it was logged."""
+    """What failed, according to the log."""
     found = [record for record in caplog.records if getattr(record, "event", None) == "internal.fault"]
     assert all("injected" in repr(record.exc_info[1]) for record in found if record.exc_info)
     return [record.getMessage().partition(" failed: ")[0] for record in found]
 
 
 async def ends(sock: socket.socket) -> bool:
-    """Waits until the peer has ended a connection."""
+    """Wait until the peer has ended a connection."""
     try:
         return await asyncio.get_running_loop().sock_recv(sock, 100) == b""
     except ConnectionError:
@@ -176,7 +176,7 @@ async def test_whoever_waits_for_a_server_to_close(faulty: Any, caplog: pytest.L
 
 
 async def test_a_refusal_without_end(faulty: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What raises when its time is over goes to whoever waits for the answer."""
+    """An error at the deadline goes to whoever waits for the answer."""
     monkeypatch.setattr(client_opening, "BODY_WAIT", 0.001)
     faulty(ClientOpening, "_refuse")
 
@@ -197,7 +197,7 @@ async def test_a_refusal_without_end(faulty: Any, monkeypatch: pytest.MonkeyPatc
 async def test_a_log_that_raises(
     pair: Any, faulty: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What depended on it ends all the same; the loop is told, since nobody else can be."""
+    """What depended on it still ends. The loop's exception handler is called, since there is nobody else."""
     told: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: told.append(context["message"]))

@@ -1,4 +1,4 @@
-"""Flow control both ways: whoever is slow holds the other back, and what waits meanwhile is bounded."""
+"""Flow control both ways: a slow end holds the other back, and what waits meanwhile is bounded."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from turns import settle, until
 
 pytestmark = pytest.mark.anyio
 
-HIGH, LOW = 64 * 1024, 16 * 1024  # bytes of the marks for what waits to be sent
+HIGH, LOW = 64 * 1024, 16 * 1024  # bytes: the high-water and low-water marks for sending
 SMALL = 4096  # bytes of the kernel's buffers, where they are to fill up at once
 
 
@@ -21,7 +21,7 @@ SMALL = 4096  # bytes of the kernel's buffers, where they are to fill up at once
 
 
 async def receive(ws: Any, peer: Any, payload: bytes, count: int) -> None:
-    """Lets the connection receive messages, each in a read of its own, that nobody takes."""
+    """Have the connection receive messages that nobody takes, each in a read of its own."""
     for _ in range(count):
         before = ws.stats().messages_received
         peer.send(BINARY, payload)
@@ -128,7 +128,7 @@ def waiting_bytes(ws: Any) -> int:
 
 
 async def fill(ws: Any, size: int = 10_000) -> int:
-    """Sends until send would wait; gives how many messages that took."""
+    """Send until send would wait, and return how many messages that took."""
     count = 0
     while not ws._writing_paused:
         await ws.send(b"x" * size)
@@ -139,7 +139,7 @@ async def fill(ws: Any, size: int = 10_000) -> int:
 @pytest.mark.parametrize("turns", [0, 1], ids=["one turn", "turns"])
 @pytest.mark.parametrize("size", [100, 3000, 10_000, 60_000, 100_000])
 async def test_send_waits_as_soon_as_more_than_the_high_mark_waits(line, size, turns):
-    """What the turn has not written yet counts, and what the transport holds."""
+    """Both what the turn has not written yet and what the transport holds counts."""
     async with line(buffers=SMALL) as (ws, _):
         while not ws.is_writing_paused:
             assert waiting_bytes(ws) <= HIGH
@@ -278,7 +278,7 @@ async def test_one_slow_connection_does_not_hold_others_back(pair):
 
 @pytest.mark.parametrize("kind", ["messages", "buffers", "fragments", "large"])
 async def test_a_task_that_only_sends_lets_the_others_run(pair, kind):
-    """320 KiB go out while the socket takes all of it: nothing but the sender's own fairness makes room for others."""
+    """The socket takes all of 320 KiB at once: only the sender's own fairness makes room for others."""
     async with pair(buffers=2**22, server={"max_queue": None, "max_fragments": None}) as (ws, _):
         turns = 0
 

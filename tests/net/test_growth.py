@@ -1,8 +1,8 @@
-"""Nothing grows: whatever is done a thousand times over leaves as much memory behind as it found.
+"""Nothing grows: after a thousand repetitions of an operation there is as much memory in use as before.
 
-Counted are the bytes of Python's allocators (tracemalloc), so also what its collector does not know, like batches,
-masking keys and histograms, and the references to what is shared, like None. Each operation makes its arguments anew:
-whoever forgets to let go of one is seen.
+We count the bytes of Python's allocators (tracemalloc), which include what the garbage collector does not know, such as
+batches, masking keys and histograms; and references to shared objects, such as None. Each operation makes new
+arguments, so that a reference that is never dropped shows.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ numbers = itertools.count(10**9)  # numbers, texts and bytes that nobody else ha
 
 
 def held() -> tuple[int, list[int]]:
-    """Bytes that are allocated, and references to what is shared."""
+    """Bytes allocated, and references to shared objects."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0], [sys.getrefcount(one) for one in SHARED]
 
@@ -47,7 +47,7 @@ def traced() -> Iterator[None]:
 
 
 def check(samples: list[tuple[int, list[int]]], times: int) -> None:
-    """Fails if each window has left ALLOWED bytes, or half a reference, an operation."""
+    """Fail if every window has left ALLOWED bytes, or half a reference, per operation."""
     steps = list(itertools.pairwise(samples))
     growth = min(after[0] - before[0] for before, after in steps)
     assert growth < ALLOWED * times, f"{growth / times:.1f} bytes are left of each time"
@@ -179,7 +179,7 @@ def test_without_a_loop(operation: Callable[[], object]) -> None:
     check(samples, times)
 
 
-# On a line
+# On a connection
 
 LINE: dict[str, Callable[[trunkline.WebSocket, trunkline.WebSocket], Awaitable[object]]] = {}
 

@@ -1,4 +1,4 @@
-"""What a handler's end does to its connection, and what a handler may still ask when its connection has gone."""
+"""What a handler's end does to its connection, and what a handler may still ask once its connection is gone."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ async def close_with_1000(ws):
 
 
 async def relay(ws, upstream):
-    """A proxy's handler: what comes from upstream goes to the client, and how upstream ends is nobody's business."""
+    """A proxy's handler: it passes messages from upstream to the client, and ignores how upstream ends."""
     while True:
         await ws.send(await upstream.recv())
 
@@ -160,7 +160,7 @@ async def test_the_end_of_its_own_connection_is_none(handler, leave, caplog):
 
 
 async def raise_with(ws, other):
-    """Its own connection has ended, and something else has gone wrong besides."""
+    """Its own connection has ended, and something else has gone wrong, too."""
     with contextlib.suppress(trunkline.ConnectionClosed):
         await receive(ws)
     with pytest.raises(trunkline.ConnectionClosed) as own:
@@ -179,7 +179,7 @@ async def test_a_group_with_anything_else_in_it_is_a_failure(other, caplog):
 
 
 async def await_cancelled(ws):
-    """A future of its own was cancelled, and nobody has cancelled the handler."""
+    """A future of its own was cancelled, but nobody has cancelled the handler."""
     future = asyncio.get_running_loop().create_future()
     future.cancel()
     await future
@@ -216,7 +216,7 @@ async def test_a_handler_that_its_server_cancels_is_no_failure(caplog):
 
 @pytest.mark.parametrize("leave", ["closes", "is lost"])
 async def test_a_handler_knows_its_peer_to_the_end(leave, caplog):
-    """Whoever logs who has gone away asks when nobody is there any more."""
+    """A program that logs who has left asks after the connection is gone."""
     told = []
 
     async def handler(ws):
@@ -297,7 +297,7 @@ async def test_connections_may_come_and_go_while_they_are_walked_through():
 
 @pytest.mark.posix
 def test_a_connection_that_fails_within_tls_is_logged_with_its_address(server_tls, caplog):
-    """asyncio's loop: uvloop accepts by itself, and tells nobody."""
+    """On asyncio's loop only: uvloop accepts by itself, and does not report it."""
 
     async def knock():
         async with asyncio.timeout(20), serving(close_with_1000, ssl=server_tls) as server:

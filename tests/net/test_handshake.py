@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def server():
-    """An echo server; hostile bytes may not reach the exception handler of its loop."""
+    """An echo server. Hostile bytes must not reach its loop's exception handler."""
     reached = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reached.append(context))
 
@@ -105,7 +105,7 @@ TOLD = {
 
 @pytest.mark.parametrize(("data", "status"), REFUSED.values(), ids=REFUSED)
 async def test_refused(server, caplog, data, status):
-    """What was wrong is in the log, without anything a terminal acts upon; the peer reads nothing of what it sent."""
+    """The log says what was wrong, without anything that a terminal acts on. The peer reads nothing of what it sent."""
     caplog.set_level("INFO", "trunkline.net")
     async with dialled(server.port) as (reader, writer):
         writer.write(data)
@@ -123,7 +123,7 @@ async def test_refused(server, caplog, data, status):
     assert record.code == status
     assert record.getMessage().startswith(f"a handshake was refused with {status}: ")
     assert record.getMessage().isprintable()
-    assert await status_of(server.port, request()) == 101  # and nobody else is the worse for it
+    assert await status_of(server.port, request()) == 101  # and nobody else is affected
 
 
 async def test_one_byte_a_segment(server):

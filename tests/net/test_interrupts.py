@@ -1,4 +1,4 @@
-"""Whatever is raised in a callback, be it no Exception: the connection ends, and lets go of its descriptor first."""
+"""Whatever a callback raises, Exception or not: the connection ends, and lets go of its descriptor first."""
 
 import asyncio
 import os
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.anyio
 
 
 class Stop(BaseException):
-    """What loops let pass, as they do KeyboardInterrupt, but do not end for."""
+    """A BaseException that loops let pass, like KeyboardInterrupt, but that does not end them."""
 
 
 class Stopping(trunkline.Listener):
-    """Raises when it is told to."""
+    """A listener that raises when it is told to."""
 
     def __init__(self, where="on_message"):
         self.where, self.got, self.seen = where, [], []
@@ -52,7 +52,7 @@ async def told():
 
 
 async def test_an_interrupted_read_fails_the_connection(line, told, caplog):
-    """What was read with it is lost, so the connection may not go on as if nothing had been."""
+    """What was read with it is lost, so the connection must not go on as if nothing had happened."""
     listener = Stopping()
     async with line(listener=listener) as (ws, peer):
         peer.writer.write(peer.encode(TEXT, b"before") + peer.encode(TEXT, b"stop") + peer.encode(TEXT, b"after"))
@@ -66,7 +66,7 @@ async def test_an_interrupted_read_fails_the_connection(line, told, caplog):
 
 @pytest.mark.parametrize("where", ["on_message", "on_close", "on_open"])
 async def test_the_descriptor_is_given_up_before_anybody_else_can_have_its_number(where, told, caplog):
-    """Its bytes would go to whoever has the number next."""
+    """Otherwise its bytes would go to the next file with this number."""
     listener = Stopping(where)
     async with asyncio.timeout(20), trunkline.serve(listener=lambda: listener, host="127.0.0.1", port=0) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
@@ -123,7 +123,7 @@ async def test_an_interrupt_passes_and_the_connection_fails(line, error, batches
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Stop])
 async def test_a_lost_line_that_is_interrupted_is_lost_all_the_same(error, pair, monkeypatch):
-    """All that is to happen at the end happens, and the error is raised."""
+    """Everything that happens at the end still happens, and the error is raised."""
     gone = []
     async with pair() as (here, there):
         life_of(there).on_gone = gone.append
@@ -153,7 +153,7 @@ async def test_a_lost_line_that_is_interrupted_is_lost_all_the_same(error, pair,
 
 
 def start_and_close(coroutine) -> None:
-    """As when a task is thrown away while it waits: GeneratorExit, and no CancelledError."""
+    """As when a waiting task is garbage-collected: GeneratorExit, not CancelledError."""
     coroutine.send(None)
     coroutine.close()
 

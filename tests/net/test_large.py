@@ -1,4 +1,4 @@
-"""Large messages take another way than small ones: received straight into their bytes, sent from where they lie."""
+"""Large messages go another way than small ones: received straight into their bytes, sent from where they are."""
 
 import asyncio
 import os
@@ -148,7 +148,7 @@ async def test_send_many_that_raises_has_sent_no_large_message(line):
 
 
 async def test_bytes_that_wait_belong_to_nobody_else(line):
-    """A slow peer costs what waits for it and no copy of it; what is lost with the line is let go."""
+    """A slow peer costs what waits for it, but no copy; what is lost with the connection is freed."""
     large = os.urandom(2**21)
     before = sys.getrefcount(large)
     async with line(buffers=65_536, write_limit=2**24) as (ws, _):

@@ -1,4 +1,4 @@
-"""What a connection that has ended leaves behind: nothing, whatever else was to happen to it later."""
+"""What a connection that has ended leaves behind: nothing, whatever was still scheduled for it."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 def waiting(timers: Timers) -> int:
-    """How many items wait for their moment."""
+    """How many items are waiting."""
     count = 0
     for queue in timers._queues.values():
         item = queue.behind
@@ -42,7 +42,7 @@ async def test_a_keepalive_is_forgotten_at_close(pair, way):
 
 @pytest.mark.parametrize("options", [{}, {"compression": "deflate"}, {"max_control_rate": 1}], ids=str)
 async def test_nothing_keeps_a_connection_that_has_ended(options):
-    """Neither a timer of an hour, nor a queue, nor a set of the server's."""
+    """No timer of an hour keeps it, no queue, and no set of the server."""
     seen = []
 
     async def handle(ws):

@@ -19,7 +19,7 @@ QUIET.addHandler(logging.NullHandler())
 
 
 class Recorder(trunkline.Listener):
-    """Keeps every call, and does what it was told at one of them."""
+    """A listener that records every call, and does what it was told at one of them."""
 
     def __init__(self, at: str = "", deed: Any = None) -> None:
         self.calls: list[tuple[Any, ...]] = []

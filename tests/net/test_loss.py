@@ -1,4 +1,4 @@
-"""Connections that end without a closing handshake: by the loss of the transport, or by a fault of the peer's."""
+"""Connections that end without a closing handshake: the transport is lost, or the peer breaks the protocol."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ async def raised_by_recv(ws: Any) -> ConnectionClosed:
 def send_and_leave(
     port: int, tls: ssl.SSLContext, *, polite: bool, go_on: threading.Event, sent: threading.Event
 ) -> None:
-    """Sends messages over TLS, more of them when it may go on, and ends TLS, or the line alone: no close frame."""
+    """Send messages over TLS, and more when told to go on; then end TLS, or only TCP, without a close frame."""
     message = build(BINARY, b"message", masked=True)
     with (
         socket.create_connection(("127.0.0.1", port)) as plain,
@@ -239,7 +239,7 @@ async def test_a_cut_at_every_byte_leaves_what_was_whole_and_the_right_error(lin
 
 @pytest.mark.parametrize("way", ["end of file", "reset"])
 async def test_a_cut_at_every_byte_of_the_handshake(way):
-    """The server's answer breaks off: a ConnectError, since no link came up, and nothing is left open."""
+    """The server's answer breaks off: that is a ConnectError, and nothing is left open."""
     cut = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -373,7 +373,7 @@ async def test_what_came_before_a_fault_is_still_given(line, take):
 
 
 async def test_a_task_that_answers_gets_its_answer_out_before_the_fault_closes(line):
-    """Messages and a fault in one read: the task that waits has its turn first."""
+    """Messages and a fault in one read: the waiting task gets its turn first."""
     async with line() as (ws, peer):
         answering = asyncio.create_task(echo(ws))
         await settle(3)

@@ -1,6 +1,6 @@
-"""Several event loops in threads of one process: servers on one port, clients that come and go, and whoever looks on.
+"""Several event loops in threads of one process: servers on one port, clients that come and go, and observers.
 
-What a loop has is its own, so nothing may be lost, mixed up, counted twice or left behind. With the GIL as without it.
+Each loop has its own state, so nothing may be lost, mixed up, counted twice or left behind, with and without the GIL.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ async def close(server: trunkline.Server) -> None:
 
 
 class Onlooker:
-    """Asks for all that any thread may ask for, and holds it against what it was told before."""
+    """Ask for everything that any thread may ask for, and compare it with the last answer."""
 
     def __init__(self, servers: list[trunkline.Server]) -> None:
         self._servers = servers
@@ -92,7 +92,7 @@ class Onlooker:
 
 
 async def talk(port: int, number: int, **options: object) -> int:
-    """Has everything said echoed, and leaves as politely as its number says. Gives how many messages that were."""
+    """Send messages and check the echoes, then leave as politely as the number says. Return how many were sent."""
     said = 0
     for turn in range(ROUNDS):
         async with asyncio.timeout(60):
@@ -156,7 +156,7 @@ async def listen(port: int) -> list[Collect]:
 
 
 async def broadcast_all(server: trunkline.Server, number: int) -> tuple[int, int]:
-    """Gives to how many connections that are named "kept" it was sent, of how many."""
+    """Return how many of the connections that are named "kept" it was sent to, and how many there are."""
     sent = 0
     kept = [ws for ws in server.connections if ws.request.path == "/"]
     for index in range(BROADCASTS):

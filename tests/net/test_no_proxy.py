@@ -4,7 +4,7 @@ import pytest
 
 from trunkline.net.bypass import is_bypassed
 
-# no_proxy, then hosts that go past the proxy, then hosts that do not; on port 443 unless it is said.
+# no_proxy, then hosts that bypass the proxy, then hosts that do not; on port 443 unless they name one.
 ENTRIES: dict[str, tuple[str, str, str]] = {
     "nothing": ("", "", "example.com 127.0.0.1 ::1"),
     "everything": ("*", "example.com 127.0.0.1 ::1", ""),

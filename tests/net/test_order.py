@@ -1,4 +1,4 @@
-"""In whatever way messages are sent, one task's arrive in the order it sent them, at a peer that reads slowly."""
+"""However messages are sent, those of one task arrive in order at a peer that reads slowly."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ SMALL = 8192  # bytes of the kernel's buffers, so that nearly everything waits
 
 
 async def send_in_every_way(ws: trunkline.WebSocket, count: int) -> list[str | bytes]:
-    """Sends messages that begin with their number, one way after another."""
+    """Send messages that begin with their number, in one way after another."""
     sent: list[str | bytes] = []
     dice = random.Random(17)
 

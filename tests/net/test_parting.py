@@ -1,4 +1,4 @@
-"""How a transport ends: at once when all is written, and not before what came is answered."""
+"""How a transport ends: as soon as everything is written, but not before what came is answered."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def check(ws, request):
 
 @pytest.fixture(params=[False, True], ids=["tcp", "tls"])
 def tls(request, server_tls, client_tls):
-    """What the server and the client have of TLS."""
+    """The TLS options of the server and of the client."""
     return (server_tls, client_tls) if request.param else (None, None)
 
 
@@ -75,7 +75,7 @@ async def test_a_peer_that_broke_the_protocol_and_stays_is_closed_at_once_and_ho
 
 
 async def test_a_peer_that_goes_on_sending_over_tls_reads_why_it_was_failed(server_tls, client_tls):
-    """To close under its hands would reset the line, and cost it the close frame."""
+    """Closing the socket while it sends would reset the connection, and it would lose the close frame."""
     async with trunkline.serve(
         trunkline.WebSocket.wait_closed, "127.0.0.1", 0, ssl=server_tls, max_size=1000, close_timeout=NEVER
     ) as server:
@@ -317,7 +317,7 @@ class Secure:
         await self._do(self._tls.do_handshake)
 
     def send_all(self, data: bytes) -> None:
-        """Sends these bytes and close_notify, in one write."""
+        """Send these bytes and close_notify, in one write."""
         self._tls.write(data)
         with contextlib.suppress(ssl.SSLWantReadError):
             self._tls.unwrap()

@@ -1,4 +1,4 @@
-"""HTTP on a server's port that asks for no WebSocket: probes, browsers, load balancers, and what is no HTTP at all."""
+"""What comes to a server's port without a WebSocket handshake: probes, browsers, load balancers, other protocols."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def served(caplog):
-    """Makes servers. No stranger may write more than INFO into the log, or reach the loop's exception handler."""
+    """Makes servers. No stranger may cause a log line above INFO, or reach the loop's exception handler."""
     reached = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reached.append(context))
     caplog.set_level("INFO")
@@ -25,7 +25,7 @@ async def served(caplog):
 
 
 async def talk(server, *chunks):
-    """What these bytes get, until the server hangs up."""
+    """What the server answers to these bytes, until it hangs up."""
     async with dialled(server.port) as (reader, writer):
         for chunk in chunks:
             writer.write(chunk)
@@ -35,7 +35,7 @@ async def talk(server, *chunks):
 
 
 def parsed(answer, method="GET"):
-    """Status, fields and body of an answer, as an HTTP client reads them; the connection must end with it."""
+    """Status, fields and body of an answer, as an HTTP client reads them. The connection must end with it."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method=method, target="/", headers=[("Host", "a"), ("Connection", "close")]))
     client.send(h11.EndOfMessage())

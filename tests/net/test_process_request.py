@@ -1,5 +1,5 @@
-"""What `process_request` and a maker of listeners may do wrong, what a program keeps on a connection, and what `serve`
-will not be told.
+"""What can go wrong in `process_request` and in making listeners, what a program keeps on a connection, and which
+arguments `serve` refuses.
 """
 
 import asyncio
@@ -163,7 +163,7 @@ DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
     [(None, None), (lambda ws, request: R(200), None), (lambda ws, request: R(200, {"date": DATE}), DATE)],
 )
 async def test_an_answer_says_when_it_was_made(process, date):
-    """RFC 9110 6.6.1. A date in Retry-After is read against it."""
+    """RFC 9110 6.6.1. A date in Retry-After is compared with it."""
     async with serving(process_request=process) as server:
         head, _ = await talk(server, PLAIN)
     [said] = re.findall(rb"\r\ndate: (.*)\r\n", head, re.IGNORECASE)
@@ -252,7 +252,7 @@ async def test_an_attribute_that_is_none_names_a_public_class():
             ws.username = "ann"
 
 
-# What `serve` will not be told
+# What `serve` refuses
 
 TOLD = {
     "one subprotocol": ({"subprotocols": "chat"}, TypeError, "subprotocols is str, must be a sequence"),

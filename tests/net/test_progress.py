@@ -1,4 +1,4 @@
-"""How far bytes have come on real sockets, and what the keepalive makes of it: long uploads, and lines that die."""
+"""How far bytes have come on real sockets, and what the keepalive makes of it: long uploads, and dead connections."""
 
 import asyncio
 import contextlib
@@ -112,7 +112,7 @@ def uri_of(security: dict[str, Any], port: int) -> str:
 
 @contextlib.asynccontextmanager
 async def slow_way(port: int) -> AsyncIterator[int]:
-    """A relay that passes on 8 KiB each 10 ms, both ways, and holds little more. Gives its port."""
+    """A relay that passes on 8 KiB every 10 ms, both ways, and holds little more. Yield its port."""
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(sock=connected_socket(port, 8192), limit=8192)
@@ -174,7 +174,7 @@ async def test_an_upload_that_takes_many_timeouts_is_not_killed(who: str, securi
         assert await got == size
 
 
-# Lines that die
+# Connections that die
 
 
 async def send_until_it_ends(ws: trunkline.WebSocket) -> trunkline.ConnectionClosedError:
@@ -196,7 +196,7 @@ FAULTS = {
 async def test_a_program_that_only_sends_learns_that_its_line_is_dead(
     inbox: str, fault: Callable[[FaultProxy], None], security: dict[str, Any]
 ) -> None:
-    """The more so if it never takes what the other side says, so that reading is paused."""
+    """The same if it never takes what the other side sends, so that reading is paused."""
 
     async def talk(ws: trunkline.WebSocket) -> None:
         for _ in range(100 if inbox == "full" else 0):

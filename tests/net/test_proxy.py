@@ -198,7 +198,7 @@ async def test_a_proxy_that_will_not(answer, status, category, recoverable):
 @pytest.mark.parametrize("stays", [False, True])
 @pytest.mark.parametrize("length", [b"Content-Length: 9\r\n", b"Content-Length: 99\r\n", b""])
 async def test_what_a_proxy_said(length, stays):
-    """The body is waited for a moment: it need not end, and the connection may stay."""
+    """The client waits only a moment for the body, which may never end on a connection that stays open."""
     fields = b'Proxy-Authenticate: Basic realm="the office"\r\nX: \x1b[2J\xe9\r\n' + length
     async with proxied(
         answer=b"HTTP/1.1 407 Who are you\xe9\r\n" + fields + b"\r\nask the desk"[:11], stays=stays

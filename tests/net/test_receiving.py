@@ -1,4 +1,4 @@
-"""Waiting for messages: with whatever asyncio offers, by one task at a time, and losing nothing to a cancellation."""
+"""Waiting for messages: with all that asyncio offers, by one task at a time, and without losing any when cancelled."""
 
 import asyncio
 import types
@@ -146,7 +146,7 @@ async def test_a_connection_with_a_listener_gives_no_messages_to_tasks(line):
 
 @types.coroutine
 def meddled(inner: Coroutine[Any, Any, Any], meddle: Any) -> Generator[Any, Any, Any]:
-    """Runs `inner`, and calls `meddle(future)` for each future that it waits for, before its task knows of it."""
+    """Run `inner`, and call `meddle(future)` for each future that it waits for, before its task sees it."""
     sent = None
     while True:
         try:
@@ -181,7 +181,7 @@ async def test_a_recv_that_is_cancelled_while_it_waits(line, take):
 
 
 async def test_a_recv_that_is_cancelled_when_its_message_has_come(line, take):
-    """The message is in the inbox and the task has been woken, but has not run yet: the latest moment there is."""
+    """The message is in the inbox and the task has been woken, but has not run yet: the latest possible moment."""
     async with line() as (ws, peer):
 
         async def receive() -> Any:

@@ -1,4 +1,4 @@
-"""Redirects of the opening handshake, between real servers: what is followed, and what goes along."""
+"""Redirects of the opening handshake, between real servers: which are followed, and what is sent along."""
 
 import contextlib
 import ssl
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 async def redirecting(
     where: Callable[[Request], str | None], *, status: int = 302, **options: Any
 ) -> AsyncIterator[tuple[trunkline.Server, list[Request]]]:
-    """A server that sends a request to where the function says, or takes it if that is None; and what it was asked."""
+    """A server that redirects a request to where the function says, or accepts it if that is None; and the requests."""
     asked: list[Request] = []
 
     def look(_: trunkline.WebSocket, request: Request) -> Response | None:
@@ -87,7 +87,7 @@ async def test_a_redirect_to_nowhere_that_is_not_followed() -> None:
 
 @pytest.fixture
 def trusted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What a context that nobody made trusts is the test's authority."""
+    """The default TLS context trusts the test's authority."""
     path = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(path))
     monkeypatch.setenv("SSL_CERT_FILE", str(path))

@@ -63,7 +63,7 @@ async def test_many_that_wait_each_learn_it_in_time(line: Callable[..., Any]) ->
 
 
 async def test_so_do_those_that_wait_behind_others_for_a_thread_that_compresses() -> None:
-    """They would come to their turn one after another, each after the deadline of the one before."""
+    """Otherwise each would get its turn only after the deadline of the one before."""
     late: asyncio.Future[list[BaseException | None]] = asyncio.get_running_loop().create_future()
 
     async def push(ws: trunkline.WebSocket) -> None:
@@ -145,7 +145,7 @@ async def test_over_tls(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) 
 
 
 async def test_a_managed_link_to_a_peer_that_does_not_read_is_replaced() -> None:
-    """What waited goes out on the next one."""
+    """What waited is sent on the next link."""
     got: list[str] = []
 
     async def handler(ws: trunkline.WebSocket) -> None:

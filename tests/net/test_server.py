@@ -1,4 +1,4 @@
-"""What a server can be told, and what its clients see of it."""
+"""The options of a server, and what its clients see of them."""
 
 import asyncio
 import contextlib
@@ -289,7 +289,7 @@ async def test_a_server_without_bounds_takes_connections() -> None:
 @pytest.mark.posix  # one connects before the server is there, and has what the listening socket had then
 @pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 async def test_no_end_waits_for_acknowledgements_before_it_sends(tls, server_tls, client_tls):
-    """TCP_NODELAY, also on sockets that were made without naming TCP, where asyncio does not see to it."""
+    """TCP_NODELAY, also on sockets made without IPPROTO_TCP, on which asyncio does not set it."""
     delays = []
 
     async def look(ws):

@@ -1,4 +1,4 @@
-"""Ways through a SOCKS proxy on loopback: it reads what SOCKS 4, 4a and 5 ask, connects, and moves bytes."""
+"""Connections through a SOCKS proxy on loopback: it reads requests of SOCKS 4, 4a and 5, connects, and moves bytes."""
 
 import asyncio
 import contextlib
@@ -84,7 +84,7 @@ def proxied(**options: Any) -> contextlib.AbstractAsyncContextManager[Socks]:
 
 FIRST: Final[str] = socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)[0][4][0]
 
-# Where the server is, and what the proxy is asked for: what is looked up here comes as an address.
+# Where the server is, and what the proxy is asked for: an address if we look up the name.
 ASKED: Final = {
     "socks5h": ("127.0.0.1", "localhost"),
     "socks5": (FIRST, FIRST),

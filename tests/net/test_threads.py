@@ -1,4 +1,4 @@
-"""Calls from other threads, and sends that are made and not awaited: what is not allowed touches nothing."""
+"""Calls from other threads, and sends that are not awaited: what is not allowed changes nothing."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ def options(request):
 
 
 class Collect(trunkline.Listener):
-    """Keeps what it gets."""
+    """A listener that keeps what it gets."""
 
     def __init__(self, got):
         self.got = got
@@ -230,7 +230,7 @@ async def test_what_only_tells_may_be_asked_in_any_thread(hasty):
 
 
 def test_a_loop_may_be_run_by_one_thread_after_another():
-    """Set up in the main thread, run by another from then on."""
+    """A loop that is set up in the main thread, and from then on run by another."""
     loop = asyncio.new_event_loop()
     got = []
 

@@ -1,4 +1,4 @@
-"""Delays on a clock of their own: order, moments, bursts, and what is left behind."""
+"""Delays on a fake clock: order, times, bursts, and what is left behind."""
 
 import weakref
 
@@ -9,7 +9,7 @@ from trunkline.net.timers import A_TURN, Timers
 
 
 class Item:
-    """Writes down when it came due."""
+    """An item that records when it came due."""
 
     def __init__(self, clock: Clock, log: list[tuple[float, str]], name: str = "") -> None:
         self.due = 0.0

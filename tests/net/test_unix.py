@@ -1,4 +1,4 @@
-"""Unix sockets to listen on: whose the path is, and what is left of it."""
+"""Unix sockets to listen on: who owns the path, and what is left of it."""
 
 import contextlib
 import errno
@@ -47,7 +47,7 @@ async def test_a_path_that_a_server_has_and_does_not_serve_yet_is_refused(unix_p
 
 
 async def test_a_path_whose_server_accepts_nobody_is_refused(unix_path):
-    """Its backlog is full, which is no sign of death."""
+    """Its backlog is full, but it is alive."""
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
         busy.bind(unix_path)
         busy.listen(0)

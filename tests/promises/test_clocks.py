@@ -1,4 +1,4 @@
-"""The wall clock jumps, the loop stalls, the machine sleeps: no line is given up for it."""
+"""The wall clock jumps, the loop stalls, the machine sleeps: no connection is given up for that."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A line that is cut at any byte of a session, either way: the same outcome, the right category, and no leak."""
+"""A connection that is cut at any byte of a session, either way: the same outcome, the right category, and no leak."""
 
 import asyncio
 

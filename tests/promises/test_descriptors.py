@@ -1,4 +1,4 @@
-"""No file descriptor is left: live traffic goes on, what waits is served when there are some again, nothing spins.
+"""When file descriptors run out, live traffic goes on, what waits is served later, and nothing spins.
 
 On real sockets, with the limit of this process set to what is in use.
 """
@@ -30,7 +30,7 @@ def anyio_backend(request):
 
 @contextlib.contextmanager
 def no_descriptors():
-    """As long as the block lasts, this process can open nothing."""
+    """Within the block, this process cannot open anything."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
     os.close(lowest)

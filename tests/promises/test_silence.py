@@ -1,4 +1,4 @@
-"""Lines that go silent: noticed in time, never killed while a byte arrives, and a socket is always freed in time."""
+"""Connections that go silent: noticed in time, never ended while bytes arrive, and sockets are always freed in time."""
 
 import asyncio
 import contextlib
@@ -75,7 +75,7 @@ async def test_a_dead_line_is_noticed_and_its_socket_freed(fault, seed, nothing_
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_it_is_noticed_while_we_send(seed, nothing_left):
-    """What we write ourselves is no sign of life."""
+    """What we write ourselves is not a sign of life."""
     async with line() as (ws, _, proxy):
         await asyncio.sleep(random.Random(seed).uniform(0, 60))
         proxy.half_open()

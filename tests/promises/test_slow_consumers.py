@@ -1,4 +1,4 @@
-"""A consumer that does not read: bounded bytes, what the policy says, and nobody else suffers."""
+"""A consumer that does not read: bounded bytes, the outcome that the policy says, and nobody else is affected."""
 
 import asyncio
 import contextlib
