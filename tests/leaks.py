@@ -31,7 +31,7 @@ from turns import open_files, settle
 
 FOLDERS = "frames fuzz hostile interop manager metrics native net observe promises protocol testing"
 CHECKED = tuple(f"tests/{folder}/" for folder in FOLDERS.split())  # the others test other processes, or files
-HOLDERS = {"asking", "program"}  # fixtures that end what runs in a test when they end themselves
+HOLDERS = {"program"}  # fixtures that end what runs in a test when they end themselves
 TRACKED = 1 << 14  # Py_TPFLAGS_HAVE_GC: the collector knows objects of the type
 COMPILED = [
     importlib.import_module(f"trunkline.{module.name}")
@@ -55,6 +55,7 @@ TRIES = 20  # collections, and waits of a growing time between them, before some
 BEFORE = pytest.StashKey[tuple[dict[str, str], Counter[str]]]()
 FAILED = pytest.StashKey[bool]()
 FOUND = pytest.StashKey[list[str]]()  # what was left in the test's loop
+ENDINGS = pytest.StashKey[list[Callable[[], Awaitable[object]]]]()  # by which fixtures end what a test made with them
 
 is_kind: dict[type, bool] = {}
 modules: set[str] = set()  # those whose first test has begun
@@ -98,13 +99,18 @@ async def tasks_left(before: set[asyncio.Task[Any]]) -> list[str]:
     return [f"task {task.get_coro()!r}" for task in there]
 
 
-def watched(test: Callable[..., Awaitable[object]], found: list[str]) -> Callable[..., Awaitable[None]]:
-    """The test, and behind it a look at the tasks that it leaves in its loop."""
+def watched(
+    test: Callable[..., Awaitable[object]], endings: list[Callable[[], Awaitable[object]]], found: list[str]
+) -> Callable[..., Awaitable[None]]:
+    """The test and its endings, and behind them a look at the tasks that they leave in its loop."""
 
     @functools.wraps(test)
     async def run(**arguments: object) -> None:
         before = asyncio.all_tasks()
         await test(**arguments)
+        async with asyncio.timeout(20):
+            while endings:
+                await endings.pop()()
         found.extend(await tasks_left(before))
 
     return run
@@ -116,11 +122,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     is_checked = pyfuncitem.nodeid.startswith(CHECKED) and HOLDERS.isdisjoint(pyfuncitem.fixturenames)
     if inspect.iscoroutinefunction(test) and is_checked:
         found = pyfuncitem.stash[FOUND] = []
-        pyfuncitem.obj = watched(test, found)
+        pyfuncitem.obj = watched(test, pyfuncitem.stash.get(ENDINGS, []), found)
     try:
         return (yield)
     finally:
         pyfuncitem.obj = test
+        pyfuncitem.stash.get(ENDINGS, []).clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,7 +1,6 @@
 """A network that a test writes down, beside the clock of `clocks`: no sleep, no socket, no chance."""
 
 import asyncio
-import functools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 import pytest
 from wsproto.connection import ConnectionState
 
+import leaks
 import turns
 from clocks import Clock
 from trunkline.manager.connection import Connection
@@ -246,9 +246,30 @@ class Line:
 
 
 @pytest.fixture
-def make_line(clock: Clock, net: FakeNet) -> Callable[..., Line]:
-    """Makes a Line with the given options of its service."""
-    return functools.partial(Line, clock, net)
+def close_behind(clock: Clock, request: pytest.FixtureRequest) -> Callable[[ConnectionManager], None]:
+    """Has a manager closed behind the test, where it must leave no timer."""
+    endings = request.node.stash.setdefault(leaks.ENDINGS, [])
+
+    def close_later(manager: ConnectionManager) -> None:
+        async def end() -> None:
+            await manager.close()
+            assert clock.pending == 0
+
+        endings.append(end)
+
+    return close_later
+
+
+@pytest.fixture
+def make_line(clock: Clock, net: FakeNet, close_behind: Callable[[ConnectionManager], None]) -> Callable[..., Line]:
+    """Makes a Line with the given options of its service, whose manager is closed behind the test."""
+
+    def make(**options: Any) -> Line:
+        line = Line(clock, net, **options)
+        close_behind(line.manager)
+        return line
+
+    return make
 
 
 @pytest.fixture

@@ -134,8 +134,6 @@ async def test_all_lines_to_an_endpoint_share_it(make_line: Any, clock: Any, net
     net.down = set()
     await clock.advance(200)
     assert {connection.status for connection in line.manager._connections.values()} == {"connected"}
-    await line.manager.close()
-    assert clock.pending == 0
 
 
 async def test_a_probe_that_is_closed_lets_another_line_probe(make_line: Any, clock: Any, net: Any, quick: Any) -> None:
@@ -151,7 +149,6 @@ async def test_a_probe_that_is_closed_lets_another_line_probe(make_line: Any, cl
     await probe.close()
     await clock.advance(100)
     assert [connection.status for connection in connections if connection is not probe] == ["connected"] * 4
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("status", [404, 429])
@@ -165,4 +162,3 @@ async def test_an_answer_that_is_about_the_line_does_not_open_it(
     await clock.advance(1)
     assert len(net.times) >= 20
     assert line.manager._context().endpoints.get("host.example:80").breaker.state == "closed"
-    await line.manager.close()

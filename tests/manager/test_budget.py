@@ -141,7 +141,6 @@ async def test_the_first_dial_is_free_and_a_retry_pays(make_line: Any, clock: An
     await clock.advance(0.01)
     taken = budget.capacity - budget.tokens
     assert taken <= len(net.dials) - 1
-    await line.manager.close()
 
 
 async def test_a_line_waits_for_the_budget_before_it_says_that_it_dials(make_line: Any, clock: Any, net: Any) -> None:
@@ -154,7 +153,6 @@ async def test_a_line_waits_for_the_budget_before_it_says_that_it_dials(make_lin
     await clock.advance(100)
     assert (len(net.dials), connection.status) == (3, "connected")
     assert budget.tokens == 1  # a success puts back what it took
-    await line.manager.close()
 
 
 async def test_throttling_costs_double(make_line: Any, clock: Any, net: Any) -> None:
@@ -164,4 +162,3 @@ async def test_throttling_costs_double(make_line: Any, clock: Any, net: Any) -> 
     await line.start()
     await clock.advance(5)
     assert budget.tokens == pytest.approx(7, abs=0.001)
-    await line.manager.close()

@@ -31,7 +31,6 @@ async def test_it_dials_and_is_up(line: Any) -> None:
     assert (connection.status, connection.generation, connection.attempts) == (Status.CONNECTED, 1, 0)
     assert connection.websocket is line.net.link
     assert connection.metadata == {"book": "b"}
-    await line.manager.close()
 
 
 async def test_a_lost_link_is_replaced(line: Any) -> None:
@@ -45,7 +44,6 @@ async def test_a_lost_link_is_replaced(line: Any) -> None:
     assert first.aborted
     assert connection.last_error is not None
     assert connection.last_error.category is ErrorCategory.NETWORK_ERROR
-    await line.manager.close()
 
 
 async def test_every_wait_is_explained(line: Any) -> None:
@@ -61,19 +59,6 @@ async def test_every_wait_is_explained(line: Any) -> None:
     assert line.last.explain() == f"retry 2 in {line.last.delay:.1f} s: 503 with Retry-After 4"
     await line.clock.advance(5)
     assert [change.explain() for change in line.changes[-2:]] == ["retry 2", "up"]
-    await line.manager.close()
-
-
-async def test_it_dials_when_it_said_and_not_before(line: Any) -> None:
-    line.net.script = [HandshakeError(503, [("Retry-After", "4")])]
-    await line.start()
-    delay = line.last.delay
-    assert delay is not None
-    await line.clock.advance(delay - 0.001)
-    assert len(line.net.dials) == 1
-    await line.clock.advance(0.002)
-    assert len(line.net.dials) == 2
-    await line.manager.close()
 
 
 async def test_how_long_it_was_down(line: Any) -> None:
@@ -85,7 +70,6 @@ async def test_how_long_it_was_down(line: Any) -> None:
     waits = sum(change.delay for change in line.changes if change.delay is not None)
     assert line.last.downtime == pytest.approx(waits)
     assert line.last.explain() == f"up again after {waits:.1f} s"
-    await line.manager.close()
 
 
 async def test_what_cannot_be_mended_fails_it(line: Any) -> None:
@@ -101,7 +85,6 @@ async def test_what_cannot_be_mended_fails_it(line: Any) -> None:
         await anext(connection)
     with pytest.raises(NotConnected):
         await connection.wait_connected()
-    await line.manager.close()
 
 
 async def test_a_failed_line_starts_over_when_asked(line: Any) -> None:
@@ -109,7 +92,6 @@ async def test_a_failed_line_starts_over_when_asked(line: Any) -> None:
     connection = await line.start()
     assert await line.manager.connect(line.service, book="b") is connection
     assert line.path == "connecting failed connecting connected"
-    await line.manager.close()
 
 
 async def test_the_peer_may_end_it(line: Any) -> None:
@@ -120,15 +102,6 @@ async def test_the_peer_may_end_it(line: Any) -> None:
     assert connection.status is Status.CLOSED
     assert line.last.explain() == "ended by the peer: received 1000 (normal closure) done"
     assert line.manager.get(connection.id) is None
-    await line.manager.close()
-
-
-async def test_going_away_is_no_end(line: Any) -> None:
-    connection = await line.start()
-    line.net.link.lose(1001, "", "remote")
-    await line.clock.advance(5)
-    assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_a_missing_service_is_probed_from_suspension(line: Any) -> None:
@@ -140,7 +113,6 @@ async def test_a_missing_service_is_probed_from_suspension(line: Any) -> None:
     assert len(line.net.dials) == 1
     await line.clock.advance(241)
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_a_fault_of_the_program_is_logged_and_not_repeated(line: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -150,7 +122,6 @@ async def test_a_fault_of_the_program_is_logged_and_not_repeated(line: Any, capl
     assert connection.last_error is not None
     assert connection.last_error.message == "KeyError: 'oops'"
     assert "KeyError('oops')" in caplog.text
-    await line.manager.close()
 
 
 # Credentials
@@ -168,23 +139,6 @@ async def test_headers_are_asked_for_at_each_attempt(make_line: MakeLine, clock:
     await clock.advance(1)
     assert [options["additional_headers"]["Authorization"] for _, options in net.dials] == ["one", "two"]
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
-
-
-@pytest.mark.parametrize(("error", "status"), [(ConnectionRefusedError, Status.WAITING), (KeyError, Status.FAILED)])
-async def test_credentials_that_cannot_be_had(
-    make_line: MakeLine, clock: Any, net: Any, error: type[Exception], status: Status
-) -> None:
-    async def ask() -> dict[str, str]:
-        raise error("no")
-
-    line = make_line(headers=ask)
-    connection = await line.start()
-    assert connection.status is status
-    assert connection.last_error is not None
-    assert (connection.last_error.category, connection.last_error.phase) == ("authentication_failed", "credentials")
-    assert not net.dials
-    await line.manager.close()
 
 
 async def test_a_service_has_its_own_rules(make_line: MakeLine, net: Any) -> None:
@@ -200,7 +154,6 @@ async def test_a_service_has_its_own_rules(make_line: MakeLine, net: Any) -> Non
         Status.FAILED,
         "given up: banned: received 4001 (private use) rude",
     )
-    await line.manager.close()
 
 
 async def test_without_compression_once_a_peer_would_have_none(make_line: MakeLine, net: Any) -> None:
@@ -209,14 +162,12 @@ async def test_without_compression_once_a_peer_would_have_none(make_line: MakeLi
     net.link.lose(1010, "", "local")
     await line.clock.advance(1)
     assert [options["compression"] for _, options in net.dials] == ["deflate", None]
-    await line.manager.close()
 
 
 async def test_options_reach_the_dial(make_line: MakeLine, clock: Any, net: Any) -> None:
     line = make_line(headers={"A": "b"}, max_size=100, ping_interval=None)
     await line.start()
     assert net.dials[0][1] == {"additional_headers": {"A": "b"}, "max_size": 100, "ping_interval": None}
-    await line.manager.close()
 
 
 # Closing
@@ -230,14 +181,12 @@ async def test_closing_shakes_hands(line: Any) -> None:
     assert line.last.explain() == "as asked"
     assert [note async for note in connection] == []
     await connection.close()
-    await line.manager.close()
 
 
 async def test_two_may_close_at_once(line: Any) -> None:
     connection = await line.start()
     await asyncio.gather(connection.close(), connection.close())
     assert line.path == "connecting connected closing closed"
-    await line.manager.close()
 
 
 Preparation = Callable[[Any], None]
@@ -320,7 +269,6 @@ async def test_health_across_links(make_line: MakeLine, clock: Any, net: Any) ->
     assert health.last_seen == pytest.approx(4)
     assert health.errors == 1
     assert health.attempts == 1
-    await line.manager.close()
 
 
 async def test_connecting_ends_although_each_link_dies_as_soon_as_it_is_up(line: Any, clock: Any, net: Any) -> None:
@@ -342,4 +290,3 @@ async def test_connecting_ends_although_each_link_dies_as_soon_as_it_is_up(line:
     await clock.advance(6)
     await waiting
     assert connection.generation >= 2
-    await line.manager.close()

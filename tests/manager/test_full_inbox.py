@@ -52,7 +52,6 @@ async def test_a_cut_is_noticed_while_the_inbox_is_full(make_line: Callable[...,
     taken = [int((await anext(connection)).text) for _ in range(INBOX_MESSAGES + 320 + 32)]
     assert taken == [*range(INBOX_MESSAGES + 320), *range(5000, 5032)]
     assert connection.health().discarded == 0
-    await line.manager.close()
 
 
 async def test_links_that_are_lost_one_after_the_other_add_no_more_than_the_bound(
@@ -92,7 +91,6 @@ async def test_a_greeting_gets_its_answer_though_the_inbox_is_full(make_line: Ca
     await line.clock.advance(1)
     assert answers == ["ask", "ask"]
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_an_envelope_is_unpacked_as_far_as_there_is_room(make_line: Callable[..., Any]) -> None:
@@ -103,7 +101,6 @@ async def test_an_envelope_is_unpacked_as_far_as_there_is_room(make_line: Callab
     await line.clock.advance(0)
     assert connection.health().messages_received == INBOX_MESSAGES
     assert [int((await anext(connection)).text) for _ in range(5003)] == list(range(5003))
-    await line.manager.close()
 
 
 async def test_nothing_is_unpacked_that_was_not_asked_for(make_line: Callable[..., Any]) -> None:
@@ -114,7 +111,6 @@ async def test_nothing_is_unpacked_that_was_not_asked_for(make_line: Callable[..
     await line.clock.advance(0)
     assert [error.payload for error in connection.quarantine] == [envelope]
     assert connection.health().messages_received == 1
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("batch", [None, BatchPolicy(envelope=True)])
@@ -209,4 +205,3 @@ async def test_text_beyond_ascii_counts_as_it_lies_in_memory(make_line: Callable
         line.net.link.deliver('{"text":"' + "\U0001f600" * 2**15 + '"}')  # 128 KiB
     await line.clock.advance(0)
     assert connection.health().messages_received == INBOX_SIZE // 2**17
-    await line.manager.close()

@@ -111,5 +111,3 @@ async def test_a_thousand_lines_come_back_through_the_gate(make_line: Any, clock
     assert most_in_any_window(net.times, 0.1) <= 20
     # The breaker lets few of them find out that it is down, and the budget is there for the rest.
     assert while_down < 50
-    await line.manager.close()
-    assert clock.pending == 0

@@ -108,7 +108,6 @@ async def test_a_connection_refuses_it_too(make_line: Callable[..., Any]) -> Non
         with pytest.raises(TypeError, match="service notes sends Note, but was given a B"):
             await send(B("b"))
     assert line.net.link.sent == []
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("make", [trunkline.manager.JsonCodec, trunkline.manager.MessagePackCodec])

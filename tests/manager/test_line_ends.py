@@ -199,7 +199,6 @@ async def test_a_cancelled_connect_leaves_a_line_that_another_has_leased(make_li
     await line.clock.advance(1)
     assert leased.status is Status.CONNECTING
     assert (leased.leases, line.manager.connections()) == (1, [leased])
-    await line.manager.close()
 
 
 async def test_the_last_cancelled_connect_closes_a_line_that_was_never_up(make_line: Callable[..., Any]) -> None:

@@ -35,7 +35,6 @@ async def test_a_message_for_this_link_goes_out_on_it(make_line: Callable[..., A
     connection.send_nowait(line.note("b"), generation=connection.generation)
     assert line.net.link.sent == [text("a"), text("b")]
     assert told == []
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("generation", [0, 1, 3])
@@ -54,7 +53,6 @@ async def test_a_message_for_another_link_is_dropped(
     assert told[1] is delivery
     assert connection.health().dropped == 2
     assert line.net.link.sent == []
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("batch", [None, BatchPolicy(max_delay=1.0)])
@@ -79,7 +77,6 @@ async def test_what_waits_for_a_link_goes_with_it(
     await later
     assert line.net.link.sent == [text("anybody's"), text("later")]
     assert anybody.outcome == "confirmed"
-    await line.manager.close()
 
 
 async def test_a_link_that_is_greeted_has_its_generation(make_line: Callable[..., Any]) -> None:
@@ -101,7 +98,6 @@ async def test_a_link_that_is_greeted_has_its_generation(make_line: Callable[...
     await line.clock.advance(0)
     await sending
     assert line.net.link.sent == [text("hello"), text("a")]
-    await line.manager.close()
 
 
 async def test_each_message_tells_its_link(make_line: Callable[..., Any]) -> None:
@@ -122,7 +118,6 @@ async def test_each_message_tells_its_link(make_line: Callable[..., Any]) -> Non
     await line.clock.advance(0)
     await connection.close()
     assert [(one.message.text, one.generation) async for one in received] == [("d", 2)]
-    await line.manager.close()
 
 
 class Topics:

@@ -25,7 +25,6 @@ async def test_a_message_goes_out_as_json_text(line: Any) -> None:
     connection = await line.start()
     await connection.send(line.note("héllo"))
     assert line.net.link.sent == [text("héllo")]
-    await line.manager.close()
 
 
 async def test_a_message_waits_for_the_next_link(line: Any) -> None:
@@ -36,7 +35,6 @@ async def test_a_message_waits_for_the_next_link(line: Any) -> None:
     await line.clock.advance(5)
     await asyncio.gather(*sends)
     assert line.net.link.sent == [text("a"), text("b"), text("c")]
-    await line.manager.close()
 
 
 async def test_a_message_does_not_go_into_a_link_that_has_just_ended(line: Any) -> None:
@@ -48,7 +46,6 @@ async def test_a_message_does_not_go_into_a_link_that_has_just_ended(line: Any) 
     await send
     assert old.sent == []
     assert line.net.link.sent == [text("a")]
-    await line.manager.close()
 
 
 async def test_a_message_waits_only_so_long(line: Any) -> None:
@@ -62,7 +59,6 @@ async def test_a_message_waits_only_so_long(line: Any) -> None:
         await send
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.recoverable
-    await line.manager.close()
 
 
 async def test_a_cut_in_the_middle_of_a_send_is_no_success_and_no_repeat(line: Any) -> None:
@@ -77,7 +73,6 @@ async def test_a_cut_in_the_middle_of_a_send_is_no_success_and_no_repeat(line: A
         await send
     assert line.net.link.sent == []
     assert connection.health().unknown == 1
-    await line.manager.close()
 
 
 async def test_a_message_that_json_cannot_carry_harms_nobody(line: Any) -> None:
@@ -86,7 +81,6 @@ async def test_a_message_that_json_cannot_carry_harms_nobody(line: Any) -> None:
         await connection.send(object())  # type: ignore[arg-type]
     await connection.send(line.note("a"))
     assert line.net.link.sent == [text("a")]
-    await line.manager.close()
 
 
 async def test_closing_releases_those_who_wait_to_send(line: Any) -> None:
@@ -97,7 +91,6 @@ async def test_closing_releases_those_who_wait_to_send(line: Any) -> None:
     await connection.close()
     with pytest.raises(NotConnected, match=r"is closed|is closing"):
         await send
-    await line.manager.close()
 
 
 # Receiving
@@ -110,7 +103,6 @@ async def test_iteration_spans_links(line: Any) -> None:
     await line.clock.advance(5)
     line.net.link.deliver(text("3"))
     assert [(await anext(connection)).text for _ in range(3)] == ["1", "2", "3"]
-    await line.manager.close()
 
 
 async def test_what_does_not_fit_is_set_aside_and_the_line_goes_on(line: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -122,7 +114,6 @@ async def test_what_does_not_fit_is_set_aside_and_the_line_goes_on(line: Any, ca
     assert (health.undecodable, health.messages_received, health.error_rate) == (2, 4, pytest.approx(2 / 6))
     assert caplog.text.count("notes?book=b: 2 undecodable messages, the last: ") == 1
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_a_reader_that_stops_holds_up_the_line_and_loses_nothing(line: Any) -> None:
@@ -132,7 +123,6 @@ async def test_a_reader_that_stops_holds_up_the_line_and_loses_nothing(line: Any
     await line.clock.advance(0)
     assert connection.health().messages_received == 1024
     assert [(await anext(connection)).text for _ in range(3000)] == [str(number) for number in range(3000)]
-    await line.manager.close()
 
 
 async def test_a_cancelled_reader_loses_nothing(line: Any) -> None:
@@ -143,7 +133,6 @@ async def test_a_cancelled_reader_loses_nothing(line: Any) -> None:
     reader.cancel()
     await line.clock.advance(0)
     assert (await anext(connection)).text == "1"
-    await line.manager.close()
 
 
 async def test_what_was_received_outlives_the_connection(line: Any) -> None:
@@ -152,7 +141,6 @@ async def test_what_was_received_outlives_the_connection(line: Any) -> None:
     await line.clock.advance(0)
     await connection.close()
     assert [note.text async for note in connection] == ["1"]
-    await line.manager.close()
 
 
 async def test_closing_loses_nothing_of_what_a_full_inbox_had_no_room_for(line: Any) -> None:

@@ -44,7 +44,6 @@ async def test_many_senders(make_line: Callable[..., Any], tasks: int, bound: in
     connection = await line.start()
     sent = await run(line, connection, tasks, rounds, (1,))
     assert sent == list(range(tasks * rounds))
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("sizes", [(10, 900), (300, 10, 900, 10), (900, 10)])
@@ -54,7 +53,6 @@ async def test_senders_of_different_sizes(make_line: Callable[..., Any], sizes: 
     connection = await line.start()
     sent = await run(line, connection, 30, 3, sizes)
     assert sent == list(range(90))
-    await line.manager.close()
 
 
 async def test_nobody_overtakes_a_sender_that_has_been_let_in(make_line: Callable[..., Any]) -> None:
@@ -71,7 +69,6 @@ async def test_nobody_overtakes_a_sender_that_has_been_let_in(make_line: Callabl
     await line.clock.advance(1)
     await asyncio.gather(*senders)
     assert [payload[9:-2] for payload in line.net.link.sent] == ["a", "b", "c"] + ["late"] * 10
-    await line.manager.close()
 
 
 async def test_a_sender_that_leaves_lets_the_next_one_in(make_line: Callable[..., Any]) -> None:
@@ -89,7 +86,6 @@ async def test_a_sender_that_leaves_lets_the_next_one_in(make_line: Callable[...
     await line.clock.advance(0)
     await asyncio.gather(senders[0], *senders[2:])
     assert [payload[9:-2] for payload in line.net.link.sent] == ["a", "c", "d"]
-    await line.manager.close()
 
 
 async def test_over_a_real_line() -> None:

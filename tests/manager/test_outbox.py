@@ -206,7 +206,6 @@ async def test_a_line_that_is_up_is_written_to_at_once(make_line: Any) -> None:
     delivery = connection.send_nowait(line.note("a"))
     assert line.net.link.sent == [text("a")]
     assert delivery.outcome is Outcome.WRITTEN
-    await line.manager.close()
 
 
 async def test_a_slow_link_is_waited_for(make_line: Any) -> None:
@@ -220,7 +219,6 @@ async def test_a_slow_link_is_waited_for(make_line: Any) -> None:
     line.net.link.set_writable(True)
     await send
     assert sorted(line.net.link.sent) == [text("a"), text("b")]
-    await line.manager.close()
 
 
 async def test_a_slow_link_that_is_lost_loses_nothing_that_waits(make_line: Any) -> None:
@@ -251,7 +249,6 @@ async def test_one_ping_confirms_all_that_was_written_before_it(make_line: Any) 
     await line.clock.advance(0)
     assert [delivery.outcome for delivery in [*deliveries, later]] == [*["confirmed"] * 3, "written"]
     assert connection.health().unconfirmed == 1
-    await line.manager.close()
 
 
 async def test_what_a_lost_link_had_and_nobody_confirmed_is_unknown(make_line: Any) -> None:
@@ -272,7 +269,6 @@ async def test_what_a_lost_link_had_and_nobody_confirmed_is_unknown(make_line: A
         await unknown.wait_confirmed()
     assert line.net.link.sent == []
     assert connection.health().unknown == 1
-    await line.manager.close()
 
 
 async def test_what_may_be_unconfirmed_is_bounded(make_line: Any) -> None:
@@ -287,7 +283,6 @@ async def test_what_may_be_unconfirmed_is_bounded(make_line: Any) -> None:
     line.net.link.pong()
     await line.clock.advance(0)
     assert len(line.net.link.sent) == 6
-    await line.manager.close()
 
 
 async def test_without_confirmation_no_ping_is_sent(make_line: Any) -> None:
@@ -300,7 +295,6 @@ async def test_without_confirmation_no_ping_is_sent(make_line: Any) -> None:
     assert delivery.outcome is Outcome.WRITTEN
     with pytest.raises(ValueError, match="nothing is confirmed"):
         await connection.send(line.note("b"), confirm=True)
-    await line.manager.close()
 
 
 async def test_a_subscriber_that_raises_harms_nobody(make_line: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -313,7 +307,6 @@ async def test_a_subscriber_that_raises_harms_nobody(make_line: Any, caplog: pyt
     connection.send_nowait(line.note("a"))
     await connection.close()
     assert "on_undelivered raised" in caplog.text
-    await line.manager.close()
 
 
 # Draining
@@ -367,7 +360,6 @@ async def test_the_exact_policy_of_ten_messages_or_a_tenth_of_a_second(make_line
     codec = JsonCodec(line.note, line.note)
     batches = [codec.split(envelope) for envelope in line.net.link.sent]
     assert batches == [[text(number) for number in range(10)], [text(10), text(11)]]
-    await line.manager.close()
 
 
 async def test_an_envelope_without_delay_holds_what_one_turn_sends(make_line: Any) -> None:
@@ -381,7 +373,6 @@ async def test_an_envelope_without_delay_holds_what_one_turn_sends(make_line: An
     await line.clock.advance(0)
     assert line.net.link.sent[0].startswith('{"type":"batch","messages":[{"text":"a"},{"text":"b"}],"timestamp":')
     assert line.net.link.sent[1:] == [text("c")]
-    await line.manager.close()
 
 
 async def test_a_batch_is_bounded_in_bytes(make_line: Any) -> None:
@@ -403,7 +394,6 @@ async def test_a_batch_is_kept_until_it_is_written(make_line: Any) -> None:
     await line.clock.advance(5)
     assert JsonCodec(line.note, line.note).split(line.net.link.sent[0]) == [text("a"), text("b")]
     assert connection.health().unknown == 0
-    await line.manager.close()
 
 
 async def test_envelopes_that_come_are_taken_apart(make_line: Any) -> None:
@@ -414,4 +404,3 @@ async def test_envelopes_that_come_are_taken_apart(make_line: Any) -> None:
     assert [(await anext(connection)).text for _ in range(4)] == ["0", "a", "b", "c"]
     assert [error.payload for error in connection.quarantine] == ["7"]
     assert connection.health().messages_received == 5
-    await line.manager.close()

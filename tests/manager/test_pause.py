@@ -26,17 +26,18 @@ async def test_reconnect_replaces_the_link_at_once_and_says_why(line: Any) -> No
     assert connection.websocket is line.net.link is not first
     assert first.closed_with == (1000, "")
     assert (connection.generation, connection.attempts, connection.last_error) == (2, 0, None)
-    await line.manager.close()
 
 
-async def test_reconnect_dials_a_line_that_waits(line: Any) -> None:
-    line.net.script = [REFUSED]
+@pytest.mark.parametrize(
+    ("failure", "status"), [(REFUSED, Status.WAITING), (HandshakeError(401), Status.FAILED)], ids=["waits", "failed"]
+)
+async def test_reconnect_dials_a_line_that_is_down(line: Any, failure: Exception, status: Status) -> None:
+    line.net.script = [failure]
     connection = await line.start()
-    assert connection.status is Status.WAITING
+    assert connection.status is status
     connection.reconnect()
     await line.clock.advance(0)
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_reconnect_is_not_before_the_time_that_the_server_asked_for(line: Any) -> None:
@@ -47,17 +48,6 @@ async def test_reconnect_is_not_before_the_time_that_the_server_asked_for(line: 
     assert len(line.net.dials) == 1
     await line.clock.advance(0.2)
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
-
-
-async def test_reconnect_starts_a_failed_line_over(line: Any) -> None:
-    line.net.script = [HandshakeError(401)]
-    connection = await line.start()
-    assert connection.status is Status.FAILED
-    connection.reconnect()
-    await line.clock.advance(0)
-    assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_reconnect_of_what_is_closed(line: Any) -> None:
@@ -65,7 +55,6 @@ async def test_reconnect_of_what_is_closed(line: Any) -> None:
     await connection.close()
     with pytest.raises(NotConnected, match="is closed"):
         connection.reconnect()
-    await line.manager.close()
 
 
 async def test_a_paused_service_has_no_link_and_dials_none(line: Any) -> None:
@@ -95,7 +84,6 @@ async def test_what_is_sent_while_it_is_paused_goes_out_when_it_is_resumed(line:
     assert line.path == "connecting connected suspended connecting connected"
     assert line.net.link.sent == ['{"text":"later"}']
     assert delivery.outcome == "written"
-    await line.manager.close()
 
 
 async def test_an_attempt_that_is_under_way_is_broken_off(line: Any) -> None:
@@ -109,7 +97,6 @@ async def test_an_attempt_that_is_under_way_is_broken_off(line: Any) -> None:
     line.manager.resume(line.service)
     await line.clock.advance(0)
     assert line.path == "connecting suspended connecting connected"
-    await line.manager.close()
 
 
 async def test_a_line_that_waits_or_is_suspended_waits_for_the_end_of_the_pause(line: Any) -> None:
@@ -121,7 +108,6 @@ async def test_a_line_that_waits_or_is_suspended_waits_for_the_end_of_the_pause(
     line.manager.resume(line.service)
     await line.clock.advance(0)
     assert line.path == "connecting waiting suspended connecting waiting"
-    await line.manager.close()
 
 
 async def test_a_pause_does_not_shorten_what_the_server_asked_for(line: Any) -> None:
@@ -137,7 +123,6 @@ async def test_a_pause_does_not_shorten_what_the_server_asked_for(line: Any) -> 
     assert len(line.net.dials) == 1
     await line.clock.advance(2)
     assert line.path.endswith("waiting connecting connected")
-    await line.manager.close()
 
 
 async def test_a_connection_that_is_made_during_a_pause_waits(line: Any) -> None:
@@ -147,7 +132,6 @@ async def test_a_connection_that_is_made_during_a_pause_waits(line: Any) -> None
     line.manager.resume(line.service)
     await line.clock.advance(0)
     assert line.path == "suspended connecting connected"
-    await line.manager.close()
 
 
 async def test_a_failed_line_that_is_started_over_during_a_pause_waits(line: Any) -> None:
@@ -161,7 +145,6 @@ async def test_a_failed_line_that_is_started_over_during_a_pause_waits(line: Any
     line.manager.resume(line.service)
     await line.clock.advance(0)
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_a_pause_that_is_over_before_the_link_is_closed(line: Any) -> None:
@@ -170,7 +153,6 @@ async def test_a_pause_that_is_over_before_the_link_is_closed(line: Any) -> None
     line.manager.resume(line.service)
     await line.clock.advance(0)
     assert line.path == "connecting connected waiting connecting connected"
-    await line.manager.close()
 
 
 async def test_a_line_that_waits_for_its_turn_at_the_gate_is_called_back(make_line: Any) -> None:
@@ -185,7 +167,6 @@ async def test_a_line_that_waits_for_its_turn_at_the_gate_is_called_back(make_li
     line.manager.resume(line.service)
     await line.clock.advance(1)
     assert second.status is Status.CONNECTED
-    await line.manager.close()
 
 
 async def test_a_greeting_is_broken_off(make_line: Any) -> None:
@@ -199,7 +180,6 @@ async def test_a_greeting_is_broken_off(make_line: Any) -> None:
     line.manager.pause(line.service)
     await line.clock.advance(1000)
     assert line.path == "connecting suspended"
-    await line.manager.close()
 
 
 async def test_closing_while_an_attempt_is_broken_off(line: Any) -> None:
@@ -208,7 +188,6 @@ async def test_closing_while_an_attempt_is_broken_off(line: Any) -> None:
     line.manager.pause(line.service)
     await connection.close()
     assert line.path == "connecting closing closed"
-    await line.manager.close()
 
 
 async def test_pausing_twice_and_resuming_what_is_not_paused(line: Any) -> None:
@@ -218,7 +197,6 @@ async def test_pausing_twice_and_resuming_what_is_not_paused(line: Any) -> None:
     line.manager.pause(line.service)
     await line.clock.advance(1)
     assert line.path == "connecting connected suspended"
-    await line.manager.close()
 
 
 async def test_a_service_of_nobody(line: Any, make_line: Any) -> None:

@@ -102,7 +102,6 @@ async def test_large_envelopes_of_what_cannot_be_decoded_are_not_kept_for_one_pa
     quarantine = connection._exchange.receiver.quarantine
     assert size_of(connection.quarantine) < quarantine.size + 20_000
     assert size_of(*[record.args for record in caplog.records if record.levelname == "WARNING"]) < 100_000
-    await line.manager.close()
 
 
 def nested() -> BaseException:
@@ -162,4 +161,3 @@ async def test_what_ended_a_link_holds_neither_it_nor_what_it_brought(line: Any)
     assert cause is not None
     assert cause.__traceback__ is None
     assert not holds(cause, link)
-    await line.manager.close()

@@ -52,10 +52,20 @@ class Asking:
 
 
 @pytest.fixture
-async def asking(clock: Any, net: Any) -> Any:
-    asking = Asking(clock, net)
-    yield asking
-    await asking.manager.close()
+def make_asking(clock: Any, net: Any, close_behind: Any) -> Any:
+    """Makes an Asking with the given options, whose manager is closed behind the test."""
+
+    def make(**options: Any) -> Asking:
+        asking = Asking(clock, net, **options)
+        close_behind(asking.manager)
+        return asking
+
+    return make
+
+
+@pytest.fixture
+def asking(make_asking: Any) -> Asking:
+    return make_asking()
 
 
 async def ask(asking: Asking, connection: Any, text: str = "?", **options: Any) -> asyncio.Task[Answer]:
@@ -159,8 +169,8 @@ async def test_requests_end_with_the_connection(asking: Asking) -> None:
     assert asking.clock.pending == 0
 
 
-async def test_a_request_that_never_leaves_the_outbox_fails_at_once(clock: Any, net: Any) -> None:
-    asking = Asking(clock, net, batch=BatchPolicy(max_delay=5), outbox=OutboxPolicy(max_age=2))
+async def test_a_request_that_never_leaves_the_outbox_fails_at_once(make_asking: Any, clock: Any, net: Any) -> None:
+    asking = make_asking(batch=BatchPolicy(max_delay=5), outbox=OutboxPolicy(max_age=2))
     connection = await asking.start()
     task = await ask(asking, connection)
     net.script = [REFUSED] * 100
@@ -168,43 +178,39 @@ async def test_a_request_that_never_leaves_the_outbox_fails_at_once(clock: Any, 
     await clock.advance(3)
     with pytest.raises(MessageDropped, match="longer than max_age"):
         await task
-    await asking.manager.close()
 
 
-async def test_an_id_that_can_be_none_is_a_payload_that_does_not_fit(clock: Any, net: Any) -> None:
-    asking = Asking(clock, net, correlate=("id", lambda answer: [answer.id]))
+async def test_an_id_that_can_be_none_is_a_payload_that_does_not_fit(make_asking: Any, clock: Any) -> None:
+    asking = make_asking(correlate=("id", lambda answer: [answer.id]))
     connection = await asking.start()
     asking.answer(1)
     await clock.advance(0)
     assert len(connection.quarantine) == 1
-    await asking.manager.close()
 
 
 async def test_a_service_without_ids_takes_no_requests(line: Any) -> None:
     connection = await line.start()
     with pytest.raises(TypeError, match="correlate"):
         await connection.request(line.note("a"))
-    await line.manager.close()
 
 
 # Hooks
 
 
-async def test_the_hook_is_told_what_the_connection_is(clock: Any, net: Any) -> None:
+async def test_the_hook_is_told_what_the_connection_is(make_asking: Any, clock: Any) -> None:
     seen: list[tuple[str, Any, Any]] = []
 
     async def look(session: Session[Ask, Answer]) -> None:
         seen.append((session.connection_id, session.parameters, session.metadata))
 
-    asking = Asking(clock, net, "ws://host.example/{room}", on_connected=look)
+    asking = make_asking(url="ws://host.example/{room}", on_connected=look)
     connection = await asking.manager.connect(asking.service, wait=False, room="lobby")
     connection.metadata["note"] = "ours"
     await clock.advance(0)
     assert seen == [(connection.id, {"room": "lobby"}, {"room": "lobby", "note": "ours"})]
-    await asking.manager.close()
 
 
-async def test_the_hook_speaks_before_all_that_waits(clock: Any, net: Any) -> None:
+async def test_the_hook_speaks_before_all_that_waits(make_asking: Any, clock: Any, net: Any) -> None:
     seen: list[tuple[int, Any]] = []
 
     async def subscribe(session: Session[Ask, Answer]) -> None:
@@ -212,7 +218,7 @@ async def test_the_hook_speaks_before_all_that_waits(clock: Any, net: Any) -> No
         reply = await session.request(Ask(f"from {session.position}"))
         assert reply.text == "subscribed"
 
-    asking = Asking(clock, net, on_connected=subscribe, position=lambda answer: answer.text if not answer.id else None)
+    asking = make_asking(on_connected=subscribe, position=lambda answer: answer.text if not answer.id else None)
     connection = await asking.start()
     connection.send_nowait(Ask("first"))
     assert connection.status is Status.CONNECTING
@@ -227,7 +233,6 @@ async def test_the_hook_speaks_before_all_that_waits(clock: Any, net: Any) -> No
     await clock.advance(1)
     assert net.link.sent == ['{"text":"from 42","id":2}']
     assert seen == [(1, None), (2, "42")]
-    await asking.manager.close()
 
 
 async def refuse(session: Session[Ask, Answer]) -> None:
@@ -252,10 +257,10 @@ async def take_for_ever(session: Session[Ask, Answer]) -> None:
     ],
 )
 async def test_a_hook_that_fails_is_a_failed_attempt(
-    clock: Any, net: Any, hook: Any, status: Status, text: str
+    make_asking: Any, clock: Any, hook: Any, status: Status, text: str
 ) -> None:
     before = asyncio.all_tasks()
-    asking = Asking(clock, net, on_connected=hook, hook_timeout=3, retry=RetryPolicy(base=50, cap=50))
+    asking = make_asking(on_connected=hook, hook_timeout=3, retry=RetryPolicy(base=50, cap=50))
     connection = await asking.start()
     if hook is take_for_ever:
         assert connection.status is Status.CONNECTING
@@ -269,9 +274,9 @@ async def test_a_hook_that_fails_is_a_failed_attempt(
 
 
 @pytest.mark.parametrize("end", ["lose", "close"])
-async def test_a_link_that_ends_while_it_is_greeted(clock: Any, net: Any, end: str) -> None:
+async def test_a_link_that_ends_while_it_is_greeted(make_asking: Any, clock: Any, net: Any, end: str) -> None:
     before = asyncio.all_tasks()
-    asking = Asking(clock, net, on_connected=take_for_ever)
+    asking = make_asking(on_connected=take_for_ever)
     connection = await asking.start()
     if end == "lose":
         net.link.lose()
@@ -285,26 +290,25 @@ async def test_a_link_that_ends_while_it_is_greeted(clock: Any, net: Any, end: s
 # Fresh parameters
 
 
-async def test_parameters_that_are_asked_for_at_each_attempt(clock: Any, net: Any) -> None:
+async def test_parameters_that_are_asked_for_at_each_attempt(make_asking: Any, clock: Any, net: Any) -> None:
     tokens = iter(["a/1", "b"])
 
     async def token() -> str:
         return next(tokens)
 
-    asking = Asking(clock, net, "ws://host.example/?token={token}", fresh={"token": token})
+    asking = make_asking(url="ws://host.example/?token={token}", fresh={"token": token})
     net.script = [REFUSED]
     connection = await asking.start()
     await clock.advance(1)
     assert [uri for uri, _ in net.dials] == ["ws://host.example/?token=a%2F1", "ws://host.example/?token=b"]
     assert connection.id == "asking"
-    await asking.manager.close()
 
 
 # Leases
 
 
-async def test_a_connection_that_nobody_leases_closes(clock: Any, net: Any) -> None:
-    asking = Asking(clock, net, idle_timeout=10)
+async def test_a_connection_that_nobody_leases_closes(make_asking: Any, clock: Any, net: Any) -> None:
+    asking = make_asking(idle_timeout=10)
     connection = await asking.start()
     async with asking.manager.lease(asking.service) as same:
         assert same is connection
@@ -322,20 +326,18 @@ async def test_a_connection_that_nobody_leases_closes(clock: Any, net: Any) -> N
     assert asking.manager.find(asking.service) is None
     with pytest.raises(RuntimeError, match="more often than leased"):
         connection.release()
-    await asking.manager.close()
-    assert clock.pending == 0
 
 
 # Pools
 
 
-def make_pool(clock: Any, net: Any, **policy: Any) -> tuple[Asking, Pool[Ask, Answer]]:
-    asking = Asking(clock, net, pool=PoolPolicy(**policy))
+def make_pool(make_asking: Any, **policy: Any) -> tuple[Asking, Pool[Ask, Answer]]:
+    asking = make_asking(pool=PoolPolicy(**policy))
     return asking, asking.manager.pool(asking.service)
 
 
-async def test_a_pool_takes_its_members_in_turn(clock: Any, net: Any) -> None:
-    asking, pool = make_pool(clock, net, size=3, strategy="round_robin")
+async def test_a_pool_takes_its_members_in_turn(make_asking: Any, clock: Any, net: Any) -> None:
+    asking, pool = make_pool(make_asking, size=3, strategy="round_robin")
     for number in range(6):
         pool.send_nowait(Ask(str(number)))
     await clock.advance(0)
@@ -347,11 +349,10 @@ async def test_a_pool_takes_its_members_in_turn(clock: Any, net: Any) -> None:
     pool.send_nowait(Ask("6"))
     pool.send_nowait(Ask("7"))
     assert [link.sent[-1][9] for link in net.links] == ["6", "4", "7"], "the one that is down is passed over"
-    await asking.manager.close()
 
 
-async def test_a_pool_keeps_the_order_of_a_key(clock: Any, net: Any) -> None:
-    asking, pool = make_pool(clock, net, size=3, strategy="hash")
+async def test_a_pool_keeps_the_order_of_a_key(make_asking: Any, net: Any) -> None:
+    _, pool = make_pool(make_asking, size=3, strategy="hash")
     for number in range(9):
         await pool.send(Ask(str(number)), key=number % 3)
     assert sorted([message[9] for message in link.sent] for link in net.links) == [
@@ -361,11 +362,10 @@ async def test_a_pool_keeps_the_order_of_a_key(clock: Any, net: Any) -> None:
     ]
     with pytest.raises(ValueError, match="needs a key"):
         pool.send_nowait(Ask("?"))
-    await asking.manager.close()
 
 
-async def test_a_pool_opens_links_while_all_are_busy(clock: Any, net: Any) -> None:
-    asking, pool = make_pool(clock, net, size=2)
+async def test_a_pool_opens_links_while_all_are_busy(make_asking: Any, clock: Any, net: Any) -> None:
+    _, pool = make_pool(make_asking, size=2)
     first = asyncio.create_task(pool.request(Ask("a")))
     await clock.advance(0)
     second = asyncio.create_task(pool.request(Ask("b")))
@@ -377,11 +377,10 @@ async def test_a_pool_opens_links_while_all_are_busy(clock: Any, net: Any) -> No
     assert [len(link.sent) for link in net.links] == [2, 1]
     net.links[1].deliver('{"text":"y","id":2}')
     assert (await second).text == "y"
-    await asking.manager.close()
 
 
-async def test_leases_spread_over_a_pool(clock: Any, net: Any) -> None:
-    asking, _pool = make_pool(clock, net, size=2)
+async def test_leases_spread_over_a_pool(make_asking: Any) -> None:
+    asking, _ = make_pool(make_asking, size=2)
     first, second, third = [await asking.manager.connect(asking.service) for _ in range(3)]
     assert first is not second
     assert third in (first, second)
@@ -389,21 +388,19 @@ async def test_leases_spread_over_a_pool(clock: Any, net: Any) -> None:
     first.release()
     second.release()
     assert asking.manager.find(asking.service) is first
-    await asking.manager.close()
 
 
-async def test_a_member_that_failed_is_replaced(clock: Any, net: Any) -> None:
-    asking, pool = make_pool(clock, net, size=1)
+async def test_a_member_that_failed_is_replaced(make_asking: Any, net: Any) -> None:
+    _, pool = make_pool(make_asking, size=1)
     net.script = [HandshakeError(403)]
     with pytest.raises(NotConnected):
         await pool.send(Ask("a"))
     await pool.send(Ask("b"))
     assert net.link.sent == ['{"text":"b","id":null}']
-    await asking.manager.close()
 
 
-async def test_what_any_member_receives_comes_out_of_the_pool(clock: Any, net: Any) -> None:
-    asking, pool = make_pool(clock, net, size=2, strategy="round_robin")
+async def test_what_any_member_receives_comes_out_of_the_pool(make_asking: Any, net: Any) -> None:
+    asking, pool = make_pool(make_asking, size=2, strategy="round_robin")
     for _ in range(2):
         await pool.send(Ask("a"))
     net.links[0].deliver('{"text":"1"}')
@@ -415,8 +412,8 @@ async def test_what_any_member_receives_comes_out_of_the_pool(clock: Any, net: A
         pool.send_nowait(Ask("b"))
 
 
-async def test_members_that_are_idle_close_and_come_again(clock: Any, net: Any) -> None:
-    asking, pool = make_pool(clock, net, size=2, idle_timeout=10)
+async def test_members_that_are_idle_close_and_come_again(make_asking: Any, clock: Any) -> None:
+    _, pool = make_pool(make_asking, size=2, idle_timeout=10)
     async with pool.lease() as member:
         await clock.advance(60)
         assert member.status is Status.CONNECTED
@@ -429,5 +426,3 @@ async def test_members_that_are_idle_close_and_come_again(clock: Any, net: Any) 
     assert len(pool.members) == 1
     await clock.advance(6)
     assert pool.members == []
-    await asking.manager.close()
-    assert clock.pending == 0

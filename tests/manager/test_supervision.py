@@ -350,7 +350,6 @@ async def test_callbacks_that_raise_harm_nobody(
     assert caplog.text.count("a service's on_undelivered raised") == 1
     (report,) = line.manager.service_health()
     assert report.counters["faults"] == 7
-    await line.manager.close()
 
 
 async def test_a_hook_that_is_cancelled_by_what_it_waits_for(make_line: Callable[..., Any]) -> None:
@@ -365,7 +364,6 @@ async def test_a_hook_that_is_cancelled_by_what_it_waits_for(make_line: Callable
     await line.clock.advance(10)
     assert connection.status is Status.CONNECTED
     assert "on_connected was cancelled" in line.changes[1].issue.message
-    await line.manager.close()
 
 
 async def test_credentials_that_are_cancelled_by_what_they_wait_for(make_line: Callable[..., Any]) -> None:
@@ -383,7 +381,6 @@ async def test_credentials_that_are_cancelled_by_what_they_wait_for(make_line: C
     await line.clock.advance(10)
     assert connection.status is Status.CONNECTED
     assert line.path == "connecting waiting connecting connected"
-    await line.manager.close()
 
 
 async def test_a_hook_that_will_not_be_cancelled_is_left_alone(make_line: Callable[..., Any]) -> None:
@@ -404,7 +401,6 @@ async def test_a_hook_that_will_not_be_cancelled_is_left_alone(make_line: Callab
     assert closing.done()
     assert connection.status is Status.CLOSED
     released.set()
-    await line.manager.close()
 
 
 async def test_a_codec_that_raises_what_it_likes(make_line: Callable[..., Any]) -> None:
@@ -427,7 +423,6 @@ async def test_a_codec_that_raises_what_it_likes(make_line: Callable[..., Any]) 
     line.net.link.deliver("a")
     await line.clock.advance(1)
     assert (connection.status, connection.health().undecodable) == (Status.CONNECTED, 1)
-    await line.manager.close()
 
 
 async def test_a_task_that_is_cancelled_from_outside(make_line: Callable[..., Any]) -> None:
@@ -447,7 +442,6 @@ async def test_a_task_that_is_cancelled_from_outside(make_line: Callable[..., An
     connection.reconnect()
     await line.clock.advance(1)
     assert connection.status is Status.CONNECTED
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("where", ["hook", "subscriber"])

@@ -34,8 +34,6 @@ async def test_a_dead_link_is_replaced_by_one_that_opened_meanwhile(line: Any, c
     assert (net.links[0].aborted, connection.websocket) == (True, net.links[1])
     assert line.changes[-3].explain() == "silent for 1.3 s while the server answers others"
     assert line.changes[-3].delay == 0
-    await line.manager.close()
-    assert clock.pending == 0
 
 
 async def test_a_link_that_answers_is_asked_ever_more_seldom(line: Any, clock: Any, net: Any) -> None:
@@ -44,7 +42,6 @@ async def test_a_link_that_answers_is_asked_ever_more_seldom(line: Any, clock: A
     assert (connection.generation, len(net.links), net.link.aborted) == (1, 1, False)
     assert line.path == "connecting connected"
     assert net.link.questions <= 7
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("why", ["refused", "no answer"])
@@ -57,8 +54,6 @@ async def test_a_server_that_answers_nobody_is_left_to_the_keepalive(why: str, l
     assert (connection.status, net.link.aborted) == ("connected", False)
     assert 2 <= len(net.dials) <= 6
     net.script.clear()
-    await line.manager.close()
-    assert clock.pending == 0
 
 
 async def test_a_server_that_only_stalled_is_not_given_up(line: Any, clock: Any, net: Any) -> None:
@@ -74,7 +69,6 @@ async def test_a_server_that_only_stalled_is_not_given_up(line: Any, clock: Any,
     await clock.advance(5)
     assert (connection.generation, connection.status, net.link.aborted) == (1, "connected", False)
     net.hangs = False
-    await line.manager.close()
 
 
 async def test_any_byte_before_the_other_link_opens_is_a_sign_of_life(line: Any, clock: Any, net: Any) -> None:
@@ -86,7 +80,6 @@ async def test_any_byte_before_the_other_link_opens_is_a_sign_of_life(line: Any,
     await clock.advance(0)
     assert (len(net.links), net.links[1].aborted, net.links[0].aborted) == (2, True, False)
     assert connection.generation == 1
-    await line.manager.close()
 
 
 async def test_a_message_ends_the_question(line: Any, clock: Any, net: Any) -> None:
@@ -99,7 +92,6 @@ async def test_a_message_ends_the_question(line: Any, clock: Any, net: Any) -> N
     assert net.given_up == 1
     assert (connection.generation, len(net.links)) == (1, 1)
     net.hangs = False
-    await line.manager.close()
 
 
 async def test_whoever_was_suspected_wrongly_gets_more_patience(line: Any, clock: Any, net: Any) -> None:
@@ -118,7 +110,6 @@ async def test_whoever_was_suspected_wrongly_gets_more_patience(line: Any, clock
     await clock.advance(0.3)
     assert len(net.dials) == 1
     net.hangs = False
-    await line.manager.close()
 
 
 async def test_a_line_without_a_habit_is_asked_nothing(line: Any, clock: Any, net: Any) -> None:
@@ -126,7 +117,6 @@ async def test_a_line_without_a_habit_is_asked_nothing(line: Any, clock: Any, ne
     net.link.answers_pings = False
     await clock.advance(600)
     assert (net.link.questions, len(net.dials)) == (0, 1)
-    await line.manager.close()
 
 
 async def test_silence_proves_nothing_while_we_do_not_read(line: Any, clock: Any, net: Any) -> None:
@@ -136,7 +126,6 @@ async def test_silence_proves_nothing_while_we_do_not_read(line: Any, clock: Any
     net.link.answers_pings = False
     await clock.advance(60)
     assert (connection.generation, net.link.questions, len(net.dials)) == (1, 0, 1)
-    await line.manager.close()
 
 
 async def test_the_habit_outlives_the_link(line: Any, clock: Any, net: Any) -> None:
@@ -148,7 +137,6 @@ async def test_the_habit_outlives_the_link(line: Any, clock: Any, net: Any) -> N
     net.link.answers_pings = False
     await clock.advance(2)
     assert connection.generation == 3
-    await line.manager.close()
 
 
 @pytest.mark.parametrize("options", [{"retry": RetryPolicy(second_opinion=False)}, {"ping_interval": None}])
@@ -158,7 +146,6 @@ async def test_where_it_is_not_wanted(options: Any, make_line: Any, clock: Any, 
     net.link.answers_pings = False
     await clock.advance(60)
     assert (net.link.questions, len(net.dials)) == (0, 1)
-    await line.manager.close()
 
 
 async def test_closing_in_the_middle_of_a_question(line: Any, clock: Any, net: Any) -> None:
@@ -179,4 +166,3 @@ async def test_a_pause_in_the_moment_of_the_change_leaves_no_link(line: Any, clo
     await clock.advance(2)
     assert line.path.endswith("suspended")
     assert [link.aborted or link.closed_with is not None for link in net.links] == [True, True]
-    await line.manager.close()

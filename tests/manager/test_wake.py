@@ -40,8 +40,6 @@ async def test_a_line_that_waits_dials_now(make_line: Any, clock: Any, net: Any)
     line.manager.network_changed()
     await clock.advance(0)
     assert connection.status == "connected"
-    await line.manager.close()
-    assert clock.pending == 0
 
 
 async def test_so_does_one_that_is_suspended(line: Any, clock: Any, net: Any) -> None:
@@ -50,7 +48,6 @@ async def test_so_does_one_that_is_suspended(line: Any, clock: Any, net: Any) ->
     line.manager.network_changed()
     await clock.advance(0)
     assert connection.status == "connected"
-    await line.manager.close()
 
 
 async def test_but_not_before_the_server_wants_it(line: Any, clock: Any, net: Any) -> None:
@@ -61,7 +58,6 @@ async def test_but_not_before_the_server_wants_it(line: Any, clock: Any, net: An
     assert connection.status == "waiting"
     await clock.advance(0.1)
     assert connection.status == "connected"
-    await line.manager.close()
 
 
 async def test_an_open_breaker_lets_one_try(make_line: Any, clock: Any, net: Any) -> None:
@@ -72,7 +68,6 @@ async def test_an_open_breaker_lets_one_try(make_line: Any, clock: Any, net: Any
     line.manager.network_changed()
     await clock.advance(0)
     assert connection.status == "connected"
-    await line.manager.close()
 
 
 async def test_a_link_that_answers_is_kept(line: Any, clock: Any, net: Any) -> None:
@@ -81,7 +76,6 @@ async def test_a_link_that_answers_is_kept(line: Any, clock: Any, net: Any) -> N
     line.manager.network_changed()
     await clock.advance(60)
     assert (connection.generation, net.link.pinged, net.link.aborted) == (1, 1, False)
-    await line.manager.close()
 
 
 async def test_one_that_is_dead_is_replaced(line: Any, clock: Any, net: Any) -> None:
@@ -92,8 +86,6 @@ async def test_one_that_is_dead_is_replaced(line: Any, clock: Any, net: Any) -> 
     assert (connection.status, net.link.aborted) == ("connected", False)
     await clock.advance(5.2)
     assert (connection.status, connection.generation, net.links[0].aborted) == ("connected", 2, True)
-    await line.manager.close()
-    assert clock.pending == 0
 
 
 async def test_any_byte_is_a_sign_of_life(line: Any, clock: Any, net: Any) -> None:
@@ -104,7 +96,6 @@ async def test_any_byte_is_a_sign_of_life(line: Any, clock: Any, net: Any) -> No
     net.link.bytes_received = 4096
     await clock.advance(60)
     assert (connection.generation, net.link.aborted) == (1, False)
-    await line.manager.close()
 
 
 async def test_closing_does_not_wait_for_a_sign(line: Any, clock: Any, net: Any) -> None:
@@ -120,7 +111,6 @@ async def test_closing_does_not_wait_for_a_sign(line: Any, clock: Any, net: Any)
 
 async def test_a_manager_without_connections_has_nothing_to_do(line: Any) -> None:
     line.manager.network_changed()
-    await line.manager.close()
 
 
 # Sleep
@@ -137,8 +127,6 @@ async def test_after_a_sleep_lines_are_looked_after(make_line: Any, clock: Any, 
     assert net.link.pinged == 1
     await clock.advance(10)
     assert (connection.status, connection.generation) == ("connected", 2)
-    await line.manager.close()
-    assert clock.pending == 0
 
 
 async def test_a_watch_tells_each_sleep_once(clock: Any, sleeper: Sleeper) -> None:
@@ -179,4 +167,3 @@ async def test_a_jump_of_the_wall_clock_is_no_sleep(line: Any, clock: Any, net: 
     monkeypatch.setattr("time.time", lambda: 86_400.0)
     await clock.advance(60)
     assert (net.link.pinged, net.link.aborted) == (0, False)
-    await line.manager.close()
