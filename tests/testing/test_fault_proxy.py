@@ -249,7 +249,7 @@ async def test_a_plan_spares_a_share():
     [
         ({"kind": "burn"}, "kind is 'burn'"),
         ({"kind": "cut", "toward": "me"}, "toward is 'me'"),
-        ({"kind": "cut", "at_byte": 1, "after": 1}, "may be one of them"),
+        ({"kind": "cut", "at_byte": 1, "after": 1}, "only one may be given"),
         ({"kind": "cut", "at_byte": -1}, "must not be negative"),
         ({"kind": "delay"}, "must be seconds of delay"),
         ({"kind": "cut", "amount": 1}, "amount is 1"),

@@ -1,6 +1,6 @@
-"""The fault kit: lines that break on purpose and always the same, and servers that answer what a script says.
+"""The fault kit: connections that break on purpose and reproducibly, and servers that follow a script.
 
-It is for trunkline's own tests and for those of programs that use trunkline; nothing else in trunkline imports it.
+It is for trunkline's own tests and for tests of programs that use trunkline. Nothing else in trunkline imports it.
 """
 
 from trunkline.testing import script

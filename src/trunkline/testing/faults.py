@@ -1,4 +1,4 @@
-"""What can be done to a line: faults, and plans that say which connection gets which."""
+"""Faults of a connection, and plans that say which connection gets which."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ _AMOUNT: Final = {"delay": "seconds of delay", "split": "bytes a piece", "thrott
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that happens to one connection through a FaultProxy.
+    """One fault of one connection through a FaultProxy.
 
-    kind: "cut" ends it with an end of file both ways, once what came before has been passed on; "reset" with a TCP
-        reset. "half_open": the end that sends `toward` is gone without a word, and the other hears nothing more
-        ("both": both wait). "stall": nothing is read or passed on. "delay": each byte comes `amount` seconds late.
-        "split": pieces of `amount` bytes, one a turn of the loop. "throttle": `amount` bytes a second. "refuse": reset
-        as soon as it is accepted. "blackhole": accepted, and never read or answered.
-    toward: the direction whose bytes it acts on, or whose bytes are counted for `at_byte`: "server", what the client
-        sends; "client", what the server sends; or "both".
-    at_byte: begins when exactly so many bytes have been passed on in that direction. after: begins so many seconds
-        after the connection was accepted. Without either it is there from the start.
-    lasts: seconds until a stall, delay, split or throttle is over; None: as long as the connection.
+    Args:
+        kind: "cut" ends the connection with an end of file both ways, after the bytes before it; "reset" ends it with a
+            TCP reset. "half_open": the side that sends `toward` disappears, and the other side does not notice ("both":
+            both wait). "stall": nothing is read or passed on. "delay": each byte is `amount` seconds late. "split":
+            pieces of `amount` bytes, one a turn of the loop. "throttle": `amount` bytes per second. "refuse": reset as
+            soon as it is accepted. "blackhole": accepted, but never read or answered.
+        toward: the direction that it affects and that `at_byte` counts: "server" for what the client sends, "client"
+            for what the server sends, or "both".
+        at_byte: begin after exactly this many bytes in that direction.
+        after: begin this many seconds after the connection was accepted. Without `at_byte` and `after`, the fault is
+            there from the start.
+        amount: of a delay, split or throttle.
+        lasts: seconds until a stall, delay, split or throttle ends; None for as long as the connection.
 
-    Raises ValueError for what cannot be.
+    Raises:
+        ValueError: for arguments that do not fit together.
     """
 
     kind: Kind
@@ -49,15 +53,18 @@ class Fault:
         if self.toward not in get_args(Toward):
             raise ValueError(f"toward is {self.toward!r}, must be one of {', '.join(get_args(Toward))}")
         if self.at_byte is not None and self.after is not None:
-            raise ValueError(f"at_byte is {self.at_byte} and after is {self.after}, may be one of them")
+            raise ValueError(f"at_byte is {self.at_byte} and after is {self.after}, only one may be given")
         if (self.at_byte or 0) < 0 or (self.after or 0) < 0:
             raise ValueError(f"at_byte is {self.at_byte} and after is {self.after}, must not be negative")
         if (self.kind in _AMOUNT) is not (self.amount is not None and self.amount > 0):
             raise ValueError(f"amount is {self.amount!r}, must be {_AMOUNT.get(self.kind, 'None')} for {self.kind!r}")
         if self.lasts is not None and (self.kind not in LASTING or not self.lasts > 0):
-            raise ValueError(f"lasts is {self.lasts!r} for {self.kind!r}, must be None, or more than 0 for what ends")
+            text = (
+                f"lasts is {self.lasts!r} for {self.kind!r}, must be None, or above 0 for {', '.join(sorted(LASTING))}"
+            )
+            raise ValueError(text)
         if self.kind in AT_THE_DOOR and (self.at_byte is not None or self.after is not None):
-            raise ValueError(f"{self.kind!r} happens when a connection is accepted, at no byte or time")
+            raise ValueError(f"{self.kind!r} happens when a connection is accepted; at_byte and after must be None")
 
 
 Plan = Callable[[int], Sequence[Fault]]
@@ -72,15 +79,22 @@ def seeded_faults(
     within: float | None = None,
     toward: Sequence[Toward] = ("server", "client"),
 ) -> Plan:
-    """A plan by chance: each connection meets one fault with probability `share`, at a random byte below
-    `within_bytes` or at a random time below `within` seconds.
+    """Return a random plan that can be repeated: a connection's fault depends only on the seed and its number.
 
-    What the connection of a number meets depends on the seed and the number alone, so that a run can be repeated
-    whatever the order in which connections come. Give one of `within_bytes` and `within`. A delay is of up to 100 ms, a
-    split of up to 16 bytes, a throttle of 1,000 to 100,000 bytes a second. Raises ValueError for bounds that are none.
+    Args:
+        seed: of the random generator.
+        kinds: the kinds of faults to draw from. A delay takes up to 100 ms, a split makes pieces of up to 16 bytes, a
+            throttle lets 1,000 to 100,000 bytes per second pass.
+        share: the probability that a connection has a fault.
+        within_bytes: draw the byte at which it begins below this. Give either this or `within`.
+        within: draw the time at which it begins below this, in seconds.
+        toward: the directions to draw from.
+
+    Raises:
+        ValueError: `share` is not between 0 and 1, or not exactly one of `within_bytes` and `within` is given.
     """
     if (within_bytes is None) is (within is None):
-        raise ValueError(f"within_bytes is {within_bytes!r} and within is {within!r}, must be one of them")
+        raise ValueError(f"within_bytes is {within_bytes!r} and within is {within!r}, exactly one must be given")
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}, must be between 0 and 1")
 

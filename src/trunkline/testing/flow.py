@@ -11,19 +11,19 @@ from typing import Final, Literal, Protocol
 
 __all__ = ["Flow"]
 
-BOUND: Final = 64 * 1024  # bytes that wait at which the sender is no longer read
+BOUND: Final = 64 * 1024  # waiting bytes from which on the sender is not read
 
 Ending = Literal["eof", "lost", "reset"]
 
 
 class End(Protocol):
-    """What a flow needs of its two ends."""
+    """What a flow needs from its two ends."""
 
     transport: asyncio.Transport | None
 
 
 class Flow:
-    """Passes on what `source` receives to `target`. passed: bytes so far."""
+    """Passes on to `target` what `source` receives. passed: bytes so far."""
 
     def __init__(
         self,
@@ -32,47 +32,47 @@ class Flow:
         loop: asyncio.AbstractEventLoop,
         on_over: Callable[[], None],
     ) -> None:
-        """on_over: called when the end of this direction has been passed on."""
+        """on_over: called when the end of file of this direction has been passed on."""
         self.passed = 0
         self.is_over = False
         self._source, self._target, self._loop = source, target, loop
         self._on_over = on_over
-        self._waiting: deque[tuple[float, bytes]] = deque()  # with the time of arrival
+        self._waiting: deque[tuple[float, bytes]] = deque()  # each with its time of arrival
         self._held = 0  # bytes in it
         self._ending: Ending | None = None
-        self._marks: list[tuple[int, int, Callable[[], None]]] = []  # what happens at which byte, a heap
+        self._marks: list[tuple[int, int, Callable[[], None]]] = []  # what happens at which byte; a heap
         self._numbers = itertools.count()
-        self._amounts: dict[str, float] = {}  # of the delay, the split and the throttle that are on
+        self._amounts: dict[str, float] = {}  # of the active delay, split and throttle
         self._stalls = 0
-        self._is_choked = False  # the target does not take more
+        self._is_choked = False  # the target accepts no more
         self.is_sunk = False
         self._is_stopped = False
         self._free_at = 0.0  # when a throttled flow may pass the next piece
-        self._rest: asyncio.Handle | None = None  # until it has run, nothing passes
+        self._rest: asyncio.Handle | None = None  # nothing passes until it has run
 
     # What comes in
 
     def feed(self, data: bytes) -> None:
-        """Bytes for the other end."""
+        """Take bytes for the other end."""
         if not self.is_sunk and not self._is_stopped:
             self._waiting.append((self._loop.time(), data))
             self._held += len(data)
             self.pump()
 
     def feed_end(self, ending: Ending) -> None:
-        """Nothing more will come: "eof", only in this direction; "lost" or "reset", the source is gone."""
+        """Take the end of this direction: "eof", or "lost" or "reset" if the source is gone."""
         self._ending = ending if self._ending != "reset" else self._ending
         self.pump()
 
     # What is done to it
 
     def at_byte(self, offset: int, act: Callable[[], None]) -> None:
-        """`act` when so many bytes have passed, before the next does."""
+        """Call `act` when this many bytes have passed, before the next one."""
         heapq.heappush(self._marks, (offset, next(self._numbers), act))
         self.pump()
 
     def begin(self, kind: str, amount: float | None) -> None:
-        """A stall, delay, split or throttle begins."""
+        """Begin a stall, delay, split or throttle."""
         if kind == "stall":
             self.hold()
         else:
@@ -80,7 +80,7 @@ class Flow:
             self._amounts[kind] = amount
 
     def finish(self, kind: str) -> None:
-        """It is over."""
+        """End a stall, delay, split or throttle."""
         if kind == "stall":
             self.release()
         else:
@@ -88,33 +88,33 @@ class Flow:
             self._wake()
 
     def hold(self) -> None:
-        """Nothing passes until `release` has been called as often."""
+        """Let nothing pass until `release` has been called as often."""
         self._stalls += 1
         self.check_reading()
 
     def release(self) -> None:
-        """Takes one `hold` back; what has waited passes."""
+        """Undo one `hold`; what has waited passes."""
         self._stalls = max(0, self._stalls - 1)
         self.pump()
 
     def choke(self) -> None:
-        """The target takes no more for now."""
+        """Stop passing: the target accepts no more for now."""
         self._is_choked = True
         self.check_reading()
 
     def unchoke(self) -> None:
-        """The target takes more again."""
+        """Go on passing: the target accepts more again."""
         self._is_choked = False
         self.pump()
 
     def sink(self) -> None:
-        """From now on, what comes is read and thrown away, and so is its end."""
+        """Read and discard what comes from now on, and its end of file."""
         self.is_sunk = True
         self._clear()
         self.check_reading()
 
     def stop(self) -> None:
-        """It is over: nothing passes."""
+        """Stop for good."""
         self._is_stopped = True
         self._clear()
         if self._rest is not None:
@@ -123,7 +123,7 @@ class Flow:
     # What goes out
 
     def pump(self) -> None:
-        """Passes on what may pass now, and sees to it that the rest does in its time."""
+        """Pass on what may pass now, and arrange for the rest."""
         while self._may_pass():
             if self._marks and self._marks[0][0] <= self.passed:
                 heapq.heappop(self._marks)[2]()
@@ -134,7 +134,7 @@ class Flow:
         self.check_reading()
 
     def check_reading(self) -> None:
-        """Reads the source, or not."""
+        """Pause or resume reading of the source."""
         source, is_full = self._source.transport, self._held >= BOUND or (self._is_choked and self._held > 0)
         if source is None or source.is_closing():
             return
@@ -148,7 +148,7 @@ class Flow:
         return not is_barred and self._rest is None and self._target.transport is not None
 
     def _pass_one(self) -> bool:
-        """Passes a piece on; False if it must wait, for which a timer is set."""
+        """Pass on one piece. Return False if the next one must wait, for which a timer is set."""
         came, data = self._waiting[0]
         ready = max(came + self._amounts.get("delay", 0.0), self._free_at if "throttle" in self._amounts else 0.0)
         now = self._loop.time()
@@ -172,13 +172,13 @@ class Flow:
         return True
 
     def _next_size(self, size: int) -> int:
-        """How much of a chunk passes at once."""
+        """Return how many bytes of a chunk pass at once."""
         if self._marks:
             size = min(size, self._marks[0][0] - self.passed)
         if "split" in self._amounts:
             size = min(size, int(self._amounts["split"]))
         if "throttle" in self._amounts:
-            size = min(size, max(1, int(self._amounts["throttle"] / 100)))  # a hundredth of a second's worth
+            size = min(size, max(1, int(self._amounts["throttle"] / 100)))  # what passes in 10 ms
         return size
 
     def _pass_end(self) -> None:

@@ -1,8 +1,7 @@
-"""A network without a kernel: names, listeners and dials, for a VirtualLoop.
+"""A simulated network for a VirtualLoop: names, listeners and dials without a kernel.
 
-Every name under ".sim.invalid" (RFC 6761: nobody else's) has an address, given in the order in which names are first
-used, from the range that is set aside for tests of networks (RFC 2544). A byte takes `latency` seconds one way, a dial
-two of them.
+Every name under ".sim.invalid" (reserved by RFC 6761) gets an address when it is first used, in order, from the range
+for network tests (RFC 2544). A byte takes `latency` seconds one way, and a dial takes twice that.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ FIRST_PORT: Final = 49152
 
 
 class Passage(NamedTuple):
-    """A line of a network's trace. what: "bytes", "eof" or "reset". way: who sent it, and to whom."""
+    """An entry of a network's trace. what: "bytes", "eof" or "reset". way: the addresses of sender and receiver."""
 
     at: float
     way: str
@@ -35,9 +34,11 @@ class Passage(NamedTuple):
 
 
 class Network:
-    """The network of a VirtualLoop. latency: seconds that a byte takes one way; set it whenever you like.
+    """The network of a VirtualLoop.
 
-    trace: None, or a list to which every arrival is added: two runs are the same if their traces are.
+    Attributes:
+        latency: seconds that a byte takes one way; you may change it at any time.
+        trace: None, or a list to which every arrival is added. Two runs are the same if their traces are.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, latency: float = 0.001) -> None:
@@ -50,27 +51,27 @@ class Network:
         self._ports = itertools.count(FIRST_PORT)
 
     def knows(self, host: object) -> bool:
-        """Whether a host is one of its own: a name under ".sim.invalid", or the address of one."""
+        """Return whether a host is simulated: a name under ".sim.invalid", or the address of one."""
         if not isinstance(host, str):
             return False
         return host == SUFFIX or host.endswith("." + SUFFIX) or host in self._addresses.values()
 
     def address_of(self, host: str) -> str:
-        """The address of a host of its own."""
+        """Return the address of a simulated host."""
         if host in self._addresses.values():
             return host
         number = len(self._addresses) + 1
         return self._addresses.setdefault(host, f"198.18.{number >> 8}.{number & 255}")
 
     def bind(self, host: str, port: int, protocol_factory: Callable[[], asyncio.BaseProtocol]) -> SimServer:
-        """A server that does not listen yet. port: 0 for a free one. Raises OSError if it is taken."""
+        """Return a server that does not listen yet. port: 0 for any free one. Raises OSError if it is in use."""
         place = (self.address_of(host), port or next(self._ports))
         if place in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{host}:{port} is in use on the simulated network")
         return SimServer(self, self._loop, place, protocol_factory)
 
     async def dial(self, host: str, port: int, sock: socket.socket | None) -> SimTransport:
-        """A connection to whoever listens there; ConnectionRefusedError if nobody does. sock: closed when it ends."""
+        """Connect to a listener. Raises ConnectionRefusedError if there is none. sock: closed with the connection."""
         place = (self.address_of(host), port)
         await asyncio.sleep(self.latency)
         listener = self._listeners.get(place)
@@ -92,11 +93,11 @@ class Network:
         return here
 
     def take(self, sock: socket.socket) -> SimTransport | None:
-        """The connection that a socket stands for, None if it is a real one."""
+        """Return the connection that a socket represents, None for a real socket."""
         return self._dialled.pop(sock, None)
 
     def note(self, way: str, what: str, size: int) -> None:
-        """Something has arrived."""
+        """Add an arrival to the trace."""
         if self.trace is not None:
             self.trace.append(Passage(self._loop.time(), way, what, size))
 
@@ -125,37 +126,37 @@ class SimServer(asyncio.AbstractServer):
 
     @property
     def sockets(self) -> tuple[SimSocket, ...]:
-        """What stands for its listening socket; nothing once it is closed."""
+        """A substitute for its listening socket; empty once it is closed."""
         return () if self._is_closed else (SimSocket(self.place),)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it was made on."""
+        """Return the loop that it was made on."""
         return self._loop
 
     def is_serving(self) -> bool:
-        """Whether it takes connections."""
+        """Return whether it accepts connections."""
         return self._network._listeners.get(self.place) is self
 
     async def start_serving(self) -> None:
-        """Begins to take connections."""
+        """Start to accept connections."""
         self._network._listen(self)
 
     async def serve_forever(self) -> None:
-        """Takes connections until it is cancelled."""
+        """Accept connections until cancelled."""
         await self.start_serving()
         await self._loop.create_future()
 
     def close(self) -> None:
-        """Takes no more connections; those there are go on."""
+        """Accept no more connections. Existing ones continue."""
         self._is_closed = True
         self._network._stop_listening(self)
 
     async def wait_closed(self) -> None:
-        """Returns: nothing is left of it once it is closed."""
+        """Return at once: a closed server has nothing left."""
 
 
 class SimSocket:
-    """Stands for the listening socket of a SimServer: it knows its address."""
+    """A substitute for the listening socket of a SimServer, which knows its address."""
 
     def __init__(self, place: tuple[str, int]) -> None:
         self._place = place

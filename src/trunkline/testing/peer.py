@@ -1,4 +1,4 @@
-"""The server's end of a connection, by hand: what the steps of a script act on."""
+"""The server's end of a connection, which the steps of a script control."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MAX_HEAD: Final = 64 * 1024  # bytes of a request
 
 
 class PeerGone(Exception):
-    """The client has closed, or has gone. code: that of its close frame, None if there was none."""
+    """The client has closed or is gone. code: that of its close frame, None if there was none."""
 
     def __init__(self, code: int | None = None, reason: str = "") -> None:
-        super().__init__("the client has gone" if code is None else f"the client closed with {code} {reason}".rstrip())
+        super().__init__("the client is gone" if code is None else f"the client closed with {code} {reason}".rstrip())
         self.code = code
         self.reason = reason
 
@@ -32,9 +32,13 @@ class PeerGone(Exception):
 class ScriptedPeer:
     """One connection of a ScriptedServer.
 
-    number: counted from 0. at: the loop's time when it was accepted. request: the head of the request, as it came;
-    empty before it was read. target and headers: of the request; header names in lower case. messages: those received.
-    closed: how the client closed, (code, reason), None if it has not.
+    Attributes:
+        number: counted from 0.
+        at: the loop's time when it was accepted.
+        request: the head of the request as it was received; empty before it was read.
+        target, headers: of the request; header names are in lower case.
+        messages: the messages received.
+        closed: (code, reason) of the client's close frame, None if there was none.
     """
 
     def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +56,7 @@ class ScriptedPeer:
         self._ready: list[str | bytes] = []
 
     async def read_request(self) -> None:
-        """Reads the head of the request. Raises PeerGone if the client goes before it is whole."""
+        """Read the head of the request. Raises PeerGone if the client leaves before it is complete."""
         if self.request:
             return
         try:
@@ -65,7 +69,7 @@ class ScriptedPeer:
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
 
     async def answer(self, status: int, headers: Mapping[str, str] | None = None, body: bytes | str = b"") -> None:
-        """Reads the request and answers it with any status."""
+        """Read the request and answer it with any status."""
         await self.read_request()
         data = body.encode() if isinstance(body, str) else body
         fields: dict[str, str] = {}
@@ -75,7 +79,7 @@ class ScriptedPeer:
         await self.write(_head(status, fields) + data)
 
     async def accept(self, subprotocol: str | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Reads the request and accepts it, whatever else it says."""
+        """Read the request and accept it, whatever it asks for."""
         await self.read_request()
         token = generate_accept_token(self.headers.get("sec-websocket-key", "").encode()).decode()
         fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": token}
@@ -85,18 +89,18 @@ class ScriptedPeer:
         await self.write(_head(101, fields))
 
     async def send(self, message: str | bytes) -> None:
-        """Sends a message."""
+        """Send a message."""
         is_text = isinstance(message, str)
         await self.send_frame(
             OPCODE_TEXT if is_text else OPCODE_BINARY, message.encode() if isinstance(message, str) else message
         )
 
     async def send_frame(self, opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> None:
-        """Sends a frame, legal or not (RFC 6455 5.2)."""
+        """Send a frame, legal or not (RFC 6455 5.2)."""
         await self.write(frame(opcode, payload, fin=fin, rsv=rsv))
 
     async def receive(self) -> str | bytes:
-        """The next message. Pings are answered meanwhile, and so is a close. Raises PeerGone if none will come."""
+        """Return the next message, and answer pings and a close meanwhile. Raises PeerGone if there will be none."""
         while not self._ready:
             if self.closed is not None:
                 raise PeerGone(*self.closed)
@@ -114,7 +118,7 @@ class ScriptedPeer:
         return message
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Sends a close frame with any code, and reads until the client has answered it."""
+        """Send a close frame with any code, and read until the client has answered it."""
         payload = b"" if code is None else code.to_bytes(2, "big") + reason.encode()
         await self.send_frame(OPCODE_CLOSE, payload)
         try:
@@ -124,7 +128,7 @@ class ScriptedPeer:
             pass
 
     async def write(self, data: bytes) -> None:
-        """Sends bytes as they are. Raises PeerGone if the connection is gone."""
+        """Send raw bytes. Raises PeerGone if the connection is gone."""
         if self.writer.transport.is_closing():
             raise PeerGone
         self.writer.write(data)
@@ -134,11 +138,11 @@ class ScriptedPeer:
             raise PeerGone from None
 
     async def drop(self) -> None:
-        """Ends the connection with an end of file."""
+        """End the connection with an end of file."""
         self.writer.close()
 
     async def reset(self) -> None:
-        """Ends the connection with a TCP reset."""
+        """End the connection with a TCP reset."""
         reset(cast(asyncio.Transport, self.writer.transport))
 
     async def _take(self, event: object) -> None:
@@ -158,7 +162,7 @@ class ScriptedPeer:
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
-    """The bytes of a frame as a server sends it, unmasked."""
+    """Return the bytes of a frame as a server sends it, unmasked."""
     size = len(payload)
     short = size if size < 126 else 126 if size < 65_536 else 127
     wide = b"" if size < 126 else size.to_bytes(2 if size < 65_536 else 8, "big")

@@ -1,13 +1,13 @@
-"""A TCP proxy in this process that does harm on purpose, and always the same.
+"""A TCP proxy in this process that breaks connections on purpose, and reproducibly.
 
 Theory of operation. A `Line` has two ends, one to the client and one to the server, and two flows between them. What an
-end receives waits in the flow to the other until the flow lets it pass: the flow counts what has passed, and stops at
-the byte at which the next fault begins, so that a fault strikes between two bytes and not between two reads. The end
-of a side waits in the flow behind its bytes. While a flow is stalled, or holds 64 KiB, its source is not read: the
-sender feels backpressure, as from any proxy that does not read.
+end receives waits in the flow to the other end until the flow lets it pass. The flow counts what has passed, and stops
+at the byte at which the next fault begins, so a fault strikes between two bytes and not between two reads. An end of
+file waits behind the bytes before it. While a flow is stalled or holds 64 KiB, its source is not read, so the sender
+sees backpressure.
 
-It speaks to the loop's own `create_server` and `create_connection`, and so works on real sockets and, under a
-`VirtualLoop`, on simulated ones.
+It uses the loop's `create_server` and `create_connection`, so it works on real sockets and, with a `VirtualLoop`, on
+simulated ones.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from trunkline.testing.flow import Flow
 __all__ = ["FaultProxy", "Incident", "Line", "reset"]
 
 LOG_SIZE: Final = 10_000  # incidents that a proxy remembers
-# struct linger: on, for no seconds. Windows has shorts in it.
+# struct linger: on, for 0 seconds. Windows uses shorts.
 NO_LINGER: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
-LINGER: Final = 60.0  # seconds that a half-open line is kept for an end that sends nothing more
+LINGER: Final = 60.0  # seconds to keep a half-open line for an end that has sent its end of file
 
 Gone = Literal["server", "client", "both"]
 
@@ -38,7 +38,7 @@ _SENDER: Final[dict[str, Gone]] = {"client": "server", "server": "client", "both
 
 
 class Incident(NamedTuple):
-    """A line of a proxy's log. at: the loop's time, in seconds. line: the connection's number, from 0."""
+    """An entry of a proxy's log. at: the loop's time in seconds. line: the number of the connection, from 0."""
 
     at: float
     line: int
@@ -46,15 +46,19 @@ class Incident(NamedTuple):
 
 
 class FaultProxy:
-    """A proxy that listens on a port of its own and passes connections on to `host` and `port`.
+    """A proxy that listens on its own port and forwards connections to `host` and `port`.
 
         async with FaultProxy("127.0.0.1", server.port, plan=seeded_faults(7, within_bytes=10_000)) as proxy:
             async with trunkline.connect(f"ws://127.0.0.1:{proxy.port}/") as ws: ...
 
-    plan: the faults of each connection by its number, or a sequence of faults that each of them meets. listen: the
-    address to listen on. log_size: incidents that `log` keeps, the latest; None for all. At any time `cut`, `reset`,
-    `stall`, `half_open` and their opposites act on every connection there is, and on one alone when called on a
-    member of `lines`. Leaving the block ends all.
+    Its methods `cut`, `reset`, `stall`, `resume` and `half_open` act on all connections; the same methods of a member
+    of `lines` act on one. Leaving the block ends all connections.
+
+    Args:
+        host, port: where to forward connections to.
+        plan: a function from a connection's number to its faults, or a sequence of faults for each connection.
+        listen, listen_port: the address to listen on; port 0 for any free one.
+        log_size: how many of the latest incidents `log` keeps; None for all.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class FaultProxy:
         self.lines: list[Line] = []  # those that have not ended
         self.log: deque[Incident] = deque(maxlen=log_size)  # the latest
         self.accepted = 0  # connections so far
-        self.is_blackhole = False  # whether new connections are accepted, and neither read nor answered
+        self.is_blackhole = False  # accept new connections, but neither read nor answer them
         self._target = (host, port)
         self._plan: Plan = plan if callable(plan) else lambda _: plan
         self._server: asyncio.AbstractServer | None = None
@@ -87,20 +91,20 @@ class FaultProxy:
         await self.close()
 
     async def accept(self) -> None:
-        """Listens; after `refuse`, on the same port as before. Raises OSError if it cannot."""
+        """Listen; after `refuse`, on the same port as before. Raises OSError if that fails."""
         if self._server is None:
             loop = asyncio.get_running_loop()
             server = self._server = await loop.create_server(lambda: Line(self).client, self.host, self.port)
             self.port = server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
-        """Stops listening: dials are refused. The lines there are go on."""
+        """Stop listening, so that new connections are refused. Existing ones continue."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
 
     async def close(self) -> None:
-        """Stops listening and drops every line. Done when nothing of them is left."""
+        """Stop listening, drop all connections, and wait until nothing is left of them."""
         self.refuse()
         lines = list(self.lines)
         for line in lines:
@@ -109,23 +113,23 @@ class FaultProxy:
             await line.wait_ended()
 
     def cut(self) -> None:
-        """Ends every line with an end of file both ways."""
+        """End all connections with an end of file both ways."""
         self._each(Line.cut)
 
     def reset(self) -> None:
-        """Ends every line with a TCP reset both ways."""
+        """End all connections with a TCP reset both ways."""
         self._each(Line.reset)
 
     def stall(self) -> None:
-        """Lets nothing pass on the lines there are, until `resume`."""
+        """Let nothing pass on the present connections until `resume`."""
         self._each(Line.stall)
 
     def resume(self) -> None:
-        """Ends `stall`: what was held passes."""
+        """End `stall`: what was held passes."""
         self._each(Line.resume)
 
     def half_open(self) -> None:
-        """The server's ends are dropped; the clients hear nothing of it."""
+        """Drop the server's ends. The clients do not notice."""
         self._each(Line.half_open)
 
     def _each(self, act: Callable[[Line], None]) -> None:
@@ -142,11 +146,11 @@ class FaultProxy:
 
 
 class Line:
-    """One connection through a FaultProxy. number: counted from 0. to_server, to_client: bytes passed on so far."""
+    """One connection through a FaultProxy. number: counted from 0."""
 
     def __init__(self, proxy: FaultProxy) -> None:
         self.number = -1
-        self.client = _End(self)  # the end that the client has connected to
+        self.client = _End(self)  # the end that the client is connected to
         self.server = _End(self)
         self._proxy = proxy
         self._loop = asyncio.get_running_loop()
@@ -161,8 +165,10 @@ class Line:
 
     @property
     def is_cut(self) -> bool:
-        """Whether `cut` was called. What either side still sends is thrown away until it has read the end of file: to
-        close a socket with unread data would reset it.
+        """Whether `cut` was called.
+
+        What either side still sends is discarded until it has read the end of file, as closing a socket with unread
+        data would reset it.
         """
         return self._is_cut
 
@@ -177,31 +183,32 @@ class Line:
         return self._back.passed
 
     def cut(self) -> None:
-        """Ends it with an end of file both ways, after what has been passed on."""
+        """End it with an end of file both ways, after what has been passed on."""
         self._note("cut")
         self._is_cut = True
         self._end(_end_output)
 
     def reset(self) -> None:
-        """Ends it with a TCP reset both ways; it may overtake what was passed on."""
+        """End it with a TCP reset both ways, which may overtake what was passed on."""
         self._note("reset")
         self._end(reset)
 
     def stall(self) -> None:
-        """Lets nothing pass, until `resume`."""
+        """Let nothing pass until `resume`."""
         self._note("stall")
         for flow in (self._ahead, self._back):
             flow.hold()
 
     def resume(self) -> None:
-        """Ends `stall`."""
+        """End `stall`."""
         self._note("resume")
         for flow in (self._ahead, self._back):
             flow.release()
 
     def half_open(self, gone: Gone = "server") -> None:
-        """One end is dropped, and the other hears nothing of it: what it sends is read and thrown away. With "both",
-        nothing passes either way, and both wait.
+        """Drop one end without the other noticing: what the other sends is read and discarded.
+
+        gone: the end to drop. With "both", nothing passes either way, and both ends wait.
         """
         self._note(f"half open, {gone} gone")
         for flow in (self._ahead, self._back):
@@ -211,17 +218,17 @@ class Line:
                 end.transport.abort()
 
     def drop(self) -> None:
-        """Ends it at once, whatever has been done to it."""
+        """End it at once, in any state."""
         self._end(methodcaller("abort"))
 
     async def wait_ended(self) -> None:
-        """Waits until both of its sockets are gone."""
+        """Wait until both of its sockets are gone."""
         await asyncio.shield(self._ended)
 
-    # What its ends tell
+    # Called by its ends
 
     def begin(self) -> None:
-        """The client has connected."""
+        """Begin: the client has connected."""
         self.number = self._proxy._enrol(self)
         faults = self._proxy._faults_of(self.number)
         door = next((fault.kind for fault in faults if fault.kind in AT_THE_DOOR), None)
@@ -237,11 +244,11 @@ class Line:
                 self._dial = self._loop.create_task(self._connect())
 
     def forget_later(self, end: _End) -> None:
-        """An end of a half-open line has said that it sends nothing more; to answer would be more than it may hear."""
+        """Drop an end of a half-open line some time after its end of file, which must not be answered."""
         self._timers.append(self._loop.call_later(LINGER, end.drop))
 
     def check_end(self) -> None:
-        """Whether it is over, now that an end is gone."""
+        """Finish if both ends are gone."""
         if self.client.transport is None and self.server.transport is None and self._dial is None:
             for timer in self._timers:
                 timer.cancel()
@@ -262,7 +269,7 @@ class Line:
             self.check_end()
 
     def _check_over(self) -> None:
-        """Closes it when both sides have said that they send nothing more."""
+        """Close it when both sides have sent their end of file."""
         if self._ahead.is_over and self._back.is_over:
             self._end(methodcaller("close"))
 
@@ -306,14 +313,14 @@ class Line:
 
 
 class _End(asyncio.Protocol):
-    """One end of a line: what it receives flows to the other. transport: None before and after it has one."""
+    """One end of a line. What it receives flows to the other end. transport: None while it has none."""
 
     def __init__(self, line: Line) -> None:
         self.transport: asyncio.Transport | None = None
         self._line = line
 
     def join(self, out: Flow, into: Flow) -> None:
-        """The flows that this end feeds, and that feed it."""
+        """Set the flow that this end feeds, and the one that feeds it."""
         self._out, self._into = out, into
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -325,7 +332,7 @@ class _End(asyncio.Protocol):
         self._out.check_reading()
 
     def drop(self) -> None:
-        """Ends it at once."""
+        """End it at once."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -338,7 +345,7 @@ class _End(asyncio.Protocol):
             self.transport.close()
         elif self._out.is_sunk:
             self._line.forget_later(self)
-        return True  # what comes the other way still passes
+        return True  # the other direction goes on
 
     def pause_writing(self) -> None:
         self._into.choke()
@@ -362,7 +369,7 @@ def _end_output(transport: asyncio.Transport) -> None:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Ends a connection with a TCP reset, whatever kind of transport it has."""
+    """End a connection with a TCP reset, whatever its kind of transport."""
     simulated = getattr(transport, "reset", None)
     if simulated is not None:
         simulated()

@@ -1,6 +1,6 @@
-"""The steps of a scripted server: what it does with one connection, one thing after another.
+"""The steps of a scripted server: what it does with one connection, one step after another.
 
-A step is a coroutine function that is given the `ScriptedPeer`, so a test may write its own beside these.
+A step is a coroutine function that takes the `ScriptedPeer`, so a test can add its own.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ Step = Callable[[ScriptedPeer], Awaitable[object]]
 
 
 def answer(status: int, headers: Mapping[str, str] | None = None, body: bytes | str = b"") -> Step:
-    """Reads the request and answers it with any status, in place of a 101."""
+    """Read the request and answer it with any status instead of 101."""
     return lambda peer: peer.answer(status, headers, body)
 
 
 def accept(subprotocol: str | None = None, headers: Mapping[str, str] | None = None) -> Step:
-    """Reads the request and accepts it."""
+    """Read the request and accept it."""
     return lambda peer: peer.accept(subprotocol, headers)
 
 
 def send(*messages: str | bytes) -> Step:
-    """Sends messages."""
+    """Send messages."""
 
     async def step(peer: ScriptedPeer) -> None:
         for message in messages:
@@ -50,7 +50,7 @@ def send(*messages: str | bytes) -> Step:
 
 
 def receive(count: int = 1) -> Step:
-    """Waits for so many messages; they are kept in `ScriptedPeer.messages`. Pings are answered meanwhile."""
+    """Wait for `count` messages, kept in `ScriptedPeer.messages`, and answer pings meanwhile."""
 
     async def step(peer: ScriptedPeer) -> None:
         for _ in range(count):
@@ -60,7 +60,7 @@ def receive(count: int = 1) -> Step:
 
 
 def echo(count: int | None = None) -> Step:
-    """Sends each message back: so many of them, or until the client closes."""
+    """Send each message back, `count` of them, or until the client closes."""
 
     async def step(peer: ScriptedPeer) -> None:
         left = count
@@ -72,22 +72,22 @@ def echo(count: int | None = None) -> Step:
 
 
 def close(code: int | None = 1000, reason: str = "") -> Step:
-    """Sends a close frame with any code, legal or not (None: without one), and waits until the client has answered."""
+    """Send a close frame with any code, legal or not (None for no code), and wait for the client's answer."""
     return lambda peer: peer.close(code, reason)
 
 
 def raw(data: bytes) -> Step:
-    """Sends bytes as they are, without a handshake if none was a step before."""
+    """Send raw bytes, even before any handshake."""
     return lambda peer: peer.write(data)
 
 
 def wait(seconds: float) -> Step:
-    """Lets time pass, in which nothing is read."""
+    """Wait without reading."""
     return lambda peer: asyncio.sleep(seconds)
 
 
 def stay() -> Step:
-    """Reads and answers pings until the client closes or goes."""
+    """Read and answer pings until the client closes or leaves."""
 
     async def step(peer: ScriptedPeer) -> None:
         while True:
@@ -97,7 +97,7 @@ def stay() -> Step:
 
 
 def hang() -> Step:
-    """Neither reads nor writes any more, until the server is closed."""
+    """Neither read nor write until the server is closed."""
 
     async def step(peer: ScriptedPeer) -> None:
         await asyncio.get_running_loop().create_future()
@@ -106,10 +106,10 @@ def hang() -> Step:
 
 
 def drop() -> Step:
-    """Ends the connection with an end of file, without a close frame."""
+    """End the connection with an end of file, without a close frame."""
     return ScriptedPeer.drop
 
 
 def reset() -> Step:
-    """Ends the connection with a TCP reset."""
+    """End the connection with a TCP reset."""
     return ScriptedPeer.reset

@@ -1,4 +1,4 @@
-"""A server that does what a script says, connection by connection."""
+"""A server that follows a script for each connection."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ __all__ = ["ScriptedServer"]
 
 
 class ScriptedServer:
-    """Plays scripts to whoever connects.
+    """A server that plays a script for each connection.
 
         async with ScriptedServer([answer(503, {"Retry-After": "4"})], [accept(), receive(3), close(1012)]) as server:
             await manager.connect(Service("flaky", server.uri, ...))
 
-    scripts: the first connection gets the first one, the second the second, and all after the last get the last; or one
-    callable that is given the connection's number, from 0. A script is a list of steps (`trunkline.testing.script`).
-    When it ends, or the client goes, the connection is closed; what else a step raises is raised when the block ends.
-    peers: all connections so far, in the order in which they came, with what was asked and received.
+    A script is a list of steps (`trunkline.testing.script`). When it ends or the client leaves, the connection is
+    closed. If a step raises, leaving the block raises that.
+
+    Args:
+        scripts: the first connection gets the first script, the second one the second, and those after the last script
+            get the last one. Or one callable that takes the connection's number, from 0, and returns its script.
+        host, port: where to listen; port 0 for any free one.
+
+    Attributes:
+        peers: all connections so far, oldest first.
     """
 
     def __init__(
@@ -38,12 +44,12 @@ class ScriptedServer:
 
     @property
     def uri(self) -> str:
-        """Where to connect."""
+        """The URI to connect to."""
         return f"ws://{self.host}:{self.port}/"
 
     @property
     def arrivals(self) -> list[float]:
-        """The loop's time at each connection."""
+        """The loop's time at which each connection was accepted."""
         return [peer.at for peer in self.peers]
 
     async def __aenter__(self) -> Self:
@@ -58,12 +64,12 @@ class ScriptedServer:
             raise self._errors[0]
 
     async def start(self) -> None:
-        """Listens; after `stop`, on the same port as before."""
+        """Listen; after `stop`, on the same port as before."""
         self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=MAX_HEAD)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stops listening, and drops every connection there is."""
+        """Stop listening and drop all connections."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -104,8 +110,9 @@ class ScriptedServer:
             await self._part(peer)
 
     async def _part(self, peer: ScriptedPeer) -> None:
-        """Ends the connection, and reads what is on the way: to close a socket with unread data would reset it, and
-        what it has sent with it.
+        """End the connection, and read what is on the way.
+
+        Closing a socket with unread data would reset it and lose what it has sent.
         """
         transport = peer.writer.transport
         if transport.is_closing():

@@ -1,9 +1,9 @@
 """One end of a simulated connection: an asyncio transport whose other end is in the same process.
 
-Theory of operation. What is written waits in the buffer until the peer has room for it, travels for the network's
-latency, and waits there until it is read: at most `WINDOW` bytes are on the way or unread, as with a kernel's buffers.
-Arrivals of one direction are in one queue with one timer, so that nothing overtakes. An end that is closed and still
-gets bytes answers with a reset, as TCP does.
+Theory of operation. What is written waits in the buffer until the peer has room, travels for the network's latency, and
+waits at the peer until it is read. At most `WINDOW` bytes are on the way or unread, as with a kernel's buffers.
+Arrivals of one direction are in one queue with one timer, so nothing is overtaken. A closed end that still receives
+bytes answers with a reset, as TCP does.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any, Final, Protocol, cast
 
 __all__ = ["SimTransport"]
 
-WINDOW: Final = 64 * 1024  # bytes on the way and not yet read
+WINDOW: Final = 64 * 1024  # bytes on the way or unread
 
 Place = tuple[str, int]
 
 
 class Medium(Protocol):
-    """What a transport lies in: a Network."""
+    """What a transport needs from its Network."""
 
-    latency: float  # seconds that everything takes
+    latency: float  # seconds one way
 
     def note(self, way: Any, what: str, size: int) -> None:
-        """Write down what a transport carries."""
+        """Add an arrival to the trace."""
 
 
 class SimTransport(asyncio.Transport):
-    """A transport on a simulated network; `reset` is what it has beyond asyncio's own."""
+    """A transport on a simulated network: asyncio's methods, and `reset`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SimTransport(asyncio.Transport):
         self._way = f"{here[0]}:{here[1]} > {there[0]}:{there[1]}"
         self._peer: SimTransport | None = None
         self._protocol: asyncio.BaseProtocol | None = None
-        self._buffer = bytearray()  # written, and not sent for want of room
+        self._buffer = bytearray()  # written, but not sent yet for lack of room
         self._room = WINDOW
         self._high, self._low = 64 * 1024, 16 * 1024
         self._arrivals: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
@@ -59,17 +59,17 @@ class SimTransport(asyncio.Transport):
     # How it begins
 
     def join(self, peer: SimTransport) -> None:
-        """The other end."""
+        """Set the other end."""
         self._peer = peer
 
     def start(self, protocol: asyncio.BaseProtocol) -> None:
-        """Gives it a protocol, which is told in the next turn, and reads from then on."""
+        """Call the protocol's `connection_made` in the next turn, and read from then on."""
         self._protocol = protocol
         self._loop.call_soon(protocol.connection_made, self)
         self._loop.call_soon(self._start_reading)
 
     async def begin(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """As `start`, and waits until it has begun. Cancelled, the connection is closed."""
+        """Call `start` and wait until it has begun. If it is cancelled, it closes the connection."""
         self.start(protocol)
         try:
             await asyncio.sleep(0)
@@ -79,45 +79,45 @@ class SimTransport(asyncio.Transport):
             raise
         return self, protocol
 
-    # What a protocol may ask for
+    # For the protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """From now on this one is told."""
+        """Use another protocol from now on."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The one that is told."""
+        """Return the protocol."""
         assert self._protocol is not None
         return self._protocol
 
     def is_closing(self) -> bool:
-        """Whether it was closed or aborted, or has ended."""
+        """Return whether it was closed or aborted, or has ended."""
         return self._is_closing
 
     def is_reading(self) -> bool:
-        """Whether what arrives is handed over."""
+        """Return whether the protocol gets what arrives."""
         return self._is_started and not self._is_paused and not self._is_closing
 
     def pause_reading(self) -> None:
-        """What arrives waits, and so does the other end once enough waits."""
+        """Let what arrives wait; the other end waits once the window is full."""
         self._is_paused = True
 
     def resume_reading(self) -> None:
-        """Takes `pause_reading` back, from the next turn on."""
+        """Undo `pause_reading`, from the next turn on."""
         if self._is_paused:
             self._is_paused = False
             self._loop.call_soon(self._deliver)
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that were written and not yet sent."""
+        """Return the bytes that were written and not sent yet."""
         return len(self._buffer)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """The low-water and the high-water mark, in bytes."""
+        """Return the low-water and the high-water mark, in bytes."""
         return self._low, self._high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """The marks at which the protocol is paused and resumed; ValueError unless high >= low >= 0."""
+        """Set the marks, in bytes. Raises ValueError unless high >= low >= 0."""
         if high is None:
             high = 64 * 1024 if low is None else 4 * low
         low = high // 4 if low is None else low
@@ -127,7 +127,7 @@ class SimTransport(asyncio.Transport):
         self._check_pressure()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Sends as the line takes it. Raises TypeError for what is not bytes-like, RuntimeError after `write_eof`."""
+        """Send as fast as the peer reads. Raises TypeError for other types, RuntimeError after `write_eof`."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data is {type(data).__name__}, must be bytes-like")
         if self._is_eof_written:
@@ -139,27 +139,27 @@ class SimTransport(asyncio.Transport):
         self._check_pressure()
 
     def can_write_eof(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def write_eof(self) -> None:
-        """Sends an end of file behind what was written; reading goes on."""
+        """Send an end of file after what was written. Reading goes on."""
         if not self._is_closing and not self._is_eof_written:
             self._is_eof_written = True
             self._send()
 
     def close(self) -> None:
-        """Ends it when what was written is sent; nothing more is read."""
+        """End it when everything written has been sent. Nothing more is read."""
         if not self._is_closing:
             self._is_closing = True
             self._send()
 
     def abort(self) -> None:
-        """Ends it now. The peer gets an end of file; a reset, if it has sent what was not read."""
+        """End it now. The peer gets an end of file, or a reset if some of what it sent was not read."""
         self._depart(with_reset=bool(self._unread))
 
     def reset(self) -> None:
-        """Ends it now, and the peer with ConnectionResetError."""
+        """End it now. The peer gets ConnectionResetError."""
         self._depart(with_reset=True)
 
     # The way out
@@ -195,7 +195,7 @@ class SimTransport(asyncio.Transport):
             self._peer._expect(what, arguments)
 
     def _on_room(self, size: int) -> None:
-        """The peer has read."""
+        """Send more, as the peer has read."""
         if not self._is_gone:
             self._room += size
             self._send()
@@ -213,7 +213,7 @@ class SimTransport(asyncio.Transport):
     # The way in
 
     def _expect(self, what: Callable[..., None], arguments: tuple[object, ...]) -> None:
-        """Something is on the way here."""
+        """Queue something that is on its way here."""
         latest = self._arrivals[-1][0] if self._arrivals else 0.0
         self._arrivals.append((max(latest, self._loop.time() + self._network.latency), what, arguments))
         if self._timer is None:
@@ -254,7 +254,7 @@ class SimTransport(asyncio.Transport):
         self._deliver()
 
     def _deliver(self) -> None:
-        """Gives the protocol what has come."""
+        """Give the protocol what has arrived."""
         while self._unread and self.is_reading():
             size = self._hand_over()
             self._tell_peer(SimTransport._on_room, size)
