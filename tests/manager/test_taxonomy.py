@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import wsproto.utilities
 
+from issues import certificate_error
 from trunkline.manager.failure.issues import CredentialsError, categorize
 from trunkline.protocol.categories import ErrorCategory as Category
 from trunkline.protocol.errors import (
@@ -79,12 +80,6 @@ STATUSES: list[tuple[int | None, Category, bool]] = [
     *[(status, Category.SERVICE_UNAVAILABLE, True) for status in (500, 502, 503, 504, 507, 599)],
     (799, Category.INVALID_UPGRADE, True),
 ]
-
-
-def certificate_error(verify_code: int) -> ssl.SSLCertVerificationError:
-    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_code, error.verify_message = verify_code, "the words of OpenSSL"
-    return error
 
 
 SYSTEM: list[tuple[OSError, Any, Category, bool]] = [
