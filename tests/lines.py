@@ -131,7 +131,9 @@ async def _client_line(buffers: int | None, options: dict[str, Any]) -> AsyncIte
 
 
 @contextlib.asynccontextmanager
-async def _server_line(buffers: int | None, options: dict[str, Any]) -> AsyncIterator[tuple[trunkline.WebSocket, Peer]]:
+async def _server_line(
+    buffers: int | None, options: dict[str, Any], fields: bytes = b""
+) -> AsyncIterator[tuple[trunkline.WebSocket, Peer]]:
     listener = options.pop("listener", None)
     if listener is not None:
         options["listener"] = lambda: listener
@@ -144,7 +146,7 @@ async def _server_line(buffers: int | None, options: dict[str, Any]) -> AsyncIte
 
     async with (
         trunkline.serve(sock=listening_socket(buffers), process_request=keep, **options) as server,
-        _raw_client(server, buffers=buffers) as peer,
+        _raw_client(server, buffers=buffers, fields=fields) as peer,
     ):
         (ws,) = made
         try:
@@ -160,6 +162,22 @@ def line(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """
     make = _client_line if request.param == "client" else _server_line
     return lambda *, buffers=None, **options: make(buffers, options)
+
+
+@contextlib.asynccontextmanager
+async def _compressed(settings: Any = "deflate", **options: Any) -> AsyncIterator[tuple[trunkline.WebSocket, Peer]]:
+    offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    async with _server_line(None, {"compression": settings, **options}, offer) as (ws, peer):
+        assert b"permessage-deflate" in peer.head
+        yield ws, peer
+
+
+@pytest.fixture
+def compressed() -> Callable[..., contextlib.AbstractAsyncContextManager[tuple[trunkline.WebSocket, Peer]]]:
+    """`async with compressed(Deflate(...), **options) as (ws, peer):` a WebSocket of a server of ours that has agreed
+    on compression with the peer by hand; otherwise as `line`.
+    """
+    return _compressed
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 from typing import Any
 from unittest import mock
 
@@ -19,6 +20,12 @@ def build(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
     head = bytes((fin << 7 | rsv << 4 | opcode, masked << 7 | short))
     head += b"" if size < 126 else struct.pack("!H" if size < 65536 else "!Q", size)
     return head + (KEY + xor(payload) if masked else payload)
+
+
+def deflate(data: bytes, *, level: int = 6, bits: int = 15) -> bytes:
+    """The payload of a message that is compressed by itself (RFC 7692 7.2.1)."""
+    stream = zlib.compressobj(level, zlib.DEFLATED, -bits)
+    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def same_keys() -> Any:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from rawframes import build
+from rawframes import build, deflate
 from trunkline._control import Control
 from trunkline._frames import Decoder
 from trunkline._inflate import END, TAIL, Inflater, InflateStream
@@ -30,12 +30,6 @@ class Case(NamedTuple):
     frames: list[bytes]
     messages: list[object]
     code: int | None = None
-
-
-def deflate(data: bytes, *, bits: int = 15, level: int = 6) -> bytes:
-    """The payload of a message that is compressed by itself."""
-    stream = zlib.compressobj(level, zlib.DEFLATED, -bits)
-    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def sequence(*messages: bytes, bits: int = 15) -> list[bytes]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
+from rawframes import deflate
+
 BLOCK = 20_000  # inputs
 UNITS = 1024
 RSV1 = 4
@@ -175,7 +177,7 @@ class Pool:
             return b"".join(self.frame(BINARY, payload, rsv=RSV1) for payload in payloads)
         if kind == 1:  # a bomb
             return self.frame(
-                BINARY, squeezed(bytes(random.choice((1000, 1000, 3000, 3000, 3000, 3000, 3000, 40_000)))), rsv=RSV1
+                BINARY, deflate(bytes(random.choice((1000, 1000, 3000, 3000, 3000, 3000, 3000, 40_000)))), rsv=RSV1
             )
         opcode = random.choice((TEXT, BINARY))
         payload = self.deflated(opcode, kind)
@@ -184,7 +186,7 @@ class Pool:
         return self.frame(opcode, payload, rsv=RSV1)
 
     def deflated(self, opcode: int, kind: int) -> bytes:
-        random, good = self.random, squeezed(self.payload(opcode), self.random.choice((0, 1, 6, 9)))
+        random, good = self.random, deflate(self.payload(opcode), level=self.random.choice((0, 1, 6, 9)))
         if kind == 2:
             return random.randbytes(self.size())
         if kind == 3:  # cut short
@@ -201,12 +203,6 @@ class Pool:
             at = random.randint(0, len(good))
             return good[:at] + random.randbytes(1) + good[at + random.getrandbits(1) :]
         return good
-
-
-def squeezed(payload: bytes, level: int = 6) -> bytes:
-    """A message's payload compressed by itself (RFC 7692 7.2.1)."""
-    stream = zlib.compressobj(level, zlib.DEFLATED, -15)
-    return (stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def mutated(random: Random, data: bytes) -> bytes:

@@ -7,8 +7,8 @@ import pytest
 from fuzz import guided, links, sides
 from fuzz.check import Unexplained
 from fuzz.sides import Decoded
-from fuzz.streams import BINARY, NO_TAKEOVER, PING, PLAIN, PONG, TAKEOVER, TEXT, Stream, squeezed
-from rawframes import build
+from fuzz.streams import BINARY, NO_TAKEOVER, PING, PLAIN, PONG, TAKEOVER, TEXT, Stream
+from rawframes import build, deflate
 from trunkline._frames import Decoder
 
 PLAINS = build(BINARY, b"abc", masked=False) + build(PING, b"?", masked=False) + build(TEXT, b"de", masked=False)
@@ -104,7 +104,7 @@ def test_a_link_that_gives_something_else_is_found(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("cuts", [(), (3,), (3, 30), (2, 20, 40)])
 def test_a_link_goes_on_where_it_has_stalled(cuts: tuple[int, ...]) -> None:
     text = bytes(range(100, 120)) * 50
-    data = b"".join(build(TEXT, squeezed(text), rsv=4) + build(PONG, b"!") for _ in range(2))
+    data = b"".join(build(TEXT, deflate(text), rsv=4) + build(PONG, b"!") for _ in range(2))
     stream = Stream(data, False, TAKEOVER, cuts)
     assert links.decode(stream) == ([text.decode(), (PONG, b"!")] * 2, None, None)
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from lines import line, pair, raw_client, raw_server
+from lines import compressed, line, pair, raw_client, raw_server
 
-__all__ = ["line", "pair", "raw_client", "raw_server", "told_the_loop"]
+__all__ = ["compressed", "line", "pair", "raw_client", "raw_server", "told_the_loop"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import zlib
 
 import pytest
 
 import trunkline
+from rawframes import deflate
 from rawhttp import dialled, request
 from rawpeer import BINARY, PING, TEXT, Peer
 from turns import settle, until
@@ -160,24 +160,13 @@ def by_hand(writer):
 
 
 @pytest.mark.parametrize(("place", "deed"), CASES)
-async def test_of_compressed_messages_a_thread_inflates(raw_client, place, deed):
-    listener, made = PLACES[place](place, deed), []
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    large = (stream.compress(bytes(600_000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
-    async with (
-        trunkline.serve(
-            listener=lambda: listener,
-            host="127.0.0.1",
-            port=0,
-            logger=QUIET,
-            compression="deflate",
-            process_request=lambda ws, request: made.append(ws),
-        ) as server,
-        raw_client(server, fields=b"Sec-WebSocket-Extensions: permessage-deflate\r\n") as peer,
-    ):
+async def test_of_compressed_messages_a_thread_inflates(compressed, place, deed):
+    listener = PLACES[place](place, deed)
+    large = deflate(bytes(600_000))
+    async with compressed(listener=listener, logger=QUIET) as (ws, peer):
         peer.writer.write(peer.encode(BINARY, large, rsv=4) * 3 + burst(peer))
         end(peer.writer)
-        await made[0].wait_closed()
+        await ws.wait_closed()
         await settle(5)
     assert listener.calls == expected(place)
 

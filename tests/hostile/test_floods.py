@@ -2,12 +2,12 @@
 
 import asyncio
 import ssl
-import zlib
 
 import pytest
 
 import trunkline
 from lines import connected_socket, listening_socket
+from rawframes import deflate
 from rawpeer import BINARY, CONTINUATION, PING, PONG, TEXT, Frame, request
 from trunkline.testing import ScriptedServer, run_virtual
 from trunkline.testing.script import hang
@@ -153,22 +153,9 @@ class TestTurns:
             assert ws.close_info.code == 1002
             assert len(told.messages) == A_TURN + 10
 
-    async def test_behind_a_message_that_a_thread_inflates(self, raw_client):
-        made = []
-        async with (
-            trunkline.serve(
-                trunkline.WebSocket.wait_closed,
-                "127.0.0.1",
-                0,
-                compression="deflate",
-                max_queue=None,
-                process_request=lambda ws, request: made.append(ws),
-            ) as server,
-            raw_client(server, fields=b"Sec-WebSocket-Extensions: permessage-deflate\r\n") as peer,
-        ):
-            (ws,) = made
-            stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-            large = (stream.compress(bytes(2**20)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    async def test_behind_a_message_that_a_thread_inflates(self, compressed):
+        async with compressed(max_queue=None) as (ws, peer):
+            large = deflate(bytes(2**20))
             for _ in range(2):
                 ws._feed(numbered(peer, A_TURN + 10) + peer.encode(BINARY, large, rsv=4) + numbered(peer, 2 * A_TURN))
                 assert [await ws.recv() for _ in range(A_TURN + 10)] == [str(index) for index in range(A_TURN + 10)]

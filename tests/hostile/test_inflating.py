@@ -3,15 +3,14 @@ payload, calls of the decompressor, bytes of text beyond ASCII. And what it can 
 """
 
 import asyncio
-import contextlib
 import ssl
-import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import trunkline
+from rawframes import deflate
 from rawpeer import BINARY, CONTINUATION, TEXT, Peer, request
 from trunkline.protocol.backends import Backend, find_backend
 from turns import settle, until
@@ -73,11 +72,6 @@ class BatchKeeper(trunkline.Listener):
         self.sizes += map(len, messages)
 
 
-def deflate(data: bytes) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
-
-
 def empty_blocks(size: int) -> bytes:
     """So many bytes of blocks of ten bits that inflate to nothing (RFC 1951 3.2.6), and an empty one at the end."""
     bits = (size * 8 // 40 * 4) * 10
@@ -85,8 +79,8 @@ def empty_blocks(size: int) -> bytes:
     return (one).to_bytes(5, "little") * (bits // 40) + b"\0"
 
 
-BOMB = deflate(bytes(127 * 1024))
-WORDS = deflate(("\U0001f600" + "a" * (127 * 1024 - 4)).encode())
+BOMB = deflate(bytes(127 * 1024), level=9)
+WORDS = deflate(("\U0001f600" + "a" * (127 * 1024 - 4)).encode(), level=9)
 
 
 @pytest.fixture(params=["zlib", "isal"])
@@ -94,26 +88,14 @@ def work(request: pytest.FixtureRequest) -> Work:
     return Work(find_backend(request.param))
 
 
-@contextlib.asynccontextmanager
-async def inflating(
-    raw_client: Any, work: Work, listener: Any = None, *, off_thread: int | None = 128 * 1024, **options: Any
-) -> AsyncIterator[tuple[trunkline.WebSocket, Peer]]:
-    """A connection of a server with compression, and the peer at its other end."""
-    made: list[trunkline.WebSocket] = []
-    settings = trunkline.Deflate(backend=work, off_thread=off_thread)
-    how: dict[str, Any] = {"handler": trunkline.WebSocket.wait_closed} if listener is None else {"listener": listener}
-    serving = trunkline.serve(
-        host="127.0.0.1",
-        port=0,
-        compression=settings,
-        process_request=lambda ws, request: made.append(ws),
-        **how,
-        **options,
-    )
-    async with serving as server, raw_client(server, fields=OFFER) as peer:
-        (ws,) = made
-        yield ws, peer
-        ws.abort()
+@pytest.fixture
+def inflating(compressed: Any, work: Work) -> Callable[..., Any]:
+    """`async with inflating(**options) as (ws, peer):` as `compressed`, where the decompressors are counted."""
+
+    def run(*, off_thread: int | None = 128 * 1024, **options: Any) -> Any:
+        return compressed(trunkline.Deflate(backend=work, off_thread=off_thread), **options)
+
+    return run
 
 
 class Ticker:
@@ -141,8 +123,8 @@ class TestBombs:
     """A read of 262 KB: many messages that each inflate a thousandfold."""
 
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-    async def test_a_handler_that_takes_nothing_holds_its_inbox_and_a_turn(self, raw_client, work, opcode):
-        async with inflating(raw_client, work) as (ws, peer):
+    async def test_a_handler_that_takes_nothing_holds_its_inbox_and_a_turn(self, inflating, work, opcode):
+        async with inflating() as (ws, peer):
             one = peer.encode(opcode, BOMB if opcode == BINARY else WORDS, rsv=4)
             ws._feed(one * (256 * 1024 // len(one)))
             assert work.inflated <= INFLATED
@@ -159,9 +141,9 @@ class TestBombs:
 
     @pytest.mark.parametrize("listener", [Keeper, BatchKeeper])
     @pytest.mark.parametrize("kind", [BOMB, WORDS], ids=["binary", "text"])
-    async def test_a_listener_gets_them_turn_by_turn(self, raw_client, work, listener, kind):
+    async def test_a_listener_gets_them_turn_by_turn(self, inflating, work, listener, kind):
         told = listener()
-        async with inflating(raw_client, work, lambda: told) as (ws, peer):
+        async with inflating(listener=told) as (ws, peer):
             one = peer.encode(BINARY if kind is BOMB else TEXT, kind, rsv=4)
             ws._feed(one * 100)
             for _ in range(60):
@@ -172,10 +154,10 @@ class TestBombs:
             assert told.sizes == [127 * 1024 if kind is BOMB else 127 * 1024 - 3] * 100
             assert ws.stats().holds > 40
 
-    async def test_the_bound_holds_within_a_message(self, raw_client, work):
+    async def test_the_bound_holds_within_a_message(self, inflating, work):
         """A thread is not to have it: its bytes are spread over turns."""
-        async with inflating(raw_client, work, off_thread=None) as (ws, peer):
-            ws._feed(peer.encode(BINARY, deflate(bytes(MIB)), rsv=4) + peer.encode(TEXT, b"behind"))
+        async with inflating(off_thread=None) as (ws, peer):
+            ws._feed(peer.encode(BINARY, deflate(bytes(MIB), level=9), rsv=4) + peer.encode(TEXT, b"behind"))
             assert 0 < work.inflated <= INFLATED
             assert ws.stats().messages_received == 0
             turns = 1
@@ -187,9 +169,9 @@ class TestBombs:
             assert 4 <= turns <= 5
             assert (await ws.recv(), await ws.recv()) == (bytes(MIB), "behind")
 
-    async def test_fragments_of_a_message_in_many_turns(self, raw_client, work):
-        async with inflating(raw_client, work, off_thread=None) as (ws, peer):
-            payload = deflate(bytes(MIB))
+    async def test_fragments_of_a_message_in_many_turns(self, inflating, work):
+        async with inflating(off_thread=None) as (ws, peer):
+            payload = deflate(bytes(MIB), level=9)
             parts = [payload[at : at + 100] for at in range(0, len(payload), 100)]
             for index, part in enumerate(parts):
                 last = index == len(parts) - 1
@@ -197,8 +179,8 @@ class TestBombs:
             ws._feed(peer.encode(TEXT, b"behind"))
             assert (await ws.recv(), await ws.recv()) == (bytes(MIB), "behind")
 
-    async def test_what_is_left_when_the_line_is_lost_is_bounded(self, raw_client, work):
-        async with inflating(raw_client, work) as (ws, peer):
+    async def test_what_is_left_when_the_line_is_lost_is_bounded(self, inflating, work):
+        async with inflating() as (ws, peer):
             one = peer.encode(BINARY, BOMB, rsv=4)
             ws._feed(one * (256 * 1024 // len(one)))
             ws.transport.abort()
@@ -207,9 +189,9 @@ class TestBombs:
             for _ in range(10):
                 assert await ws.recv() == bytes(127 * 1024)
 
-    async def test_what_is_left_for_a_listener_when_the_line_is_lost_is_bounded(self, raw_client, work):
+    async def test_what_is_left_for_a_listener_when_the_line_is_lost_is_bounded(self, inflating, work):
         told = Keeper()
-        async with inflating(raw_client, work, lambda: told) as (ws, peer):
+        async with inflating(listener=told) as (ws, peer):
             one = peer.encode(BINARY, BOMB, rsv=4)
             ws._feed(one * (256 * 1024 // len(one)))
             ws.transport.abort()
@@ -217,17 +199,17 @@ class TestBombs:
             assert work.inflated <= 10 * INFLATED
             assert told.sizes == [127 * 1024] * len(told.sizes)
 
-    async def test_what_is_left_over_when_the_line_is_lost_is_whole(self, raw_client, work):
+    async def test_what_is_left_over_when_the_line_is_lost_is_whole(self, inflating, work):
         """Messages that inflate to what a turn or two allows are all there."""
-        async with inflating(raw_client, work, max_queue=None) as (ws, peer):
-            ws._feed(peer.encode(BINARY, deflate(bytes(100_000)), rsv=4) * 6)
+        async with inflating(max_queue=None) as (ws, peer):
+            ws._feed(peer.encode(BINARY, deflate(bytes(100_000), level=9), rsv=4) * 6)
             assert ws.stats().messages_received < 6
             ws.transport.abort()
             await ws.wait_closed()
             assert [await ws.recv() for _ in range(6)] == [bytes(100_000)] * 6
 
-    async def test_after_our_close_what_waits_is_thrown_away_turn_by_turn(self, raw_client, work):
-        async with inflating(raw_client, work) as (ws, peer):
+    async def test_after_our_close_what_waits_is_thrown_away_turn_by_turn(self, inflating, work):
+        async with inflating() as (ws, peer):
             ws._feed(peer.encode(BINARY, BOMB, rsv=4) * 40 + peer.encode_close(1000))
             ws.start_closing(1000)
             while ws.close_info is None:
@@ -241,8 +223,8 @@ class TestBombs:
 class TestBarren:
     """Payload that costs time and gives nothing."""
 
-    async def test_blocks_that_inflate_to_nothing(self, raw_client, work):
-        async with inflating(raw_client, work, off_thread=None) as (ws, peer):
+    async def test_blocks_that_inflate_to_nothing(self, inflating, work):
+        async with inflating(off_thread=None) as (ws, peer):
             ws._feed(peer.encode(BINARY, empty_blocks(200_000), rsv=4) + peer.encode(TEXT, b"behind"))
             assert 0 < work.deflated <= DEFLATED
             turns = 0
@@ -254,16 +236,16 @@ class TestBarren:
             assert 16 <= turns <= 27
             assert (await ws.recv(), await ws.recv()) == (b"", "behind")
 
-    async def test_of_them_a_thread_takes_what_would_take_turns(self, raw_client, work):
-        async with inflating(raw_client, work) as (ws, peer):
+    async def test_of_them_a_thread_takes_what_would_take_turns(self, inflating, work):
+        async with inflating() as (ws, peer):
             ws._feed(peer.encode(BINARY, empty_blocks(200_000), rsv=4) + peer.encode(TEXT, b"behind"))
             assert 0 < work.deflated <= DEFLATED
             assert (await ws.recv(), await ws.recv()) == (b"", "behind")
             assert ws.stats().holds <= 5  # without a thread it is 25
 
     @pytest.mark.parametrize("payload", [b"\0", deflate(b"x"), b""], ids=["nothing", "a byte", "a fault"])
-    async def test_small_messages_count_as_calls(self, raw_client, work, payload):
-        async with inflating(raw_client, work, max_queue=None) as (ws, peer):
+    async def test_small_messages_count_as_calls(self, inflating, work, payload):
+        async with inflating(max_queue=None) as (ws, peer):
             ws._feed(peer.encode(BINARY, payload, rsv=4) * 3000)
             assert work.calls <= CALLS
             for _ in range(20):
@@ -273,8 +255,8 @@ class TestBarren:
             if payload:
                 assert [await ws.recv() for _ in range(3000)] == [b"" if payload == b"\0" else b"x"] * 3000
 
-    async def test_final_blocks_count_as_calls(self, raw_client, work):
-        async with inflating(raw_client, work) as (ws, peer):
+    async def test_final_blocks_count_as_calls(self, inflating, work):
+        async with inflating() as (ws, peer):
             ws._feed(peer.encode(BINARY, b"\x03\x00" * 1000 + b"\0", rsv=4) * 3)
             assert work.calls <= CALLS
             while ws.stats().messages_received < 3:
@@ -282,26 +264,13 @@ class TestBarren:
                 await asyncio.sleep(0)
                 assert work.calls - before <= CALLS
 
-    async def test_context_that_is_kept(self, raw_client, work):
+    async def test_context_that_is_kept(self, compressed, work):
         """Each message's end is looked for on a copy."""
-        made: list[trunkline.WebSocket] = []
         settings = trunkline.Deflate(backend=work, client_no_context_takeover=False, server_no_context_takeover=False)
-        async with (
-            trunkline.serve(
-                trunkline.WebSocket.wait_closed,
-                "127.0.0.1",
-                0,
-                compression=settings,
-                max_queue=None,
-                process_request=lambda ws, request: made.append(ws),
-            ) as server,
-            raw_client(server, fields=OFFER) as peer,
-        ):
-            (ws,) = made
+        async with compressed(settings, max_queue=None) as (ws, peer):
             ws._feed(peer.encode(BINARY, b"\0", rsv=4) * 3000)
             assert work.calls <= CALLS
             assert [await ws.recv() for _ in range(3000)] == [b""] * 3000
-            ws.abort()
 
 
 @pytest.mark.anyio
@@ -316,9 +285,9 @@ class TestSockets:
         return ticker.stop()
 
     @pytest.mark.parametrize("payload", [BOMB, empty_blocks(100_000), b"\0"], ids=["bombs", "barren", "small"])
-    async def test_plain(self, raw_client, work, payload):
+    async def test_plain(self, inflating, work, payload):
         told = Keeper()
-        async with inflating(raw_client, work, lambda: told, off_thread=None) as (ws, peer):
+        async with inflating(listener=told, off_thread=None) as (ws, peer):
             one = peer.encode(BINARY, payload, rsv=4)
             count = min(2000, 1_000_000 // len(one)) if payload is not BOMB else 200
             most = await self.flood(ws, peer, one * count, work.seen, lambda: len(told.sizes) == count)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rawframes import build
+from rawframes import build, deflate
 from rawlink import Line
 from trunkline import protocol
 from trunkline._batch import Encoder
@@ -51,8 +51,7 @@ def shown(items: list[object]) -> list[object]:
 
 
 def squeezed(opcode: int, data: bytes, **bits: bool) -> bytes:
-    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return build(opcode, (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=4, **bits)
+    return build(opcode, deflate(data), rsv=4, **bits)
 
 
 def decoder() -> Decoder:

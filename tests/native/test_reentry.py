@@ -15,7 +15,7 @@ from wsproto.extensions import Extension
 from wsproto.frame_protocol import Opcode, RsvBits
 
 import trunkline
-from rawframes import build
+from rawframes import build, deflate
 from rawlink import Line
 from trunkline._batch import Encoder
 from trunkline._deflate import Deflater
@@ -27,11 +27,6 @@ from trunkline.protocol.backends import find_backend
 TEXT, BINARY, CONTINUATION, PING = 1, 2, 0, 9
 ZLIB = find_backend("zlib")
 Ends = tuple[socket.socket, socket.socket]
-
-
-def deflate(data: bytes) -> bytes:
-    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 LARGE = build(BINARY, b"L" * 200_000)

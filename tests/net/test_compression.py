@@ -2,16 +2,15 @@
 
 import asyncio
 import os
-import threading
 import zlib
 
 import pytest
 
 import trunkline
 from handlers import echo
-from rawpeer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from rawframes import deflate
+from rawpeer import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from trunkline import Deflate
-from turns import settle, until
 
 pytestmark = pytest.mark.anyio
 
@@ -50,11 +49,6 @@ def both(**settings):
 
 def inflate(payload: bytes) -> bytes:
     return zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
-
-
-def deflate(data: bytes) -> bytes:
-    stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 @pytest.mark.parametrize("backend", ["zlib", "isal"])
@@ -109,33 +103,6 @@ async def test_the_counters(pair):
         assert 0 < sent.deflated_bytes_sent == received.deflated_bytes_received < 200
 
 
-@pytest.fixture
-def talk(raw_client):
-    """`async with talk(Deflate) as (ws, peer):` a server of ours that has agreed on compression with a peer by hand."""
-
-    class Talk:
-        def __init__(self, settings, **options):
-            self.made = []
-            self.options = {"process_request": lambda ws, request: self.made.append(ws), **options}
-            self.server = trunkline.serve(
-                trunkline.WebSocket.wait_closed, "127.0.0.1", 0, compression=settings, **self.options
-            )
-
-        async def __aenter__(self):
-            server = await self.server.__aenter__()
-            self.line = raw_client(server, fields=b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
-            peer = await self.line.__aenter__()
-            assert b"permessage-deflate" in peer.head
-            return self.made[0], peer
-
-        async def __aexit__(self, *error):
-            self.made[0].abort()
-            await self.line.__aexit__(*error)
-            await self.server.__aexit__(*error)
-
-    return Talk
-
-
 async def first_byte_and_payload(peer):
     first, second = await peer.reader.readexactly(2)
     size = second & 0x7F
@@ -161,9 +128,9 @@ async def first_byte_and_payload(peer):
     ],
     ids=repr,
 )
-async def test_what_is_compressed(talk, message, compress, bits):
+async def test_what_is_compressed(compressed, message, compress, bits):
     plain = message.encode() if isinstance(message, str) else bytes(message)
-    async with talk(Deflate()) as (ws, peer):
+    async with compressed(Deflate()) as (ws, peer):
         await ws.send(message, compress=compress)
         ws.send_nowait(message, compress=compress)
         ws.send_many([message], compress=compress)
@@ -187,8 +154,8 @@ async def test_a_message_in_fragments(pair, parts, settings):
         assert client.stats().inflated_bytes_sent >= 2 * sum(map(len, parts))
 
 
-async def test_the_frames_of_a_message_in_fragments(talk):
-    async with talk(Deflate()) as (ws, peer):
+async def test_the_frames_of_a_message_in_fragments(compressed):
+    async with compressed(Deflate()) as (ws, peer):
         await ws.send([WORDS * 40, b"", WORDS])
         frames = [await first_byte_and_payload(peer) for _ in range(4)]
         assert [first for first, _ in frames] == [0x40 | BINARY, 0, 0, 0x80]
@@ -197,9 +164,9 @@ async def test_the_frames_of_a_message_in_fragments(talk):
         assert [first for first, _ in [await first_byte_and_payload(peer) for _ in range(3)]] == [BINARY, 0, 0x80]
 
 
-async def test_control_frames_come_between_compressed_fragments(talk):
+async def test_control_frames_come_between_compressed_fragments(compressed):
     payload = deflate(LARGE)
-    async with talk(Deflate(off_thread=1000)) as (ws, peer):
+    async with compressed(Deflate(off_thread=1000)) as (ws, peer):
         got = asyncio.ensure_future(ws.recv())
         peer.send(BINARY, payload[:50_000], rsv=4, fin=False)
         peer.send(PING, b"1")
@@ -223,8 +190,8 @@ async def test_control_frames_come_between_compressed_fragments(talk):
     ],
 )
 @pytest.mark.parametrize("off_thread", [None, 1000])
-async def test_a_fault_ends_the_connection(talk, frames, code, kind, off_thread):
-    async with talk(Deflate(off_thread=off_thread), max_size=1_000_000) as (ws, peer):
+async def test_a_fault_ends_the_connection(compressed, frames, code, kind, off_thread):
+    async with compressed(Deflate(off_thread=off_thread), max_size=1_000_000) as (ws, peer):
         peer.send(TEXT, b"good")
         for opcode, payload, bits in frames:
             peer.send(opcode, payload, **bits)
@@ -233,278 +200,6 @@ async def test_a_fault_ends_the_connection(talk, frames, code, kind, off_thread)
         with pytest.raises(kind):
             await ws.recv()
         assert (await peer.frame()).close[0] == code
-
-
-# Large messages
-
-
-class Gate:
-    """A back end whose compressors and decompressors wait until it is open, in all threads but the loop's."""
-
-    name, error = "gate", zlib.error
-
-    def __init__(self):
-        self.open = threading.Event()
-        self.open.set()
-        self.threads = set()
-        self.broken = False  # in the loop's thread
-
-    def __eq__(self, other):
-        return self is other
-
-    __hash__ = object.__hash__
-
-    def pass_through(self):
-        if threading.current_thread() is not threading.main_thread():
-            self.threads.add(threading.get_ident())
-            assert self.open.wait(20)
-        elif self.broken:
-            raise MemoryError
-
-    def compressor(self, level, bits, mem_level):
-        stream = zlib.compressobj(level, zlib.DEFLATED, -bits, mem_level)
-
-        class Compressor:
-            def compress(_, data):
-                self.pass_through()
-                return stream.compress(data)
-
-            flush = stream.flush
-
-        return Compressor()
-
-    def decompressor(self, bits):
-        stream = zlib.decompressobj(-bits)
-
-        class Decompressor:
-            eof = property(lambda _: stream.eof)
-            unused_data = property(lambda _: stream.unused_data)
-            unconsumed_tail = property(lambda _: stream.unconsumed_tail)
-
-            def decompress(_, data, most):
-                self.pass_through()
-                return stream.decompress(data, most)
-
-        return Decompressor()
-
-
-@pytest.fixture
-def gate():
-    made = Gate()
-    yield made
-    made.open.set()
-
-
-async def until_in_thread(gate):
-    await until(lambda: gate.threads)
-
-
-@pytest.mark.parametrize("settings", [{}, KEEPING], ids=["each by itself", "takeover"])
-async def test_a_large_message_is_compressed_by_a_thread_and_later_ones_wait_for_it(pair, gate, settings):
-    sides = both(**settings)
-    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000, **settings)
-    async with pair(**sides) as (client, server):
-        gate.open.clear()
-        sending = [asyncio.ensure_future(client.send(LARGE))]
-        await until_in_thread(gate)
-        sending += [asyncio.ensure_future(client.send(message)) for message in ("small", LARGE[:5000])]
-        await settle()
-        assert not any(task.done() for task in sending)
-        client.send_nowait("overtakes")
-        assert await client.ping() > 0
-        assert await server.recv() == "overtakes"
-        gate.open.set()
-        assert [await server.recv() for _ in range(3)] == [LARGE, "small", LARGE[:5000]]
-        await asyncio.gather(*sending)
-        await client.send("and on")
-        assert await server.recv() == "and on"
-
-
-@pytest.mark.parametrize("slow", ["close", "drop"])
-@pytest.mark.parametrize("settings", [{}, KEEPING], ids=["each by itself", "takeover"])
-async def test_a_broadcast_keeps_its_place_behind_what_a_thread_compresses(pair, gate, settings, slow):
-    sides = both(**settings)
-    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000, **settings)
-    async with pair(**sides) as (client, server):
-        gate.open.clear()
-        sending = [asyncio.ensure_future(client.send(LARGE))]
-        await until_in_thread(gate)
-        assert trunkline.broadcast([client], "first", slow=slow).sent == 1
-        sending.append(asyncio.ensure_future(client.send("second")))
-        await settle()
-        assert trunkline.broadcast([client], bytearray(b"third"), slow=slow).sent == 1
-        waiting = trunkline.broadcast([client], "fourth", slow="wait")
-        assert waiting.waiting == 1
-        sending.append(asyncio.ensure_future(waiting._finish()))
-        await settle()
-        gate.open.set()
-        assert [await server.recv() for _ in range(5)] == [LARGE, "first", "second", b"third", "fourth"]
-        await asyncio.gather(*sending)
-        assert trunkline.broadcast([client], "and on", slow=slow).sent == 1
-        assert await server.recv() == "and on"
-
-
-async def test_a_broadcast_that_cannot_be_compressed_fails_its_connection_and_nobody_else(pair, gate):
-    sides = both(threshold=0)
-    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000, threshold=0)
-    async with pair(**sides) as (client, server):
-        gate.open.clear()
-        sending = [asyncio.ensure_future(client.send(LARGE))]
-        await until_in_thread(gate)
-        assert trunkline.broadcast([client], "first").sent == 1
-        sending.append(asyncio.ensure_future(client.send("second")))
-        await settle()
-        gate.broken = True
-        gate.open.set()
-        await sending[0]
-        with pytest.raises(trunkline.ConnectionClosed):
-            await sending[1]
-        assert await server.recv() == LARGE
-        with pytest.raises(trunkline.ConnectionClosedError) as caught:
-            await server.recv()
-        assert caught.value.code == 1011
-
-
-async def test_a_broadcast_goes_on_if_what_it_stands_behind_is_cancelled(pair, gate):
-    sides = both()
-    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000)
-    async with pair(**sides) as (client, server):
-        gate.open.clear()
-        sending = [asyncio.ensure_future(client.send(LARGE))]
-        await until_in_thread(gate)
-        sending.append(asyncio.ensure_future(client.send("cancelled")))
-        trunkline.broadcast([client], "first")
-        sending.append(asyncio.ensure_future(client.send("second")))
-        await settle()
-        sending[1].cancel()
-        await settle()
-        sending[0].cancel()
-        assert [await server.recv() for _ in range(2)] == ["first", "second"]
-        gate.open.set()
-        await asyncio.gather(*sending, return_exceptions=True)
-        assert [task.cancelled() for task in sending] == [True, True, False]
-
-
-async def test_broadcasts_that_wait_for_a_thread_are_bounded(pair, gate):
-    sides = both()
-    sides["client"] |= {"compression": Deflate(backend=gate, off_thread=10_000)}
-    bound = {"limit": 125}  # bytes; 16 times as many may wait behind the thread
-    async with pair(**sides) as (client, _):
-        gate.open.clear()
-        sending = asyncio.ensure_future(client.send(LARGE))
-        await until_in_thread(gate)
-        assert trunkline.broadcast([client], "x" * 936, slow="drop", **bound).sent == 1
-        assert trunkline.broadcast([client], "y" * 936, slow="drop", **bound).sent == 1
-        assert trunkline.broadcast([client], "", slow="drop", **bound).dropped == 1
-        assert client.stats().messages_dropped == 1
-        assert trunkline.broadcast([client], "", slow="close", **bound).closed == 1
-        assert client.close_code == 1013
-        gate.open.set()
-        await asyncio.gather(sending, return_exceptions=True)
-
-
-async def test_a_send_that_is_cancelled_in_the_thread_has_sent_nothing(pair, gate):
-    sides = both(**KEEPING)
-    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000, **KEEPING)
-    async with pair(**sides) as (client, server):
-        await client.send(WORDS * 100)
-        gate.threads.clear()
-        gate.open.clear()
-        sending = asyncio.ensure_future(client.send(LARGE))
-        await until_in_thread(gate)
-        behind = asyncio.ensure_future(client.send(WORDS * 50))
-        await settle()
-        sending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sending
-        gate.open.set()
-        await behind
-        assert [await server.recv() for _ in range(2)] == [WORDS * 100, WORDS * 50]
-        await client.send(LARGE)
-        assert await server.recv() == LARGE
-
-
-async def test_a_connection_that_closes_meanwhile_tells_the_sender(pair, gate):
-    sides = both()
-    sides["client"]["compression"] = Deflate(backend=gate, off_thread=10_000)
-    async with pair(**sides) as (client, server):
-        gate.open.clear()
-        sending = [asyncio.ensure_future(client.send(LARGE))]
-        await until_in_thread(gate)
-        sending.append(asyncio.ensure_future(client.send("behind")))
-        await client.close()
-        gate.open.set()
-        for task in sending:
-            with pytest.raises(trunkline.ConnectionClosedOK):
-                await task
-        with pytest.raises(trunkline.ConnectionClosedOK):
-            await server.recv()
-
-
-async def test_what_comes_behind_a_large_message_waits_while_a_thread_inflates_it(talk, gate):
-    async with talk(Deflate(backend=gate, off_thread=10_000), max_size=None) as (ws, peer):
-        gate.open.clear()
-        peer.send(BINARY, deflate(LARGE), rsv=4)
-        peer.send(TEXT, b"behind")
-        peer.send(PING, b"?")
-        peer.send_close(1000, "done")
-        await until_in_thread(gate)
-        ws.send_nowait("the loop runs on")
-        assert (await peer.frame()).payload == b"the loop runs on"
-        gate.open.set()
-        assert [await ws.recv(), await ws.recv()] == [LARGE, "behind"]
-        assert (await peer.frame()).opcode == PONG
-        assert (await peer.frame()).close == (1000, "")
-
-
-@pytest.mark.parametrize("end", ["abort", "reset", "fail", "close"])
-async def test_a_connection_that_ends_while_a_thread_inflates(talk, gate, end):
-    async with talk(Deflate(backend=gate, off_thread=10_000), max_size=None, close_timeout=0.1) as (ws, peer):
-        gate.open.clear()
-        peer.send(BINARY, deflate(LARGE), rsv=4)
-        receiving = asyncio.ensure_future(ws.recv())
-        await until_in_thread(gate)
-        if end == "close":
-            ws.start_closing()
-        elif end == "reset":
-            peer.reset()
-            ws.abort()
-        else:
-            getattr(ws, end)(*((1011, "enough") if end == "fail" else ()))
-        gate.open.set()
-        with pytest.raises(trunkline.ConnectionClosed):
-            await receiving
-        await ws.wait_closed()
-        assert ws.stats().messages_received in (0, 1)
-
-
-async def test_an_inbox_that_is_full_stays_paused_behind_a_large_message(talk):
-    async with talk(Deflate(off_thread=1000), max_queue=2) as (ws, peer):
-        payload = deflate(LARGE)
-        for _ in range(20):
-            peer.send(BINARY, payload, rsv=4)
-        await until(lambda: ws._reading_paused and ws.stats().messages_received >= 3)
-        await settle(200)
-        assert ws.stats().messages_received < 10
-        for _ in range(20):
-            assert await ws.recv() == LARGE
-
-
-async def test_a_listener_gets_large_messages_in_order(pair):
-    got = []
-
-    class Keep(trunkline.Listener):
-        def on_batch(self, ws, messages):
-            got.extend(messages)
-
-    sides = both(off_thread=1000)
-    sides["server"]["listener"] = Keep
-    sent = [LARGE, b"a", b"b", LARGE[:2000], LARGE, b"c"] * 3
-    async with pair(**sides) as (client, _):
-        for message in sent:
-            await client.send(message)
-        await until(lambda: len(got) == len(sent))
-    assert got == sent
 
 
 async def test_send_many_whose_iterable_sends_too(pair):
@@ -549,8 +244,8 @@ async def test_over_tls(server_tls, client_tls):
             assert await ws.recv() == message
 
 
-async def test_close_frames_are_not_compressed(talk):
-    async with talk(Deflate(threshold=0)) as (ws, peer):
+async def test_close_frames_are_not_compressed(compressed):
+    async with compressed(Deflate(threshold=0)) as (ws, peer):
         ws.start_closing(1000, "x" * 100)
         first, _ = await first_byte_and_payload(peer)
         assert first == 0x80 | CLOSE

@@ -6,13 +6,13 @@ import gc
 import itertools
 import socket
 import struct
-import zlib
 
 import pytest
 import uvloop
 
 import trunkline
 from handlers import echo
+from rawframes import deflate
 from rawhttp import dialled
 from rawpeer import BINARY, TEXT
 from trunkline.net.websocket import life_of
@@ -161,18 +161,10 @@ async def test_a_large_binary_goes_where_it_should(line):
 
 
 @pytest.mark.parametrize("takes", [True, False])
-async def test_a_connection_that_fails_between_two_turns_of_inflating_is_read_to_its_end(raw_client, takes):
+async def test_a_connection_that_fails_between_two_turns_of_inflating_is_read_to_its_end(compressed, takes):
     """The peer closes, and that is noticed at once: what is still to be inflated is of no use any more."""
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = (stream.compress(bytes(100_000)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
-    offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
-    options = {"compression": "deflate", "max_queue": None if takes else 1, "close_timeout": 3600}
-    async with (
-        trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0, **options) as server,
-        raw_client(server, fields=offer) as peer,
-    ):
-        await until(lambda: server.connections)
-        (ws,) = server.connections
+    bomb = deflate(bytes(100_000))
+    async with compressed(max_queue=None if takes else 1, close_timeout=3600) as (ws, peer):
         ws._feed(peer.encode(BINARY, bomb, rsv=4) * 8)
         assert life_of(ws).is_deaf()
         ws.fail(1008, "enough")

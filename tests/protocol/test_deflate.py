@@ -10,6 +10,7 @@ from wsproto.connection import ConnectionType
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Message, Ping, Request, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode, RsvBits
 
+from rawframes import deflate
 from trunkline.protocol import PerMessageDeflate
 from trunkline.protocol.backends import BACKENDS, find_backend
 from trunkline.protocol.deflate import Agreement, Deflate
@@ -295,8 +296,7 @@ def test_the_first_frame_alone_has_rsv1_and_only_from_the_threshold_on() -> None
 
 
 def bomb(size: int) -> bytes:
-    stream = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (stream.compress(bytes(size)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return deflate(bytes(size), level=9)
 
 
 @pytest.mark.parametrize(
