@@ -3,21 +3,22 @@
 A test that needs the network listens on port 0 and asks the server which port it got; nothing here hands out numbers.
 """
 
+import asyncio
 import os
 import signal
 import socket
 import ssl
-import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 import portable
 import trunkline
-from loops import FACTORIES
+from loops import FACTORIES, hastily
 
 pytest_plugins = ["leaks"]
 
@@ -126,7 +127,26 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 @pytest.fixture
 def hasty() -> Iterator[None]:
     """Threads that take turns as often as the interpreter lets them."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    with hastily():
+        yield
+
+
+@pytest.fixture(params=FACTORIES)
+def factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes a loop: asyncio's, and uvloop's."""
+    return FACTORIES[request.param]
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "late"])
+def late(request: pytest.FixtureRequest) -> bool:
+    """When a cancellation comes: while the task waits, or after it was woken and before it runs."""
+    return bool(request.param)
+
+
+@pytest.fixture
+async def quiet_loop() -> AsyncIterator[None]:
+    """Nothing may reach the exception handler of the loop."""
+    reached: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reached.append(context))
     yield
-    sys.setswitchinterval(before)
+    assert reached == []

@@ -91,10 +91,10 @@ def meanwhile(*looks: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hastily(seconds: float = 1e-5) -> Iterator[None]:
+def hastily() -> Iterator[None]:
     """Threads take turns as often as the interpreter lets them, if it has a lock that they take turns with."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(seconds)
+    sys.setswitchinterval(1e-6)
     try:
         yield
     finally:

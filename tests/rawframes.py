@@ -22,6 +22,15 @@ def build(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
     return head + (KEY + xor(payload) if masked else payload)
 
 
+def is_text(data: bytes) -> bool:
+    """Whether it is UTF-8, as Python decodes it."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def deflate(data: bytes, *, level: int = 6, bits: int = 15) -> bytes:
     """The payload of a message that is compressed by itself (RFC 7692 7.2.1)."""
     stream = zlib.compressobj(level, zlib.DEFLATED, -bits)

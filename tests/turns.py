@@ -18,6 +18,11 @@ async def settle(turns: int = 50) -> None:
         await asyncio.sleep(0)
 
 
+def now() -> float:
+    """The seconds of the running loop's clock."""
+    return asyncio.get_running_loop().time()
+
+
 def open_files() -> dict[str, str]:
     """The file descriptors of this process, with what they are; without the one for /dev/null that uvloop keeps from
     the first socket it listens on, for the day when no other is left. None where the system does not list them.

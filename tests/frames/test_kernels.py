@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawframes import is_text
 from trunkline._kernels import mask, mask_variant, use_mask_variant, utf8_fault
 
 KEY = bytes((0x01, 0x80, 0xFE, 0x5A))
@@ -76,14 +77,6 @@ def test_utf8_agrees_with_python(data: bytes) -> None:
         assert fault == len(data) or not any(is_text(data[: fault + 1] + tail) for tail in TAILS)
     else:
         assert fault is None
-
-
-def is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # Whatever can follow a beginning of a character so that it becomes one.

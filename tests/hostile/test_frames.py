@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rawframes import build
+from rawframes import build, is_text
 from rawpeer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame
 from trunkline import MessageTooBig, RemoteProtocolError
 from trunkline._control import Control
@@ -181,13 +181,6 @@ TAILS = [b"", *(bytes(tail) for n in (1, 2, 3) for tail in itertools.product(b"\
 
 def first_bad(data: bytes) -> int:
     """The index of the first byte after which it cannot become UTF-8 any more, by Python's own decoder."""
-
-    def is_text(data: bytes) -> bool:
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            return False
-        return True
 
     return next(at for at in range(len(data)) if not any(is_text(data[: at + 1] + tail) for tail in TAILS))
 

@@ -16,12 +16,6 @@ from turns import until
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[False, True], ids=["at once", "late"])
-def late(request: pytest.FixtureRequest) -> bool:
-    """When a cancellation comes: while the task waits, or between what it waits for and its turn."""
-    return bool(request.param)
-
-
 class Bench:
     """A manager with one service to an echo server, which can be cut off."""
 

@@ -1,26 +1,17 @@
 """Managers in several event loops, each in a thread, that share their services and what retries pay into."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 import trunkline
 from handlers import echo
-from loops import FACTORIES, hastily, meanwhile, running
+from loops import meanwhile, running
 
 LOOPS, LINES, ROUNDS, SAID = 2, 6, 3, 5
 
-
-@pytest.fixture(autouse=True)
-def hasty() -> Iterator[None]:
-    with hastily():
-        yield
-
-
-@pytest.fixture(params=FACTORIES)
-def factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    return FACTORIES[request.param]
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 async def start() -> trunkline.Server:

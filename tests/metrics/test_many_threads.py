@@ -1,20 +1,16 @@
 """Metrics that one thread records while others read them: nothing is lost, and what is told belongs together."""
 
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from loops import hastily, meanwhile
+from loops import meanwhile
 from trunkline._metrics import Average, Histogram, Rates, Suspicion
 
 WRITERS, RECORDS = 3, 15_000
 
-
-@pytest.fixture(autouse=True)
-def hasty() -> Iterator[None]:
-    with hastily():
-        yield
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 def write(record: Callable[[int], object]) -> None:

@@ -15,12 +15,6 @@ from turns import open_files, settle, until
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[False, True], ids=["at once", "late"])
-def late(request):
-    """When a cancellation comes: while the task waits, or after it was woken and before it runs."""
-    return request.param
-
-
 class Counter(trunkline.Listener):
     """Counts how often it was opened and closed."""
 

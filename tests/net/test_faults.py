@@ -21,16 +21,7 @@ from trunkline.net.lifecycle import Lifecycle
 from trunkline.net.opening import ServerOpening
 from trunkline.net.serve import Server
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-async def quiet_loop() -> AsyncIterator[None]:
-    """Nothing may reach the exception handler of the loop."""
-    reached: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: reached.append(context))
-    yield
-    assert reached == []
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet_loop")]
 
 
 @pytest.fixture

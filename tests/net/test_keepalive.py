@@ -1,19 +1,14 @@
-"""The keepalive on a fake clock, and one real connection that goes silent."""
+"""The keepalive on a fake clock."""
 
-import asyncio
 import concurrent.futures
-from typing import Any
 
 import pytest
 
-import trunkline
 from clocks import Clock
-from rawpeer import PING, PONG, TEXT
-from trunkline import Close, ConnectionClosedError, ErrorCategory, LocalProtocolError, Settings
+from trunkline import ConnectionClosedError, Settings
 from trunkline.net.keepalive import BUFFERS, MAX_PENDING, SECOND_LOOK, Keepalive
 from trunkline.net.progress import Look
 from trunkline.net.timers import Timers
-from turns import until
 
 
 class Line:
@@ -66,6 +61,12 @@ class Bench:
         return waiter
 
 
+def started(interval: float | None, timeout: float | None = 20) -> Bench:
+    bench = Bench(interval, timeout)
+    bench.keepalive.start()
+    return bench
+
+
 # When pings go out
 
 
@@ -73,8 +74,7 @@ class Bench:
     ("interval", "timeout", "period"), [(20, 20, 20), (20, 5, 20), (10, 30, 10), (20, None, 20), (0.5, 0.25, 0.5)]
 )
 def test_pings_go_out_at_the_interval(interval, timeout, period):
-    bench = Bench(interval, timeout)
-    bench.keepalive.start()
+    bench = started(interval, timeout)
     bench.clock.advance_nowait(interval - 0.001)
     assert bench.line.pings == []
     bench.clock.advance_nowait(0.001)
@@ -86,15 +86,13 @@ def test_pings_go_out_at_the_interval(interval, timeout, period):
 
 
 def test_without_an_interval_there_are_none():
-    bench = Bench(None)
-    bench.keepalive.start()
+    bench = started(None)
     bench.clock.advance_nowait(10_000)
     assert (bench.line.pings, bench.line.dead, bench.clock.pending) == ([], 0, 0)
 
 
 def test_every_ping_is_unpredictable():
-    bench = Bench(1, None)
-    bench.keepalive.start()
+    bench = started(1, None)
     bench.clock.advance_nowait(50)
     assert len(set(bench.line.pings)) == 50
     assert {len(payload) for payload in bench.line.pings} == {8}
@@ -104,8 +102,7 @@ def test_every_ping_is_unpredictable():
 
 
 def test_a_silent_line_is_dead_after_interval_timeout_and_a_second_look():
-    bench = Bench(20, 15)
-    bench.keepalive.start()
+    bench = started(20, 15)
     bench.clock.advance_nowait(20 + 15 + SECOND_LOOK - 0.001)
     assert bench.line.dead == 0
     bench.clock.advance_nowait(0.001)
@@ -114,8 +111,7 @@ def test_a_silent_line_is_dead_after_interval_timeout_and_a_second_look():
 
 
 def test_any_byte_is_a_sign_of_life():
-    bench = Bench(20, 20)
-    bench.keepalive.start()
+    bench = started(20, 20)
     bench.clock.advance_nowait(20)
     for _ in range(10):
         bench.clock.advance_nowait(19.999)
@@ -137,8 +133,7 @@ def test_bytes_from_before_the_ping_are_none():
 
 def test_bytes_that_are_read_just_after_the_deadline_save_the_line():
     """The loop has stalled: the timer runs before the bytes that came meanwhile are read."""
-    bench = Bench(20, 15)
-    bench.keepalive.start()
+    bench = started(20, 15)
     bench.clock.advance_nowait(20 + 15)
     bench.line.received += 1
     bench.clock.advance_nowait(SECOND_LOOK)
@@ -153,8 +148,7 @@ def test_bytes_that_are_read_just_after_the_deadline_save_the_line():
 @pytest.mark.parametrize("moment", [20, 34.999, 35.25])
 def test_a_timer_that_comes_late_brings_a_probe_and_no_verdict(moment):
     """We or the whole machine slept, so silence proves nothing."""
-    bench = Bench(20, 15)
-    bench.keepalive.start()
+    bench = started(20, 15)
     bench.clock.advance_nowait(moment)
     bench.clock.now += 3600
     bench.clock.advance_nowait(0)
@@ -167,8 +161,7 @@ def test_a_timer_that_comes_late_brings_a_probe_and_no_verdict(moment):
 
 
 def test_reading_that_pauses_between_deadline_and_second_look_gives_no_verdict():
-    bench = Bench(20, 20)
-    bench.keepalive.start()
+    bench = started(20, 20)
     bench.clock.advance_nowait(40)
     bench.line.deaf = True
     bench.clock.advance_nowait(SECOND_LOOK)
@@ -178,8 +171,7 @@ def test_reading_that_pauses_between_deadline_and_second_look_gives_no_verdict()
 @pytest.mark.parametrize(("interval", "timeout"), [(20, 20), (20, 5), (10, 30), (7, 30), (1, 0.3)])
 @pytest.mark.parametrize("moment", [0.001, 0.3, 0.999], ids="{} of an interval".format)
 def test_a_line_is_dead_in_time_whatever_the_interval_and_the_timeout(interval, timeout, moment):
-    bench = Bench(interval, timeout)
-    bench.keepalive.start()
+    bench = started(interval, timeout)
     bench.clock.advance_nowait(3 * interval + moment * interval)
     bench.line.received += 1
     bench.clock.advance_nowait(interval + timeout + 1)
@@ -197,25 +189,17 @@ def upload(bench: Bench, rate: int, seconds: int) -> None:
         bench.line.left += rate // 10
 
 
-def test_an_upload_that_gets_on_is_alive_though_no_byte_comes():
-    bench = Bench(1, 1)
-    bench.keepalive.start()
+def test_an_upload_that_gets_on_is_alive_though_no_byte_comes_and_dead_in_time_once_it_does_not():
+    bench = started(1, 1)
     upload(bench, 500_000, 6)
     assert bench.line.dead == 0
-
-
-def test_an_upload_that_gets_no_further_is_dead_in_time():
-    bench = Bench(1, 1)
-    bench.keepalive.start()
-    upload(bench, 500_000, 6)
     bench.clock.advance_nowait(1 + 1 + 1)
     assert bench.line.dead == 1
 
 
 def test_what_stood_before_the_ping_may_take_its_time():
     """Everything is in the kernel, and nothing of ours is waiting."""
-    bench = Bench(1, 1)
-    bench.keepalive.start()
+    bench = started(1, 1)
     bench.line.queued = 60_000
     for _ in range(60):
         bench.clock.advance_nowait(0.1)
@@ -226,8 +210,7 @@ def test_what_stood_before_the_ping_may_take_its_time():
 
 @pytest.mark.parametrize("pressed", [False, True])
 def test_a_line_that_swallows_everything_and_never_answers_is_dead(pressed):
-    bench = Bench(1, 1)
-    bench.keepalive.start()
+    bench = started(1, 1)
     bench.line.queued, bench.line.pressed = 1000, pressed
     for _ in range(40):
         bench.clock.advance_nowait(0.1)
@@ -236,8 +219,7 @@ def test_a_line_that_swallows_everything_and_never_answers_is_dead(pressed):
 
 
 def test_an_answer_gives_an_upload_new_credit():
-    bench = Bench(1, 1)
-    bench.keepalive.start()
+    bench = started(1, 1)
     for _ in range(5):
         upload(bench, BUFFERS // 4, 3)
         bench.line.received += 8
@@ -247,8 +229,7 @@ def test_an_answer_gives_an_upload_new_credit():
 
 
 def test_small_messages_into_a_void_are_no_sign_of_life():
-    bench = Bench(20, 20)
-    bench.keepalive.start()
+    bench = started(20, 20)
     for _ in range(410):
         bench.clock.advance_nowait(0.1)
         bench.line.left += 100
@@ -302,16 +283,14 @@ def test_a_line_that_is_read_again_has_no_more_excuse():
 
 
 def test_without_a_timeout_nothing_is_ever_dead():
-    bench = Bench(20, None)
-    bench.keepalive.start()
+    bench = started(20, None)
     bench.clock.advance_nowait(2000)
     assert (len(bench.line.pings), bench.line.dead) == (100, 0)
 
 
 @pytest.mark.parametrize("moment", [0, 20, 35, 40, 45], ids="after {} s".format)
 def test_once_stopped_it_is_still(moment):
-    bench = Bench(20, 20)
-    bench.keepalive.start()
+    bench = started(20, 20)
     bench.clock.advance_nowait(moment)
     bench.keepalive.stop(AssertionError)
     count = len(bench.line.pings)
@@ -335,8 +314,7 @@ def test_a_pong_gives_the_round_trip_and_the_latency():
 
 
 def test_the_pong_of_the_keepalives_own_ping_gives_the_latency():
-    bench = Bench(20, 20)
-    bench.keepalive.start()
+    bench = started(20, 20)
     bench.clock.advance_nowait(20)
     bench.clock.advance_nowait(0.125)
     bench.keepalive.pong(bench.line.pings[0])
@@ -396,8 +374,7 @@ def test_of_too_many_pings_the_oldest_is_given_up():
 
 
 def test_the_pings_of_a_keepalive_without_deadline_are_bounded():
-    bench = Bench(1, None)
-    bench.keepalive.start()
+    bench = started(1, None)
     bench.clock.advance_nowait(10 * MAX_PENDING)
     assert len(bench.keepalive._pending) == MAX_PENDING
 
@@ -420,118 +397,3 @@ def test_whoever_waits_for_a_pong_learns_of_the_end():
     errors = [waiter.exception(0) for waiter in waiters]
     assert all(type(error) is ConnectionClosedError for error in errors)
     assert errors[0] is not errors[1], "each is raised with a traceback of its own"
-
-
-# On real connections
-
-
-@pytest.mark.anyio
-async def test_a_line_that_goes_silent(line):
-    async with line(ping_interval=0.05, ping_timeout=0.05) as (ws, peer):
-        receiving = asyncio.create_task(ws.recv())
-        assert (await peer.frame()).opcode == PING
-        peer.send(TEXT, b"last")
-        assert await receiving == "last"
-        frame = await peer.frame()
-        while frame.opcode == PING:
-            frame = await peer.frame()
-        assert frame.close == (1011, "keepalive ping timeout")
-        with pytest.raises(ConnectionClosedError, match=r"ping timeout: no byte for 0\.05 s") as caught:
-            await ws.recv()
-        assert (caught.value.code, caught.value.initiator) == (1011, "local")
-        assert caught.value.category is ErrorCategory.TIMEOUT
-        reason = "keepalive ping timeout: no byte for 0.05 s (ping_timeout)"
-        assert ws.close_info == Close(1011, reason, False, "local")
-
-
-@pytest.mark.anyio
-async def test_a_line_that_goes_silent_is_freed_when_the_peer_is_gone(line):
-    """Nothing of ours is acknowledged any more: close_timeout frees the socket."""
-    async with line(ping_interval=0.05, ping_timeout=0.05, close_timeout=0.1) as (ws, _):
-        await ws.wait_closed()
-        assert ws.close_info.code == 1011
-        assert ws.transport is None
-
-
-@pytest.mark.anyio
-async def test_pings_and_pongs_on_a_line(line):
-    async with line() as (ws, peer):
-        assert ws.latency is None
-        pings = [asyncio.create_task(ws.ping(payload)) for payload in (b"one", b"", b"x" * 125, None)]
-        frames = await peer.frames(4)
-        assert [frame.opcode for frame in frames] == [PING] * 4
-        assert [frame.payload for frame in frames[:3]] == [b"one", b"", b"x" * 125]
-        assert len(frames[3].payload) == 8
-        peer.send(PONG, b"unasked")
-        peer.send(PONG, frames[3].payload)
-        assert all(seconds > 0 for seconds in await asyncio.gather(*pings))
-        assert ws.latency > 0
-        assert (ws.stats().pings_sent, ws.stats().pongs_received) == (4, 2)
-
-
-@pytest.mark.anyio
-async def test_two_of_ours_keep_each_other_alive(pair):
-    often = {"ping_interval": 0.01, "ping_timeout": 0.01}
-    async with pair(client=often, server=often) as (client, server):
-        await until(lambda: min(client.stats().pongs_received, server.stats().pongs_received) >= 5)
-        assert client.latency is not None
-        assert server.latency is not None
-        await client.close()
-        assert client.close_info.clean
-
-
-@pytest.mark.anyio
-async def test_a_paused_line_is_not_killed(line):
-    async with line(ping_interval=0.01, ping_timeout=0.01, max_queue=0) as (ws, peer):
-        peer.send(TEXT, b"x")
-        await until(lambda: ws._reading_paused)
-        await peer.frames(15)  # pings: more time than a verdict takes
-        assert ws.close_info is None
-        assert await ws.recv() == "x"
-
-
-BAD_PAYLOADS: dict[str, tuple[Any, type[Exception]]] = {
-    "126 bytes": (b"x" * 126, LocalProtocolError),
-    "text": ("text", TypeError),
-    "a number": (5, TypeError),
-}
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(("payload", "error"), BAD_PAYLOADS.values(), ids=BAD_PAYLOADS)
-async def test_a_ping_that_cannot_be_sent(line, payload, error):
-    async with line() as (ws, peer):
-        with pytest.raises(error):
-            await ws.ping(payload)
-        ping = asyncio.create_task(ws.ping(b"good"))
-        assert (await peer.frame()).payload == b"good"
-        peer.send(PONG, b"good")
-        await ping
-
-
-@pytest.mark.anyio
-async def test_nothing_is_pinged_after_our_close(line):
-    async with line(ping_interval=0.02, ping_timeout=None, close_timeout=1) as (ws, peer):
-        waiting = asyncio.create_task(ws.ping(b"?"))
-        while (await peer.frame()).payload != b"?":
-            pass
-        ws.start_closing(4000)
-        with pytest.raises(ConnectionClosedError, match="sent 4000"):
-            await ws.ping()
-        while (frame := await peer.frame()).opcode == PING:
-            pass
-        assert frame.close == (4000, "")
-        peer.send(PONG, b"?")
-        assert await waiting > 0, "a pong may come until the peer's close frame does"
-        await ws.wait_closed()
-        assert await peer.rest() == b"", "no frame, until close_timeout drops the line"
-        with pytest.raises(ConnectionClosedError, match="1006"):
-            await ws.ping()
-
-
-@pytest.mark.anyio
-async def test_connect_and_serve_refuse_times_that_are_none():
-    for name in ("ping_interval", "ping_timeout", "close_timeout", "open_timeout"):
-        for value in (0, -1):
-            with pytest.raises(ValueError, match=f"{name} is {value}, must be more than 0 seconds"):
-                trunkline.connect("ws://localhost/", **{name: value})

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import trunkline
-from loops import FACTORIES, RunningLoop, has_lock, hastily, is_free_threaded, meanwhile, running
+from loops import RunningLoop, has_lock, is_free_threaded, meanwhile, running
 from turns import until
 
 SERVERS, CLIENTS, LINES, ROUNDS, BROADCASTS = 3, 2, 9, 3, 60
@@ -30,15 +30,9 @@ pytestmark = pytest.mark.posix  # servers on one port
 
 
 @pytest.fixture(autouse=True)
-def hasty() -> Iterator[None]:
-    with hastily():
-        yield
+def gil(hasty: None) -> Iterator[None]:
+    yield
     assert has_lock() is not is_free_threaded(), "something has turned the GIL on"
-
-
-@pytest.fixture(params=FACTORIES)
-def factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    return FACTORIES[request.param]
 
 
 async def echo(ws: trunkline.WebSocket) -> None:

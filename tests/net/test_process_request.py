@@ -16,17 +16,8 @@ import trunkline
 from rawhttp import dialled, request
 from turns import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet_loop")]
 R = trunkline.Response
-
-
-@pytest.fixture(autouse=True)
-async def quiet_loop():
-    """Nothing may reach the exception handler of the loop."""
-    reached = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: reached.append(context))
-    yield
-    assert reached == []
 
 
 def serving(**options):

@@ -13,12 +13,9 @@ import trunkline
 from trunkline.manager.dialing.budget import RetryBudget
 from trunkline.testing import FaultProxy, ScriptedServer, run_virtual
 from trunkline.testing.script import accept, close, drop, reset, wait
+from turns import now
 
 HOST, PROXY = "server.sim.invalid", "proxy.sim.invalid"
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 def manager_of(*services, seed):

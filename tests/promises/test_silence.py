@@ -9,6 +9,7 @@ import pytest
 import trunkline
 from trunkline.testing import Fault, FaultProxy, ScriptedServer
 from trunkline.testing.script import accept, hang, stay
+from turns import now
 
 pytestmark = pytest.mark.anyio
 
@@ -17,10 +18,6 @@ INTERVAL, TIMEOUT = 20, 20  # seconds: the defaults
 NOTICED = INTERVAL + TIMEOUT + 1  # seconds
 CLOSE_TIMEOUT = 5
 FREED = CLOSE_TIMEOUT + 1
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 @contextlib.asynccontextmanager

@@ -7,16 +7,13 @@ import pytest
 
 import trunkline
 from trunkline.testing import FaultProxy
+from turns import now
 
 pytestmark = pytest.mark.anyio
 
 HOST, PROXY = "server.sim.invalid", "proxy.sim.invalid"
 HEALTHY = 10
 MESSAGE = b"x" * 10_000
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 @contextlib.asynccontextmanager

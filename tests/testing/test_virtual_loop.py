@@ -10,13 +10,9 @@ import trunkline
 from handlers import echo
 from trunkline.testing import Fault, FaultProxy, ScriptedServer, VirtualLoop, run_virtual, seeded_faults
 from trunkline.testing.script import accept, answer, send, stay
-from turns import open_files
+from turns import now, open_files
 
 HOST = "server.sim.invalid"
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 # Time
