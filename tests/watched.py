@@ -1,5 +1,5 @@
-"""A program for the dashboard to look at: lines through a proxy that a test can cut, one line that is refused, a secret
-among parameters.
+"""A program for the dashboard to show: connections through a proxy that a test can cut, one connection that is refused,
+and a secret among parameters.
 """
 
 from collections.abc import AsyncIterator
@@ -25,17 +25,17 @@ class Tick(msgspec.Struct):
 
 @dataclass
 class Watched:
-    """rooms: a service whose lines go through `proxy` to `server`. orders: a service that nobody serves."""
+    """rooms: a service whose links go through `proxy` to `server`. orders: a service that nobody serves."""
 
     manager: trunkline.ConnectionManager
     rooms: trunkline.Service
     orders: trunkline.Service
     server: trunkline.Server
     proxy: FaultProxy
-    lines: list[trunkline.Connection] = field(default_factory=list)
+    connections: list[trunkline.Connection] = field(default_factory=list)
 
     async def wait(self, connection: trunkline.Connection, status: str) -> None:
-        """Until a connection has this status."""
+        """Wait until a connection has this status."""
         changes = self.manager.events()
         while connection.status != status:
             await anext(changes)
@@ -43,7 +43,7 @@ class Watched:
 
 @asynccontextmanager
 async def watched(refusing_port: int, count: int = 5, **options: Any) -> AsyncIterator[Watched]:
-    """`count` rooms that are up, and `orders`, whose attempts are refused. options: of the service of the rooms."""
+    """Provide `count` rooms that are up, and `orders`, which is refused. options: of the service of the rooms."""
     async with trunkline.serve(echo, "127.0.0.1", 0) as server, FaultProxy("127.0.0.1", server.port) as proxy:
         url = f"ws://127.0.0.1:{proxy.port}/{{room}}"
         rooms = trunkline.Service("rooms", url, sends=Tick, receives=Tick, **{"ping_interval": 0.5, **options})
@@ -53,7 +53,7 @@ async def watched(refusing_port: int, count: int = 5, **options: Any) -> AsyncIt
         async with trunkline.ConnectionManager([rooms, orders]) as manager:
             made = Watched(manager, rooms, orders, server, proxy)
             for number in range(1, count + 1):
-                made.lines.append(await manager.connect(rooms, room=f"room-{number}"))
-            made.lines.append(await manager.connect(orders, wait=False, token=SECRET))
-            await made.wait(made.lines[-1], "waiting")
+                made.connections.append(await manager.connect(rooms, room=f"room-{number}"))
+            made.connections.append(await manager.connect(orders, wait=False, token=SECRET))
+            await made.wait(made.connections[-1], "waiting")
             yield made

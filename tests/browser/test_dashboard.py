@@ -1,4 +1,4 @@
-"""The dashboard in Chromium: what somebody sees who opens the printed address, and what the keys and buttons do."""
+"""The dashboard in Chromium: what the page shows, and what its keys and buttons do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 400, "height": 800}
 
 
 class Desk:
-    """A tab that shows the dashboard of a program, and everything that it complained of."""
+    """A tab that shows the dashboard of a program, and the errors and warnings of its console."""
 
     def __init__(self, tab: Page, program: Watched, page: dashboard.Dashboard) -> None:
         self.tab = tab
@@ -47,7 +47,7 @@ class Desk:
         return self.tab.locator(f'.row:not([hidden])[data-id="{label}"]')
 
     async def labels(self) -> list[str]:
-        """Of the rows in view, from the top."""
+        """Labels of the rows in view, from the top."""
         script = "rows => rows.sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map(row => row.dataset.id)"
         return await self.rows.evaluate_all(script)
 
@@ -67,7 +67,7 @@ async def desk(tab: Page, refusing_port: int, *, count: int = 5, **options: Any)
         assert await made.violations() == []
 
 
-async def test_it_opens_from_the_printed_address_and_shows_every_line(page: Page, refusing_port: int) -> None:
+async def test_it_opens_from_the_printed_url_and_shows_every_connection(page: Page, refusing_port: int) -> None:
     async with desk(page, refusing_port) as there:
         await there.open()
         await expect(there.tab.locator("#live")).to_have_text("live")
@@ -81,7 +81,7 @@ async def test_it_opens_from_the_printed_address_and_shows_every_line(page: Page
         await expect(there.tab).to_have_title("5/6 up · of-a-test")
 
 
-async def test_rows_change_as_lines_are_cut(page: Page, refusing_port: int) -> None:
+async def test_rows_change_as_links_are_cut(page: Page, refusing_port: int) -> None:
     async with desk(page, refusing_port) as there:
         await there.open()
         rooms = there.tab.locator('.row[data-status="connected"]:not([hidden])')
@@ -124,7 +124,7 @@ async def test_filter_and_search(page: Page, refusing_port: int) -> None:
         await expect(there.rows).to_have_count(1)
         await expect(there.tab.locator("#shown")).to_have_text("1 of 6")
         await there.tab.locator("#search").fill("nothing like it")
-        await expect(there.tab.locator("#empty")).to_contain_text("No connection fits")
+        await expect(there.tab.locator("#empty")).to_contain_text("No connection matches")
         await there.tab.locator("#search").fill("refused")
         await expect(there.row("orders?token=...")).to_be_visible()
         await there.tab.locator("#log-search").fill("room-4 connected")
@@ -210,7 +210,7 @@ async def test_no_secret_is_in_the_document(page: Page, refusing_port: int) -> N
 # Actions
 
 
-async def test_there_are_no_buttons_unless_it_is_switched_on(page: Page, refusing_port: int) -> None:
+async def test_there_are_no_buttons_unless_actions_are_enabled(page: Page, refusing_port: int) -> None:
     async with desk(page, refusing_port) as there:
         await there.open()
         await there.row("rooms?room=room-1").click()
@@ -218,20 +218,20 @@ async def test_there_are_no_buttons_unless_it_is_switched_on(page: Page, refusin
         await expect(there.tab.locator("#actions button")).to_have_count(0)
 
 
-async def test_reconnecting_asks_once_more_and_then_does_it(page: Page, refusing_port: int) -> None:
+async def test_reconnecting_asks_for_a_confirmation(page: Page, refusing_port: int) -> None:
     async with desk(page, refusing_port, actions=True) as there:
         await there.open()
         await there.row("rooms?room=room-1").click()
         button = there.tab.locator('[data-action="reconnect"]')
         await button.click()
         await expect(button).to_have_text("really reconnect?")
-        assert there.program.lines[0].generation == 1
+        assert there.program.connections[0].generation == 1
         await button.click()
         await expect(there.row("rooms?room=room-1").locator(".reconnects")).to_have_text("1")
-        await expect(there.tab.locator("#answer")).to_have_text("rooms?room=room-1 reconnects")
+        await expect(there.tab.locator("#answer")).to_have_text("rooms?room=room-1 is reconnecting")
 
 
-async def test_pausing_a_service_and_closing_a_line(page: Page, refusing_port: int) -> None:
+async def test_pausing_a_service_and_closing_a_connection(page: Page, refusing_port: int) -> None:
     async with desk(page, refusing_port, actions=True) as there:
         await there.open()
         await there.row("rooms?room=room-1").click()
@@ -247,15 +247,15 @@ async def test_pausing_a_service_and_closing_a_line(page: Page, refusing_port: i
         await expect(there.tab.locator("#subject")).to_have_text("All connections")
 
 
-# Who is not let in, and what becomes of the page when the program is gone
+# Refusals, and a program that goes away
 
 
 @pytest.mark.parametrize("token", ["#another-token-than-that", ""])
 async def test_a_page_without_the_token_shows_nothing(page: Page, refusing_port: int, token: str) -> None:
     async with desk(page, refusing_port) as there:
         await there.open(there.page.url.partition("#")[0] + token)
-        await expect(there.tab.locator("#live")).to_have_text("not let in")
-        wanted = "Open the address" if token else "has no token"
+        await expect(there.tab.locator("#live")).to_have_text("refused")
+        wanted = "Open the URL" if token else "has no token"
         await expect(there.tab.locator("#trouble")).to_contain_text(wanted)
         await expect(there.rows).to_have_count(0)
         assert all("403" in complaint for complaint in there.complaints)
@@ -279,7 +279,7 @@ async def test_a_page_of_another_origin_is_refused(page: Page, refusing_port: in
         there.complaints.clear()
 
 
-async def test_a_host_that_it_does_not_know_is_refused(page: Page, refusing_port: int) -> None:
+async def test_an_unknown_host_name_is_refused(page: Page, refusing_port: int) -> None:
     async with desk(page, refusing_port) as there:
         # Chromium resolves every name under localhost to loopback, as a rebinding name server would.
         await there.tab.add_init_script(WATCH)
@@ -289,13 +289,13 @@ async def test_a_host_that_it_does_not_know_is_refused(page: Page, refusing_port
         there.complaints.clear()
 
 
-async def test_the_page_says_that_the_program_is_gone_and_comes_back_with_it(page: Page, refusing_port: int) -> None:
+async def test_the_page_reports_a_lost_connection_and_reconnects(page: Page, refusing_port: int) -> None:
     async with desk(page, refusing_port) as there:
         await there.open()
         await expect(there.rows).to_have_count(6)
         port = there.page.port
         await there.page.close()
-        await expect(there.tab.locator("#live")).to_have_text("lost")
+        await expect(there.tab.locator("#live")).to_have_text("disconnected")
         await expect(there.tab.locator("#trouble")).to_contain_text("Trying again")
         await expect(there.rows).to_have_count(6)
         async with dashboard.serve(there.program.manager, port=port, token=TOKEN):

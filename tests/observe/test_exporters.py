@@ -1,4 +1,4 @@
-"""The exporters, by scraping them and parsing what they give, as a monitoring system does."""
+"""The exporters, scraped and parsed as a monitoring system does."""
 
 import contextlib
 import random
@@ -27,13 +27,13 @@ class Tick(msgspec.Struct):
 
 
 class Scene:
-    """A server, a service that talks to it, another whose server refuses; and what has happened so far."""
+    """A server, a service that connects to it, and another service that is refused."""
 
     def __init__(self, server: trunkline.Server, manager: trunkline.ConnectionManager, good: Any, bad: Any) -> None:
         self.server, self.manager, self.good, self.bad = server, manager, good, bad
 
     async def exchange(self, room: str, count: int) -> Any:
-        """A connection over which so many messages went and came back."""
+        """Return a connection over which `count` messages were sent and echoed."""
         connection = await self.manager.connect(self.good, room=room)
         for n in range(count):
             await connection.send(Tick(n))
@@ -52,14 +52,14 @@ async def scene(refusing_port: int) -> AsyncIterator[Scene]:
 
 
 def scrape(*sources: Any, **options: Any) -> dict[str, Any]:
-    """What Prometheus would see: families by name."""
+    """Return what Prometheus would see: families by name."""
     registry = CollectorRegistry()
     registry.register(prometheus.Collector(*sources, **options))
     return {family.name: family for family in text_string_to_metric_families(generate_latest(registry).decode())}
 
 
 def value(family: Any, name: str = "", **labels: str) -> float:
-    """The one sample with these labels."""
+    """Return the value of the one sample with these labels."""
     (found,) = [
         sample.value
         for sample in family.samples
@@ -100,7 +100,7 @@ async def test_every_counter_ends_in_total_and_has_help(refusing_port: int) -> N
         assert all(family.documentation for family in families.values())
 
 
-async def test_buckets_rise_and_no_id_is_a_label(refusing_port: int) -> None:
+async def test_buckets_are_cumulative_and_no_id_is_a_label(refusing_port: int) -> None:
     async with scene(refusing_port) as seen:
         connection = await seen.exchange("lobby", 1)
         for _ in range(20):
@@ -115,7 +115,7 @@ async def test_buckets_rise_and_no_id_is_a_label(refusing_port: int) -> None:
         } - ({"category"} if not families["trunkline_failures"].samples else set())  # fmt: skip
 
 
-async def test_gauges_of_each_connection_are_asked_for(refusing_port: int) -> None:
+async def test_gauges_of_each_connection(refusing_port: int) -> None:
     async with scene(refusing_port) as seen:
         await seen.exchange("lobby", 2)
         await seen.manager.connect(seen.bad, wait=False, token="s3cret")
@@ -124,7 +124,7 @@ async def test_gauges_of_each_connection_are_asked_for(refusing_port: int) -> No
         assert "s3cret" not in str(families)
 
 
-async def test_counters_never_go_back(refusing_port: int) -> None:
+async def test_counters_never_decrease(refusing_port: int) -> None:
     async with scene(refusing_port) as seen:
         connection = await seen.exchange("a", 5)
         await connection.close()

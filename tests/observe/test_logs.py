@@ -1,4 +1,4 @@
-"""Logs: what each event carries, what filters and formatters make of it, what is kept out."""
+"""Logs: the fields of each event, filters and formatters, and what must not be logged."""
 
 import ast
 import io
@@ -21,7 +21,7 @@ ROOT = Path(trunkline.__file__).parent
 
 @pytest.fixture
 def records():
-    """Every record of trunkline's loggers, at any level, and the loggers as they were afterwards."""
+    """Collect every record of trunkline's loggers, at any level. Restore the loggers afterwards."""
     kept: list[logging.LogRecord] = []
 
     class Keep(logging.Handler):
@@ -39,7 +39,7 @@ def records():
 
 
 def log_calls():
-    """Every call of a logging method in trunkline."""
+    """Yield every call of a logging method in trunkline."""
     methods = {"debug", "info", "warning", "error", "exception", "critical", "log"}
     for path in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -63,7 +63,7 @@ def test_only_known_events_and_fields_are_logged():
         log_fields("connection.failed", colour="red")
 
 
-def test_no_field_has_a_name_that_records_have_already():
+def test_no_field_has_the_name_of_an_attribute_of_records():
     record = logging.makeLogRecord({})
     assert [name for name in FIELDS if hasattr(record, name)] == []
 
@@ -73,7 +73,7 @@ class Tick(msgspec.Struct):
 
 
 async def ticking(records: list[logging.LogRecord], **parameters: Any) -> list[logging.LogRecord]:
-    """A connection that comes up, loses its server, and is closed; what was logged of it."""
+    """Return the log records of a connection that comes up, loses its server, and is closed."""
 
     async def handle(ws: trunkline.WebSocket) -> None:
         await ws.send('{"n": 1}')
@@ -160,7 +160,7 @@ def test_json_lines(records):
     }
 
 
-def test_lines_for_people_hold_nothing_that_a_terminal_acts_upon(records):
+def test_lines_for_people_escape_control_characters(records):
     out = io.StringIO()
     emit(logs.configure(stream=out), text="\x1b[2J reason\nforged line", category="network_error", code=1006)
     assert out.getvalue().count("\n") == 1
@@ -193,7 +193,7 @@ def test_filtering_by_fields(records):
     assert [json.loads(line)["code"] for line in out.getvalue().splitlines()] == [1, 5]
 
 
-def test_a_filter_by_what_is_no_field(records):
+def test_a_filter_by_an_unknown_field(records):
     with pytest.raises(TypeError, match="no field 'colour'"):
         logs.configure(colour="red")
 
@@ -210,7 +210,7 @@ def test_levels_and_configuring_again(records):
     assert second.getvalue().count("\n") == 1
 
 
-def test_what_the_root_logger_has_is_not_written_twice(records, caplog):
+def test_the_root_logger_gets_no_records(records, caplog):
     with caplog.at_level(logging.DEBUG):
         emit(logs.configure(stream=io.StringIO()))
     assert caplog.records == []

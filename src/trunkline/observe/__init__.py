@@ -1,1 +1,1 @@
-"""To see every connection: logs for those who have nothing."""
+"""Observability: logs, metrics for Prometheus and OpenTelemetry, and a dashboard."""

@@ -1,8 +1,8 @@
-"""Handlers and formatters for those who have none: `trunkline.observe.logs.configure(json=True)`.
+"""Log handlers and formatters for programs that have none: `trunkline.observe.logs.configure(json=True)`.
 
 trunkline logs with the standard library; each record carries flat fields (`trunkline.net.logs.FIELDS`) as attributes.
-A program with a logging setup of its own needs nothing from here: a JSON formatter that writes extra attributes shows
-them as they are, and so does structlog (`structlog.stdlib.ExtraAdder`).
+A program that sets up logging itself needs nothing from here: a JSON formatter that writes extra attributes writes
+these fields too, as does structlog (`structlog.stdlib.ExtraAdder`).
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ from trunkline.protocol.wording import printable
 
 __all__ = ["EVENTS", "FIELDS", "FieldFilter", "JsonFormatter", "LineFormatter", "configure"]
 
-_MARK: Final = "_trunkline_handler"  # how a handler of ours is known when configure is called again
+_MARK: Final = "_trunkline_handler"  # marks our handler, so that a second call of configure finds it
 
 
 def configure(
     *, json: bool = False, level: int | str = logging.INFO, stream: TextIO | None = None, **only: Collection[str] | str
 ) -> logging.Handler:
-    """Writes what trunkline logs to `stream` (standard error if None), a record a line; gives the handler.
+    """Write trunkline's log records to a stream, one a line, and return the handler that does so.
 
-    json: an object a line in place of text. level: the least that is written.
-    only: fields to filter by, as `FieldFilter` takes them: configure(service="chat", category={"timeout"}).
-    Called again it replaces what it did before. Records no longer reach the root logger's handlers: each is written
-    once. Raises TypeError for a filter by a field that there is not, ValueError for an unknown level.
+    A second call replaces the handler of the first. Records no longer reach the root logger's handlers, so that each
+    is written once.
+
+    Args:
+        json: Write a JSON object for each record instead of text.
+        level: The lowest level to write.
+        stream: Where to write; standard error if None.
+        only: Fields to filter by, as for `FieldFilter`: configure(service="chat", category={"timeout"}).
+
+    Raises:
+        TypeError: `only` names a field that log records do not have.
+        ValueError: `level` is unknown.
     """
     logger = logging.getLogger("trunkline")
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
@@ -47,9 +55,9 @@ def configure(
 
 
 class FieldFilter(logging.Filter):
-    """Lets a record pass if each named field has the value given, or one of the values given.
+    """A filter that passes records in which each named field has the given value, or one of the given values.
 
-    A record without the field does not pass. Raises TypeError for a field that there is not.
+    A record without the field does not pass. Raises TypeError if log records have no such field.
     """
 
     def __init__(self, **wanted: Collection[str] | str) -> None:
@@ -62,15 +70,15 @@ class FieldFilter(logging.Filter):
         }
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record passes."""
+        """Return whether the record passes."""
         return all(str(getattr(record, name, None)) in values for name, values in self._wanted.items())
 
 
 class LineFormatter(logging.Formatter):
-    """For people: time (UTC), level, event, text, and the fields that the text does not tell."""
+    """A formatter for people: time (UTC), level, event, text, category and code."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line; a traceback follows on lines of its own."""
+        """Return the record as one line, followed by the lines of its traceback."""
         event = getattr(record, "event", record.name)
         shown = [f"{name}={getattr(record, name)}" for name in ("category", "code") if hasattr(record, name)]
         text = f"{_time(record)} {record.levelname:<8}{event:<22} {printable(record.getMessage())}"
@@ -79,10 +87,10 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """For machines: one JSON object a record: time (RFC 3339, UTC), level, logger, message, and the fields."""
+    """A formatter for machines: a JSON object with time (RFC 3339, UTC), level, logger, message and the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Return the record as one line."""
         entry: dict[str, Any] = {
             "time": _time(record),
             "level": record.levelname.lower(),

@@ -1,8 +1,8 @@
 """Metrics for OpenTelemetry: `trunkline.observe.otel.instrument(manager, server, meter=meter)`.
 
-Needs the extra `trunkline[otel]`, which is the API alone; the program brings the SDK and its exporter. All instruments
-are observable: they read counters when the SDK collects and cost nothing in between. Names begin with `trunkline.`;
-attributes are the semantic conventions' where there are any (`error.type`, `server.address`, `server.port`).
+Needs the extra `trunkline[otel]`, which is only the API; your program brings the SDK and its exporter. All instruments
+are observable: they read counters when the SDK collects and cost nothing in between. Names begin with `trunkline.`.
+Attributes follow the semantic conventions where there are any (`error.type`, `server.address`, `server.port`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Observe = Callable[[CallbackOptions], Iterator[Observation]]
 
 
 def instrument(*sources: ConnectionManager | Server, meter: Meter | None = None) -> None:
-    """Makes the instruments for managers and servers. meter: the global provider's "trunkline" by default."""
+    """Create the instruments for managers and servers. meter: "trunkline" of the global provider by default."""
     managers = [source for source in sources if isinstance(source, ConnectionManager)]
     servers = [source for source in sources if isinstance(source, Server)]
     _Instruments(managers, servers).create(meter if meter is not None else metrics.get_meter("trunkline"))
@@ -113,13 +113,13 @@ class _Instruments:
 
 
 def manager_address(manager: ConnectionManager, service: str) -> dict[str, str | int]:
-    """Where a service's connections go: its first URL's host and port."""
+    """Return the attributes for where a service connects to: host and port of its first URL."""
     parts = urlsplit(manager.service(service).urls[0])
     port = parts.port or (443 if parts.scheme == "wss" else 80)
     return {"server.address": parts.hostname or "", "server.port": port}
 
 
 def server_address(server: Server) -> dict[str, str | int]:
-    """Where a server listens."""
+    """Return the attributes for where a server listens."""
     address, _, port = server.name.rpartition(":")
     return {"server.address": address, "server.port": int(port)} if port.isdigit() else {"server.address": server.name}

@@ -1,8 +1,8 @@
 """Metrics for Prometheus: `prometheus_client.REGISTRY.register(trunkline.observe.prometheus.Collector(manager))`.
 
-Needs the extra `trunkline[prometheus]`. Base units (seconds, bytes), counters that end in `_total` and never go back
-while the program runs, one label a metric: no connection's id becomes a label unless it is asked for, as every id would
-be a time series of its own. A scrape reads counters and costs nothing between scrapes.
+Needs the extra `trunkline[prometheus]`. Metrics use base units (seconds, bytes); counters end in `_total` and never
+decrease while the program runs. Ids of connections become labels only with `per_connection=True`, since each id is a
+time series of its own. A scrape reads counters; between scrapes this costs nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ _PREFIX: Final = "trunkline_"
 
 
 class Collector(_Collector):
-    """Collects managers and servers at each scrape.
+    """A collector that reads managers and servers at each scrape.
 
-    sources: managers and servers. bounds: upper bounds of the latency histogram's buckets, in seconds. per_connection:
-    also give gauges labelled with each connection's id (secrets left out); mind the number of time series.
+    Args:
+        sources: Managers and servers.
+        bounds: Upper bounds of the latency histogram's buckets, in seconds.
+        per_connection: Also collect gauges labelled with each connection's id, without secrets. Mind the number of
+            time series.
     """
 
     def __init__(
@@ -44,11 +47,11 @@ class Collector(_Collector):
         self._per_connection = per_connection
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: so that registering does not collect."""
+        """Return nothing, so that registering the collector does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics, now."""
+        """Yield all metrics with their current values."""
         yield from self._of_services()
         yield from self._of_servers()
         if self._per_connection:

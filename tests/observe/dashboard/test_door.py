@@ -1,4 +1,4 @@
-"""Who is let in to the dashboard, and what everybody else is told."""
+"""Who may look at the dashboard, and how everybody else is refused."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ class Tick(msgspec.Struct):
 
 @pytest.fixture
 async def manager(refusing_port: int) -> AsyncIterator[trunkline.ConnectionManager]:
-    """Two connections: one that is up, and one whose server refuses, with a secret among its parameters."""
+    """A manager with two connections: one that is up, and one that is refused, with a secret among its parameters."""
 
     async with trunkline.serve(echo, "127.0.0.1", 0) as server:
         good = trunkline.Service("good", f"ws://127.0.0.1:{server.port}/", sends=Tick, receives=Tick)
@@ -50,7 +50,7 @@ def look(page: dashboard.Dashboard, *, token: str = TOKEN, path: str = "/feed", 
 
 
 async def fetch(page: dashboard.Dashboard, path: str, host: str = "127.0.0.1") -> tuple[int, dict[str, str], bytes]:
-    """Status, header fields and body of a plain GET."""
+    """Return status, header fields and body of a plain GET."""
     reader, writer = await asyncio.open_connection("127.0.0.1", page.port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -59,7 +59,7 @@ async def fetch(page: dashboard.Dashboard, path: str, host: str = "127.0.0.1") -
     return int(first.split()[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, body
 
 
-async def test_a_viewer_gets_a_snapshot_and_then_what_changes(page, manager) -> None:
+async def test_a_viewer_gets_a_snapshot_and_then_changes(page, manager) -> None:
     async with look(page) as ws:
         snapshot = json.loads(await ws.recv())
         rows = {row[0]: dict(zip(snapshot["columns"], row, strict=True)) for row in snapshot["rows"]}
@@ -106,21 +106,21 @@ async def test_a_page_of_another_origin(page) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]", "localhost@evil"]
 )
-async def test_another_name_for_this_machine(page, host) -> None:
+async def test_an_unknown_host_name(page, host) -> None:
     status, _, body = await fetch(page, "/", host)
     assert status in (400, 421)
     assert b"trunkline" not in body
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1", "ops.example", "[::1]:8"])
-async def test_names_that_it_has(page, host) -> None:
+async def test_known_host_names(page, host) -> None:
     assert (await fetch(page, "/", host))[0] == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/index.html", "/main.js", "/dashboard.css", "/vendor/uPlot.iife.min.js", "/icon.svg"]
 )
-async def test_files_and_how_they_are_sent(page, path) -> None:
+async def test_files_and_their_header_fields(page, path) -> None:
     status, fields, body = await fetch(page, path)
     assert (status, int(fields["content-length"])) == (200, len(body))
     assert "default-src 'none'" in fields["content-security-policy"]
@@ -132,11 +132,11 @@ async def test_files_and_how_they_are_sent(page, path) -> None:
 @pytest.mark.parametrize(
     "path", ["/nothing", "/../server.py", "/..%2fserver.py", "/vendor/", "/static/main.js", "/feed"]
 )
-async def test_what_is_not_there(page, path) -> None:
+async def test_unknown_paths(page, path) -> None:
     assert (await fetch(page, path))[0] == 404
 
 
-async def test_viewers_are_bounded(page) -> None:
+async def test_the_number_of_viewers_is_limited(page) -> None:
     async with look(page) as first, look(page) as second:
         await first.recv()
         await second.recv()
@@ -146,7 +146,7 @@ async def test_viewers_are_bounded(page) -> None:
         assert caught.value.status == 503
 
 
-async def test_nonsense_from_a_viewer(page) -> None:
+async def test_an_invalid_request_of_a_viewer(page) -> None:
     async with look(page) as ws:
         await ws.recv()
         await ws.send("{")
@@ -155,7 +155,7 @@ async def test_nonsense_from_a_viewer(page) -> None:
     assert caught.value.code == 1007
 
 
-async def test_nothing_runs_while_nobody_looks(page) -> None:
+async def test_nothing_runs_without_viewers(page) -> None:
     async with look(page) as ws:
         await ws.recv()
         assert page._feed._timer is not None
@@ -164,6 +164,6 @@ async def test_nothing_runs_while_nobody_looks(page) -> None:
 
 
 @pytest.mark.parametrize("token", ["short", "with space in the token", "t" * 15])
-def test_what_is_no_token(token) -> None:
+def test_a_token_that_is_not_allowed(token) -> None:
     with pytest.raises(ValueError, match="16 or more"):
         dashboard.serve(None, token=token)

@@ -1,4 +1,4 @@
-"""What viewers are fed: rows of managers and servers, gauges, details, and what becomes of what they ask for."""
+"""The viewers' feed: rows of managers and servers, gauges, details, and actions."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ORDERS = "orders?token=..."
 
 
 class Viewer:
-    """A viewer, with the rows as it knows them."""
+    """A viewer with the rows that it knows."""
 
     def __init__(self, ws: trunkline.WebSocket) -> None:
         self.ws = ws
@@ -30,7 +30,7 @@ class Viewer:
         self.last: dict[str, Any] = {}  # the last message
 
     async def take(self, kind: str | None = None) -> dict[str, Any]:
-        """The next message of this kind."""
+        """Return the next message of this kind."""
         while True:
             message = self.last = json.loads(await self.ws.recv())
             if message["kind"] == "snapshot":
@@ -45,12 +45,12 @@ class Viewer:
                 return message
 
     async def see(self, label: str, **wanted: Any) -> None:
-        """Until a row has these values."""
+        """Wait until a row has these values."""
         while label not in self.rows or not wanted.items() <= self.rows[label].items():
             await self.take()
 
     async def ask(self, **words: str) -> str:
-        """An action; what is answered."""
+        """Request an action and return the answer."""
         await self.ws.send(json.dumps({"kind": "action", **words}))
         return (await self.take("answer"))["text"]
 
@@ -85,7 +85,7 @@ class Looking:
         await self._page.__aexit__(*raised)
 
 
-async def test_a_line_that_is_cut_and_comes_back(program) -> None:
+async def test_a_connection_that_is_cut_and_reconnects(program) -> None:
     async with Looking(program) as viewer:
         await viewer.see(ROOM, status="connected", reconnects=0, why=None)
         program.proxy.cut()
@@ -95,10 +95,10 @@ async def test_a_line_that_is_cut_and_comes_back(program) -> None:
         assert moves == ["connected", "waiting", "connecting", "connected"]
 
 
-async def test_a_tick_that_fails_costs_no_viewer_anything(
+async def test_viewers_survive_a_tick_that_fails(
     program: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged once, ticks go on, and viewers get a snapshot in place of the changes that were lost."""
+    """It is logged once, ticks go on, and viewers get a snapshot instead of the changes that they missed."""
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     look = Board.look
@@ -133,22 +133,22 @@ async def test_an_action_that_fails_is_logged(
     assert [record.getMessage().partition(" failed: ")[0] for record in events] == ["closing a connection for a viewer"]
 
 
-async def test_details_say_what_a_row_does_not(program) -> None:
+async def test_details_hold_more_than_the_row(program) -> None:
     async with Looking(program) as viewer:
         program.server.connections.copy().pop().send_nowait("no tick")
-        while not any(line.quarantine for line in program.lines):
+        while not any(held.quarantine for held in program.connections):
             await viewer.take()
-        line = next(line for line in program.lines if line.quarantine)
-        facts = dict((await viewer.details(line.id))["facts"])
-        assert facts["quarantine"] == "1 kept of 1 that did not fit"
-        assert facts["the last of them"] == "7 bytes"
+        connection = next(held for held in program.connections if held.quarantine)
+        facts = dict((await viewer.details(connection.id))["facts"])
+        assert facts["quarantine"] == "1 kept of 1 undecodable"
+        assert facts["last undecodable"] == "7 bytes"
         assert facts["links so far"] == "1"
-        assert facts["metadata"] == f"room={line.parameters['room']}"
+        assert facts["metadata"] == f"room={connection.parameters['room']}"
 
 
-async def test_a_secret_is_nowhere(program) -> None:
-    program.lines[-1].metadata["api_key"] = "sk-of-a-test"
-    program.lines[-1].metadata["note"] = f"said {SECRET}"
+async def test_secrets_are_shown_nowhere(program) -> None:
+    program.connections[-1].metadata["api_key"] = "sk-of-a-test"
+    program.connections[-1].metadata["note"] = f"said {SECRET}"
     async with Looking(program, actions=True) as viewer:
         details = await viewer.details(ORDERS)
         assert dict(details["facts"])["metadata"] == "token=..., api_key=..., note=said ..."
@@ -158,15 +158,15 @@ async def test_a_secret_is_nowhere(program) -> None:
         assert "sk-of-a-test" not in told
 
 
-async def test_details_of_nothing_are_not_answered(program) -> None:
+async def test_details_of_an_unknown_connection_are_not_answered(program) -> None:
     async with Looking(program) as viewer:
         await viewer.ws.send('{"kind": "details", "id": "nobody"}')
         assert (await viewer.details(ROOM))["id"] == ROOM
 
 
-async def test_a_row_is_fresh_while_its_details_are_asked_for(program) -> None:
+async def test_a_row_is_updated_in_each_tick_while_its_details_are_shown(program) -> None:
     async with Looking(program) as viewer:
-        await program.lines[0].send(Tick(1))
+        await program.connections[0].send(Tick(1))
         await viewer.details(ROOM)
         while not viewer.rows[ROOM]["out_rate"]:
             await viewer.take("delta")
@@ -174,7 +174,7 @@ async def test_a_row_is_fresh_while_its_details_are_asked_for(program) -> None:
 
 async def test_gauges_of_outboxes_budget_gates_and_breakers(program) -> None:
     for _ in range(1000):
-        program.lines[-1].send_nowait(Tick(1))
+        program.connections[-1].send_nowait(Tick(1))
     async with Looking(program) as viewer:
         gauges = {gauge["name"]: gauge for gauge in viewer.last["totals"]["gauges"]}
         assert (gauges["fullest outbox"]["used"], gauges["fullest outbox"]["note"]) == (98, ORDERS)
@@ -183,17 +183,17 @@ async def test_gauges_of_outboxes_budget_gates_and_breakers(program) -> None:
         assert gauges["retry budget, spent"]["size"] == 100
         (rooms,) = [gauge for name, gauge in gauges.items() if name == f"dials to 127.0.0.1:{program.proxy.port}"]
         assert (rooms["used"], rooms["size"], rooms["note"], rooms["bad"]) == (0, 32, "breaker closed", False)
-        assert "1 failures in a row" in {gauge["note"] for gauge in gauges.values()}
+        assert "failures in a row: 1" in {gauge["note"] for gauge in gauges.values()}
         assert gauges["viewers of this page"]["size"] == 8
 
 
-async def test_a_breaker_that_is_open_is_shown_first(refusing_port, program) -> None:
+async def test_an_open_breaker_is_shown_first(refusing_port, program) -> None:
     breaker = trunkline.manager.BreakerPolicy(failures=1, cooldown=60)
     service = trunkline.Service("dead", f"ws://127.0.0.1:{refusing_port}/", sends=Tick, receives=Tick)
     async with trunkline.ConnectionManager([service], breaker=breaker) as manager:
         program.manager = manager
-        line = await manager.connect(service, wait=False)
-        await program.wait(line, "waiting")
+        connection = await manager.connect(service, wait=False)
+        await program.wait(connection, "waiting")
         async with Looking(program) as viewer:
             gauge = next(one for one in viewer.last["totals"]["gauges"] if one["name"].startswith("dials to"))
             assert gauge["note"].startswith("breaker open: next probe in ")
@@ -211,7 +211,7 @@ async def test_a_pool_and_its_members(program) -> None:
             assert (gauge["used"], gauge["size"], gauge["note"]) == (1, 3, "1 up")
 
 
-async def test_the_clients_of_a_server_are_rows_that_never_retry(program) -> None:
+async def test_the_clients_of_a_server_have_rows(program) -> None:
     async with Looking(program, servers=[program.server]) as viewer:
         served = [row for row in viewer.rows.values() if row["kind"] == "served"]
         assert len(served) == 5
@@ -224,7 +224,7 @@ async def test_the_clients_of_a_server_are_rows_that_never_retry(program) -> Non
             await viewer.see(label, status="connected")
             assert viewer.rows[label]["since"] is not None
             facts = dict((await viewer.details(label))["facts"])
-            assert (facts["asked for"], facts["messages"]) == ("/new?token=...", "1 in, 1 out")
+            assert (facts["path"], facts["messages"]) == ("/new?token=...", "1 in, 1 out")
         while label in viewer.rows:
             await viewer.take()
 
@@ -233,10 +233,10 @@ async def test_the_clients_of_a_server_are_rows_that_never_retry(program) -> Non
 
 
 @pytest.mark.parametrize("action", ["reconnect", "close", "pause", "resume"])
-async def test_nothing_is_done_unless_it_is_switched_on(program, action) -> None:
+async def test_actions_are_refused_unless_enabled(program, action) -> None:
     async with Looking(program) as viewer:
         assert viewer.last["actions"] is False
-        assert await viewer.ask(action=action, id=ROOM) == "actions are switched off"
+        assert await viewer.ask(action=action, id=ROOM) == "actions are off: serve(manager, actions=True) enables them"
         await viewer.take("delta")
         assert [event for event in viewer.events if "asked" in event["text"]] == []
         assert viewer.rows[ROOM]["status"] == "connected"
@@ -244,7 +244,7 @@ async def test_nothing_is_done_unless_it_is_switched_on(program, action) -> None
 
 async def test_reconnect(program) -> None:
     async with Looking(program, actions=True) as viewer:
-        assert await viewer.ask(action="reconnect", id=ROOM) == f"{ROOM} reconnects"
+        assert await viewer.ask(action="reconnect", id=ROOM) == f"{ROOM} is reconnecting"
         await viewer.see(ROOM, status="connected", reconnects=1)
         assert "reconnect asked for" in [event["text"] for event in viewer.events]
 
@@ -268,7 +268,7 @@ async def test_close(program) -> None:
         assert await viewer.ask(action="close", id=ROOM) == "there is no such connection"
 
 
-async def test_a_client_of_a_server_can_be_closed_and_nothing_else(program) -> None:
+async def test_the_only_action_on_a_client_of_a_server_is_close(program) -> None:
     async with (
         Looking(program, actions=True, servers=[program.server]) as viewer,
         trunkline.connect(f"ws://127.0.0.1:{program.server.port}/") as ws,
@@ -282,12 +282,12 @@ async def test_a_client_of_a_server_can_be_closed_and_nothing_else(program) -> N
         assert ws.close_code == 1001
 
 
-async def test_an_action_that_there_is_not(program) -> None:
+async def test_an_unknown_action(program) -> None:
     async with Looking(program, actions=True) as viewer:
-        assert await viewer.ask(action="explode", id=ROOM) == "cannot explode"
+        assert await viewer.ask(action="explode", id=ROOM) == "there is no action 'explode'"
 
 
-async def test_what_is_done_is_in_the_log_with_who_did_it(program, caplog) -> None:
+async def test_actions_are_logged_with_the_viewer(program, caplog) -> None:
     with caplog.at_level(logging.INFO, "trunkline.observe.dashboard"):
         async with Looking(program, actions=True) as viewer:
             await viewer.ask(action="reconnect", id=ORDERS)
@@ -297,10 +297,10 @@ async def test_what_is_done_is_in_the_log_with_who_did_it(program, caplog) -> No
     assert SECRET not in record.getMessage()
 
 
-async def test_labels_of_what_is_gone_are_not_kept(program) -> None:
+async def test_labels_of_closed_connections_are_forgotten(program) -> None:
     page = await dashboard.serve(program.manager, token=TOKEN)
     for number in range(20):
-        line = await program.manager.connect(program.rooms, room=f"short-lived-{number}")
-        await line.close()
+        connection = await program.manager.connect(program.rooms, room=f"short-lived-{number}")
+        await connection.close()
     assert len(page._feed._managed._labels._things) == 0
     await page.close()

@@ -1,4 +1,4 @@
-"""The page beside the process: another server hands on what the program's own dashboard feeds."""
+"""The relay: another server forwards the feed of the program's own dashboard."""
 
 import json
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def take(ws: trunkline.WebSocket, kind: str) -> dict[str, Any]:
             return message
 
 
-async def test_a_viewer_sees_through_it_and_acts_through_it(program) -> None:
+async def test_it_forwards_the_feed_and_actions(program) -> None:
     async with (
         dashboard.serve(program.manager, token=TOKEN, actions=True) as page,
         dashboard.relay(page.url) as beside,
@@ -43,11 +43,11 @@ async def test_a_viewer_sees_through_it_and_acts_through_it(program) -> None:
         assert {row[0] for row in snapshot["rows"]} == {"rooms?room=room-1", "orders?token=..."}
         assert SECRET not in json.dumps(snapshot)
         await ws.send('{"kind": "action", "action": "reconnect", "id": "rooms?room=room-1"}')
-        assert (await take(ws, "answer"))["text"] == "rooms?room=room-1 reconnects"
+        assert (await take(ws, "answer"))["text"] == "rooms?room=room-1 is reconnecting"
         assert (page.viewers, beside.viewers) == (1, 1)
 
 
-async def test_a_viewer_that_goes_leaves_nothing_behind(program) -> None:
+async def test_it_disconnects_when_its_viewer_goes(program) -> None:
     async with dashboard.serve(program.manager, token=TOKEN) as page, dashboard.relay(page.url) as beside:
         async with look(beside) as ws:
             await take(ws, "snapshot")
@@ -56,7 +56,7 @@ async def test_a_viewer_that_goes_leaves_nothing_behind(program) -> None:
             assert [gauge["used"] for gauge in (await take(ws, "delta"))["totals"]["gauges"]][-1] == 1
 
 
-async def test_a_program_that_goes_is_told_of(program) -> None:
+async def test_viewers_are_closed_when_the_program_goes(program) -> None:
     async with dashboard.serve(program.manager, token=TOKEN) as page, dashboard.relay(page.url) as beside:
         async with look(beside) as ws:
             await take(ws, "snapshot")
@@ -80,6 +80,6 @@ async def test_a_wrong_token_on_either_side(program) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:80/", "ws://127.0.0.1/#" + TOKEN, "127.0.0.1"])
-def test_what_no_dashboard_printed(url) -> None:
-    with pytest.raises(ValueError, match="not an address"):
+def test_an_invalid_url(url) -> None:
+    with pytest.raises(ValueError, match="must be the address that a dashboard printed"):
         dashboard.relay(url)

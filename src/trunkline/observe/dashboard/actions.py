@@ -1,4 +1,4 @@
-"""What a viewer may have done, if that is switched on: reconnect or close a connection, pause or resume a service."""
+"""Actions that viewers may take if they are enabled: reconnect or close a connection, pause or resume a service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES: Final = ("reconnect", "close", "pause", "resume")
 
 
 class Actions:
-    """Carries them out, and writes each into the log, with the address of who wanted it."""
+    """Carries out actions, and logs each with the viewer's address."""
 
     def __init__(self, manager: ConnectionManager) -> None:
         self._manager = manager
@@ -26,9 +26,16 @@ class Actions:
         self._closing: set[asyncio.Task[None]] = set()
 
     def act(self, action: str, label: str, connection: Any, viewer: trunkline.WebSocket) -> str:
-        """Do it, or begin to; what the viewer is told. `connection` is what has the label, None if nothing has."""
+        """Carry out an action, or begin to, and return the answer for the viewer.
+
+        Args:
+            action: One of NAMES; anything else is answered with a refusal.
+            label: The connection's label, for the log and the answer.
+            connection: The connection with that label; None if there is none.
+            viewer: Who asked for it.
+        """
         if action not in NAMES or connection is None:
-            return "there is no such connection" if connection is None else f"cannot {action}"
+            return "there is no such connection" if connection is None else f"there is no action {action!r}"
         remote = viewer.remote_address
         service = connection.service.name if isinstance(connection, Connection) else None
         extra = log_fields("dashboard.action", connection=label, service=service, remote=str(remote))
@@ -47,8 +54,8 @@ class Actions:
         try:
             connection.reconnect()
         except NotConnected:
-            return f"{label} is closed already"
-        return f"{label} reconnects"
+            return f"{label} is already closed"
+        return f"{label} is reconnecting"
 
     def _act_on_client(self, action: str, label: str, ws: trunkline.WebSocket) -> str:
         if action != "close":

@@ -1,8 +1,8 @@
-"""The rows as the viewers know them, and which of them are looked at when.
+"""The rows as the viewers know them, and when each is updated.
 
-A connection whose state has changed is looked at in the next tick, and a share of the others in turn, so that the cost
-of a tick does not grow with the number of connections. What comes and goes is not looked for among all: a manager's
-connections tell it by their changes, a server's are compared as sets.
+A tick updates the connections whose state has changed and, in turn, a share of the others, so that its cost does not
+grow with the number of connections. To find connections that came or went it does not go through all of them: a
+manager reports changes, and a server's connections are compared as sets.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from trunkline.observe.dashboard.rows import Row, Source
 
 __all__ = ["Board"]
 
-SHARE: Final = 100  # connections that a tick looks at in turn
-MOST: Final = 500  # that it looks at since something has happened to them; the others wait for the next tick
-FEW: Final = 200  # rows that are added up anew in each tick
+SHARE: Final = 100  # connections that a tick updates in turn
+MOST: Final = 500  # changed connections that a tick updates; the others wait for the next tick
+FEW: Final = 200  # up to so many rows are added up in each tick, more in every fourth
 SUMS: Final = ("in_rate", "out_rate", "in_bytes", "out_bytes", "queue", "queue_bytes", "dropped")
 
 
@@ -29,29 +29,29 @@ class Board:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.rows: dict[str, Row] = {}
-        self.fullest: Row | None = None  # whose outbox has least room
+        self.fullest: Row | None = None  # the row whose outbox has the least room
         self._sources = sources
-        self._changed: dict[str, None] = {}  # labels to look at, the oldest first
-        self._turn: deque[str] = deque()  # labels, in the order in which they are looked at
+        self._changed: dict[str, None] = {}  # labels to update, oldest first
+        self._turn: deque[str] = deque()  # labels in the order of their turns
         self._sums = dict.fromkeys(SUMS, 0.0)
         self._ticks = 0
 
     def begin(self) -> None:
-        """Look at everything."""
+        """Make a row for each connection."""
         self.rows = {label: source.row(one) for source in self._sources for label, one in source.connections().items()}
         self._turn = deque(self.rows)
         self._changed.clear()
         self._add_up()
 
     def clear(self) -> None:
-        """Nobody looks any more: nothing is kept."""
+        """Drop all rows, after the last viewer has gone."""
         for label in self.rows:
             self.forget(label)
         self.rows = {}
         self.fullest = None
 
     def find(self, label: str) -> tuple[Source, Any] | tuple[None, None]:
-        """The connection with this label, and where it is from."""
+        """Return the source and the connection with this label, or (None, None)."""
         for source in self._sources:
             connection = source.get(label)
             if connection is not None:
@@ -59,16 +59,16 @@ class Board:
         return None, None
 
     def mark(self, labels: Iterable[str]) -> None:
-        """Something has happened to these."""
+        """Update these connections in the next tick."""
         self._changed.update(dict.fromkeys(labels))
 
     def forget(self, label: str) -> None:
-        """The connection with this label is gone."""
+        """Forget the connection with this label, which is gone."""
         for source in self._sources:
             source.forget(label)
 
     def look(self) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
-        """Look at those whose turn it is: what has changed of each, and those that are gone."""
+        """Update the rows whose turn it is. Return what has changed in each, and the labels of those that are gone."""
         for origin in self._sources:
             self.mark(origin.moved())
         wanted = dict.fromkeys(islice(self._changed, MOST))
@@ -92,12 +92,12 @@ class Board:
         return changed, gone
 
     def totals(self) -> dict[str, Any]:
-        """All rows together; of very many, as they were two seconds ago at the most."""
+        """Return the totals of all rows. With more than FEW rows, they may be up to two seconds old."""
         up = sum(row.status == "connected" for row in self.rows.values())
         return {"connections": len(self.rows), "up": up, **self._sums}
 
     def merge_latencies(self) -> dict[str, Any]:
-        """The round trips of all connections."""
+        """Return quantiles and histogram of the round trips of all connections."""
         merged = Histogram()
         for source in self._sources:
             source.merge_latencies(merged)

@@ -1,6 +1,6 @@
-"""What viewers are sent: a snapshot when they come, then what has changed, twice a second, encoded once for all.
+"""The viewers' feed: first a snapshot, then the changes, twice a second, encoded once for all viewers.
 
-A viewer that reads too slowly misses ticks and gets a snapshot when it has caught up.
+A viewer that reads too slowly misses ticks and gets a snapshot once it has caught up.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from trunkline.observe.dashboard.served import Served
 __all__ = ["Feed"]
 
 INTERVAL: Final = 0.5  # seconds between two ticks
-KEPT_EVENTS: Final = 500  # that a new viewer gets
+KEPT_EVENTS: Final = 500  # events that a new viewer gets
 SPREAD_EVERY: Final = 8  # ticks between two merges of all latency histograms
 _encode = msgspec.json.Encoder().encode
 
 
 class Feed:
-    """The state that the viewers share. Begins with its first viewer and rests when the last has gone."""
+    """The state that the viewers share. It ticks while there are viewers."""
 
     def __init__(
         self,
@@ -71,29 +71,29 @@ class Feed:
         self._stall = 0.0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._has_failed = False  # the last tick
+        self._has_failed = False  # whether the last tick failed
         self._logger = logging.getLogger("trunkline.observe.dashboard")
         self._unsubscribe = manager.subscribe(self._note)
-        changes = [line.last_change for line in manager.connections() if line.last_change is not None]
+        changes = [held.last_change for held in manager.connections() if held.last_change is not None]
         for change in sorted(changes, key=lambda change: change.at)[-KEPT_EVENTS:]:
-            self._note(change)  # how each came to where it stands
+            self._note(change)  # how each came into its current state
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many viewers as there may be."""
+        """Whether the number of viewers has reached its limit."""
         return len(self.viewers) >= self.max_viewers
 
     # Viewers
 
     def add(self, viewer: trunkline.WebSocket) -> None:
-        """A viewer has come: it gets a snapshot."""
+        """Add a viewer and send it a snapshot."""
         if not self.viewers:
             self._begin()
         self.viewers.add(viewer)
         viewer.send_nowait(self._snapshot())
 
     def remove(self, viewer: trunkline.WebSocket) -> None:
-        """A viewer has gone."""
+        """Remove a viewer that has gone."""
         self.viewers.discard(viewer)
         self._stale.discard(viewer)
         if not self.viewers and self._timer is not None:
@@ -102,13 +102,13 @@ class Feed:
             self.board.clear()
 
     def close(self) -> None:
-        """No more ticks."""
+        """Stop the ticks and drop the viewers."""
         self._unsubscribe()
         for viewer in list(self.viewers):
             self.remove(viewer)
 
     async def show(self, viewer: trunkline.WebSocket) -> None:
-        """Feed a viewer, and answer what it asks, until it goes."""
+        """Feed a viewer and answer its requests until it goes."""
         self.add(viewer)
         try:
             async for message in viewer:
@@ -122,27 +122,27 @@ class Feed:
         try:
             asked = msgspec.json.decode(message, type=Asked)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            viewer.fail(1007, "not a message of the dashboard's")
+            viewer.fail(1007, "not a request that the dashboard knows")
             return None
         if asked.kind == "action":
             return self.act(asked.action, asked.id, viewer)
         return self.details(asked.id) if asked.kind == "details" else None
 
     def details(self, label: str) -> str | None:
-        """What is shown of one connection beyond its row; None if there is no such connection."""
+        """Return what the details pane shows of a connection besides its row; None if there is no such connection."""
         source, connection = self.board.find(label)
         if source is None:
             return None
-        self.board.mark([label])  # its row is looked at in each tick while it is shown
+        self.board.mark([label])  # so that its row is updated in each tick while it is shown
         latencies = Histogram()
         source.merge_latencies(latencies, connection)
         facts = source.facts(connection)
         return _encode({"kind": "details", "id": label, "facts": facts, "buckets": latencies.buckets()}).decode()
 
     def act(self, action: str, label: str, viewer: trunkline.WebSocket) -> str:
-        """Do what a viewer wants; what it is told."""
+        """Carry out a viewer's action and return the answer."""
         if self._actions is None:
-            text = "actions are switched off"
+            text = "actions are off: serve(manager, actions=True) enables them"
         else:
             text = self._actions.act(action, label, self.board.find(label)[1], viewer)
             self.board.mark(self.board.rows if action in ("pause", "resume") else [label])
@@ -161,7 +161,7 @@ class Feed:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         late = loop.time() - self._due
-        self._stall = max(late, self._stall * 0.9)  # so that a stall is seen for some seconds
+        self._stall = max(late, self._stall * 0.9)  # so that a stall stays visible for some seconds
         self._due = loop.time() + INTERVAL
         self._timer = loop.call_at(self._due, self._tick)
         try:
@@ -170,7 +170,7 @@ class Feed:
             if not self._has_failed:
                 note(self._logger, error, "a tick of the dashboard")
             self._has_failed = True
-            self._stale.update(self.viewers)  # what has changed is lost to them: they get a snapshot
+            self._stale.update(self.viewers)  # they have missed these changes: they get a snapshot
         else:
             self._has_failed = False
 
@@ -226,7 +226,7 @@ class Feed:
         event = self._managed.event(self._count, change)
         self._events.append(event)
         if not self.viewers:
-            self.board.forget(event.id)  # nobody else would, and ids may be new for ever
+            self.board.forget(event.id)  # no tick will, and there may be ever new ids
         else:
             self._fresh.append(event)
             self.board.mark([event.id])

@@ -1,4 +1,4 @@
-"""How full the things are that have a bound."""
+"""The occupancy gauges: how full the things are that have a limit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from trunkline.observe.dashboard.rows import Row
 
 __all__ = ["gauge", "gauges_of"]
 
-MOST: Final = 12  # endpoints and pools that are shown, each; those that matter most
+MOST: Final = 12  # endpoints to show, the most urgent first, and pools
 
 
 def gauges_of(manager: ConnectionManager, queued: float, waiting: float, fullest: Row | None) -> list[dict[str, Any]]:
-    """Name, what is used, the size (None: no bound), the unit, a note and whether to worry, of each.
+    """Return the gauges as they are sent.
 
-    queued, waiting: messages and bytes in all outboxes. fullest: whose outbox has least room; None if all are empty.
+    Args:
+        manager: Whose retry budget, endpoints and pools to show.
+        queued: Messages in all outboxes.
+        waiting: Bytes in all outboxes.
+        fullest: The row whose outbox has the least room; None if all are empty.
     """
     return [
         gauge("outboxes, all", waiting, None, "bytes", f"{queued:.0f} messages wait"),
@@ -38,7 +42,7 @@ def _of_fullest(row: Row | None) -> dict[str, Any]:
 
 def _of_budget(budget: RetryBudget) -> dict[str, Any]:
     spent, waiting = budget.capacity - budget.tokens, budget.waiting
-    note = f"{waiting} dials wait for it" if waiting else "no dial waits for it"
+    note = f"attempts waiting for it: {waiting}" if waiting else "no attempt is waiting"
     return gauge("retry budget, spent", round(spent), budget.capacity, "", note, is_bad=waiting > 0)
 
 
@@ -46,13 +50,13 @@ def _of_endpoints(manager: ConnectionManager) -> Iterator[dict[str, Any]]:
     endpoints = sorted(manager.endpoints(), key=_urgency, reverse=True)
     for endpoint in endpoints[:MOST]:
         gate, breaker = endpoint.gate, endpoint.breaker
-        notes = [f"{gate.waiting} wait"] if gate.waiting else []
+        notes = [f"{gate.waiting} waiting"] if gate.waiting else []
         if breaker.state != "closed":
             wait = breaker.wait_time(manager.time())
-            when = "a probe is under way" if breaker.state == "half-open" else f"next probe in {wait:.0f} s"
+            when = "probing now" if breaker.state == "half-open" else f"next probe in {wait:.0f} s"
             notes.append(f"breaker {breaker.state}: {when}")
         elif breaker.failures:
-            notes.append(f"{breaker.failures} failures in a row")
+            notes.append(f"failures in a row: {breaker.failures}")
         note = ", ".join(notes) or "breaker closed"
         size, is_bad = gate.policy.under_way, breaker.state != "closed"
         yield gauge(f"dials to {redact(endpoint.name)}", gate.under_way, size, "", note, is_bad=is_bad)
@@ -77,5 +81,14 @@ def _of_pools(manager: ConnectionManager) -> Iterator[dict[str, Any]]:
 def gauge(
     name: str, used: float, size: float | None, unit: str = "", note: str = "", *, is_bad: bool = False
 ) -> dict[str, Any]:
-    """One gauge as it is sent."""
+    """Return one gauge as it is sent.
+
+    Args:
+        name: What it measures.
+        used: How much is in use.
+        size: The limit; None if there is none.
+        unit: "bytes", "%", or "" for a count.
+        note: A remark to show with it.
+        is_bad: Whether to highlight it as a problem.
+    """
     return {"name": name, "used": used, "size": size, "unit": unit, "note": note, "bad": is_bad}

@@ -1,4 +1,4 @@
-"""The static files of the page, and the header fields that they are sent with."""
+"""The static files of the page, and the header fields sent with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES: Final = {
     ".svg": "image/svg+xml",
 }
 
-# Nothing but files of our own, no inline script or style, no frame around it.
+# Only the page's own files, no inline script or style, no frame around it.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -34,7 +34,7 @@ SECURITY: Final = (
 
 
 class Pages:
-    """The files by their paths, read once."""
+    """The files by path, read once."""
 
     def __init__(self) -> None:
         static = resources.files("trunkline.observe.dashboard").joinpath("static")
@@ -47,7 +47,7 @@ class Pages:
         self._files["/"] = self._files["/index.html"]
 
     def answer(self, path: str) -> trunkline.Response:
-        """The file at a path, or 404."""
+        """Return the file at a path, or 404."""
         kind, body = self._files.get(path.partition("?")[0], ("text/plain; charset=utf-8", b""))
         if not body:
             return trunkline.Response(404, [("Content-Type", kind), *SECURITY], b"not found\n")

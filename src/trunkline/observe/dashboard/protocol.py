@@ -1,4 +1,4 @@
-"""What a viewer says: its token with the opening handshake, then requests, each a JSON object."""
+"""What a viewer sends: its token in the opening handshake, then requests, each a JSON object."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 __all__ = ["OFFERED", "PROTOCOL", "Asked"]
 
 PROTOCOL: Final = "trunkline.dashboard.v1"
-OFFERED: Final = "token."  # how a viewer tells the token, as one of the subprotocols that it offers
+OFFERED: Final = "token."  # prefix of the token, which a viewer sends as one of the subprotocols that it offers
 
 
 class Asked(msgspec.Struct):
-    """A request. kind: "details" of the connection with this id, or an "action" on it."""
+    """A request. kind: "details" of the connection with this id, or "action" to carry out an action on it."""
 
     kind: str
     id: str = ""

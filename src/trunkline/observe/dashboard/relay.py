@@ -1,4 +1,4 @@
-"""Beside the process: the page for a program that runs elsewhere, fed by that program's own dashboard."""
+"""The relay: serves the page for a program that runs elsewhere, fed by that program's own dashboard."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from trunkline.protocol.errors import ConnectionClosed, TrunklineError
 
 __all__ = ["Relay"]
 
-MAX_SIZE: Final = 64 * 2**20  # bytes of a message: a snapshot of very many connections
+MAX_SIZE: Final = 64 * 2**20  # bytes of a message, enough for a snapshot of very many connections
 
 
 class Relay:
-    """Feeds each viewer over a line of its own to the program, whose dashboard at `url` bounds and judges it as any."""
+    """Feeds each viewer over its own connection to the program's dashboard at `url`, which treats it as any viewer."""
 
     def __init__(self, url: str, max_viewers: int) -> None:
-        """Raises ValueError for an address without a token."""
+        """Raise ValueError if `url` is not the URL of a dashboard, with its token."""
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.fragment:
-            raise ValueError(f"{url!r} is not an address that a dashboard printed: http://host:port/#token (url)")
+            raise ValueError(f"url is {url!r}, must be the address that a dashboard printed: http://host:port/#token")
         scheme = "wss" if parts.scheme == "https" else "ws"
         self._address = urllib.parse.urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + "/feed", "", ""))
         self._protocols = [PROTOCOL, OFFERED + parts.fragment]
@@ -32,17 +32,17 @@ class Relay:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many viewers as there may be."""
+        """Whether the number of viewers has reached its limit."""
         return len(self.viewers) >= self.max_viewers
 
     async def show(self, viewer: trunkline.WebSocket) -> None:
-        """Hand on what comes from either until one of them goes."""
+        """Forward messages between a viewer and the program until either goes."""
         self.viewers.add(viewer)
         try:
             program = trunkline.connect(self._address, subprotocols=self._protocols, max_size=MAX_SIZE)
             async with program as feed, asyncio.TaskGroup() as group:
-                group.create_task(_hand_on(viewer, feed))
-                group.create_task(_hand_on(feed, viewer))
+                group.create_task(_forward(viewer, feed))
+                group.create_task(_forward(feed, viewer))
             reason = "the program is gone"
         except (TrunklineError, OSError) as error:
             reason = f"the program: {error}"
@@ -51,11 +51,11 @@ class Relay:
         viewer.start_closing(1012, reason[:100])
 
     def close(self) -> None:
-        """Nothing is left that viewers do not take with them."""
+        """Do nothing: each viewer's connection to the program ends with the viewer."""
 
 
-async def _hand_on(one: trunkline.WebSocket, other: trunkline.WebSocket) -> None:
-    """Until one of them is closed; the other is closed then."""
+async def _forward(one: trunkline.WebSocket, other: trunkline.WebSocket) -> None:
+    """Forward messages from one to the other until either closes, then close the other."""
     with contextlib.suppress(ConnectionClosed):
         async for message in one:
             await other.send(message)

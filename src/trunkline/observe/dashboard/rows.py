@@ -1,4 +1,4 @@
-"""What the page shows of a connection: one row, with figures rounded to what is shown, so that little of it changes."""
+"""The rows of the page, one for each connection. Figures are rounded as shown, so that rows seldom change."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["COLUMNS", "Event", "Labels", "Managed", "Row", "Source", "short"]
 
 @dataclass(slots=True)
 class Row:
-    """A connection as it is shown. Times of day are seconds since 1970, everything else is in seconds."""
+    """A connection as the page shows it. Points in time are seconds since 1970; durations are seconds."""
 
     id: str
     service: str
     status: str
-    since: float | None  # None: it was there before anybody looked
+    since: float | None  # None: unknown, it is older than the dashboard
     why: str | None = None  # the last failure
     category: str | None = None
     code: int | None = None
@@ -40,20 +40,20 @@ class Row:
     phi: float | None = None
     queue: int = 0  # messages that wait to be sent
     queue_bytes: int = 0
-    fill: float = 0.0  # how full the outbox is, a share of 1
+    fill: float = 0.0  # how full the outbox is, from 0 to 1
     dropped: int = 0
     availability: float | None = None
     last_seen: float | None = None
     error_rate: float = 0.0
     paused: bool = False
-    kind: str = "managed"  # or "served": a client of a server of ours, which never retries
+    kind: str = "managed"  # or "served": a client of one of the program's servers, which never retries
 
     def values(self) -> tuple[Any, ...]:
-        """In the order of COLUMNS."""
+        """Return the values in the order of COLUMNS."""
         return _values(self)
 
     def changed_from(self, other: Row) -> dict[str, Any]:
-        """The fields that are another than the other's."""
+        """Return the fields whose values differ from the other's."""
         pairs = zip(COLUMNS, _values(self), _values(other), strict=True)
         return {name: value for name, value, before in pairs if value != before}
 
@@ -64,9 +64,9 @@ _values: Final[Callable[[Row], tuple[Any, ...]]] = attrgetter(*COLUMNS)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of state as it is shown."""
+    """A change of state as the page shows it."""
 
-    number: int  # rises by one an event
+    number: int  # counts the events
     at: float  # seconds since 1970
     id: str
     service: str
@@ -77,39 +77,39 @@ class Event:
 
 
 class Source(Protocol):
-    """Where rows come from."""
+    """Where rows come from: a manager or a server."""
 
     def connections(self) -> dict[str, Any]:
-        """All connections by their labels."""
+        """Return all connections by their labels."""
 
     def get(self, label: str) -> Any:
-        """The connection with this label, None if there is none."""
+        """Return the connection with this label; None if there is none."""
 
     def moved(self) -> Iterable[str]:
-        """Labels of connections that came or went since this was asked last, as far as nobody else tells."""
+        """Return the labels of connections that came or went since the last call and were not otherwise reported."""
 
     def row(self, connection: Any) -> Row:
-        """The row of one of them, now."""
+        """Return the current row of a connection."""
 
     def facts(self, connection: Any) -> list[tuple[str, str]]:
-        """What the details pane shows of it beside its row."""
+        """Return what the details pane shows of a connection besides its row."""
 
     def merge_latencies(self, into: Histogram, connection: Any = None) -> None:
-        """Adds the round trips of all of them, or of one."""
+        """Add the round trips of one connection, or of all, to `into`."""
 
     def forget(self, label: str) -> None:
-        """The connection with this label is gone."""
+        """Forget the connection with this label, which is gone."""
 
 
 class Labels:
-    """What is shown of things, by the things: without secrets, and no two alike."""
+    """The labels under which connections are shown: without secrets, and no two alike."""
 
     def __init__(self) -> None:
         self._labels: dict[Any, str] = {}
         self._things: dict[str, Any] = {}
 
     def get(self, thing: Any, name: str) -> str:
-        """The label of a thing, made from `name` when it is first asked for."""
+        """Return the label of a thing; the first call makes it from `name`."""
         label = self._labels.get(thing)
         if label is None:
             label = next(one for one in _names(redact(name)) if one not in self._things)
@@ -117,53 +117,53 @@ class Labels:
         return label
 
     def thing(self, label: str) -> Any:
-        """What has this label, None if nothing has."""
+        """Return the thing with this label; None if there is none."""
         return self._things.get(label)
 
     def forget(self, label: str) -> None:
-        """The thing is gone."""
+        """Forget the thing with this label, which is gone."""
         if label in self._things:
             del self._labels[self._things.pop(label)]
 
 
 class Managed:
-    """A manager's connections."""
+    """The connections of a manager."""
 
     def __init__(self, manager: ConnectionManager, labels: Labels) -> None:
         self.manager = manager
         self._labels = labels
-        self._day: float | None = None  # the wall clock's time at the manager's zero
+        self._day: float | None = None  # wall-clock time at zero of the manager's clock
 
     def connections(self) -> dict[str, Connection[Any, Any]]:
-        """All connections by what is shown of their ids."""
+        """Return all connections by their labels."""
         get = self._labels.get
         return {get(connection.id, connection.id): connection for connection in self.manager.connections()}
 
     def get(self, label: str) -> Connection[Any, Any] | None:
-        """The connection with this label, None if there is none."""
+        """Return the connection with this label; None if there is none."""
         connection_id = self._labels.thing(label)
         return self.manager.get(connection_id) if isinstance(connection_id, str) else None
 
     def moved(self) -> Iterable[str]:
-        """Nothing: every connection that comes or goes is told of by a change."""
+        """Return nothing: a change of state reports every connection that comes or goes."""
         return ()
 
     def label(self, connection_id: str) -> str:
-        """What is shown of an id."""
+        """Return the label of the connection with this id."""
         return self._labels.get(connection_id, connection_id)
 
     def forget(self, label: str) -> None:
-        """The connection is gone."""
+        """Forget the connection with this label, which is gone."""
         self._labels.forget(label)
 
     def day_time(self, at: float) -> float:
-        """A time of the manager's clock in seconds since 1970, to a tenth; the same each time it is asked."""
+        """Convert a time of the manager's clock to seconds since 1970, in tenths; always with the same result."""
         if self._day is None:
             self._day = time.time() - self.manager.time()
         return round(self._day + at, 1)
 
     def row(self, connection: Connection[Any, Any]) -> Row:
-        """The row of a connection, now."""
+        """Return the current row of a connection."""
         health, issue, change = connection.health(), connection.last_error, connection.last_change
         now, outbox = self.manager.time(), connection.service.outbox
         return Row(
@@ -197,7 +197,7 @@ class Managed:
         )
 
     def event(self, number: int, change: StateChange) -> Event:
-        """A change as it is shown."""
+        """Return a change of state as the page shows it."""
         issue, connection = change.issue, self.manager.get(change.connection_id)
         text = change.explain()
         return Event(
@@ -212,7 +212,7 @@ class Managed:
         )
 
     def facts(self, connection: Connection[Any, Any]) -> list[tuple[str, str]]:
-        """What the details pane shows of a connection beside its row."""
+        """Return what the details pane shows of a connection besides its row."""
         health, held = connection.health(), connection.quarantine
         notes = (f"{name}={'...' if is_secret(str(name)) else value}" for name, value in connection.metadata.items())
         facts = [
@@ -221,25 +221,25 @@ class Managed:
             ("links so far", str(connection.generation)),
             ("messages", f"{health.messages_received} in, {health.messages_sent} out"),
             ("unconfirmed", str(health.unconfirmed)),
-            ("of unknown outcome", str(health.unknown)),
+            ("outcome unknown", str(health.unknown)),
             ("late replies", str(health.late_replies)),
             ("in use by", str(connection.leases)),
-            ("quarantine", f"{len(held)} kept of {health.undecodable} that did not fit"),
+            ("quarantine", f"{len(held)} kept of {health.undecodable} undecodable"),
             ("metadata", clean(_cut(", ".join(notes)), connection) or "none"),
         ]
         if held:
-            # What the decoder says may quote the payload: its length has to do.
-            facts.append(("the last of them", f"{len(held[-1].payload)} bytes"))
+            # Only the length: the decoder's error may quote the payload.
+            facts.append(("last undecodable", f"{len(held[-1].payload)} bytes"))
         return facts
 
     def merge_latencies(self, into: Histogram, connection: Connection[Any, Any] | None = None) -> None:
-        """Adds the round trips of all connections, or of one."""
+        """Add the round trips of one connection, or of all, to `into`."""
         for one in self.manager.connections() if connection is None else (connection,):
             one.latencies(into)
 
 
 def clean(text: str, connection: Connection[Any, Any]) -> str:
-    """A text about a connection without the values of its secret parameters, wherever they stand in it."""
+    """Return a text about a connection without the values of its secret parameters, wherever they occur."""
     for name, value in connection.parameters.items():
         if is_secret(name):
             text = text.replace(str(value), "...")
@@ -247,7 +247,7 @@ def clean(text: str, connection: Connection[Any, Any]) -> str:
 
 
 def short(seconds: float | None) -> float | None:
-    """To three digits: what is shown."""
+    """Round to three significant digits, as shown."""
     return None if seconds is None else float(f"{seconds:.3g}")
 
 
@@ -256,7 +256,7 @@ def _cut(text: str, longest: int = 200) -> str:
 
 
 def _names(name: str) -> Iterator[str]:
-    """The name, and then with a number behind it."""
+    """Yield the name, then the name with #2, #3 and so on."""
     yield name
     number = 2
     while True:

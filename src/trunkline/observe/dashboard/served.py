@@ -1,4 +1,4 @@
-"""The clients of a server of ours as rows: they come and go, and never retry."""
+"""Rows for the clients of a server of the program: they come and go, and never retry."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from trunkline.observe.dashboard.rows import Labels, Row, short
 
 __all__ = ["Served"]
 
-WINDOW = 10.0  # seconds that rates are over, as in the rows of a manager
+WINDOW = 10.0  # seconds that rates cover, as in the rows of a manager
 
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of a client."""
+    """A client's counters at the last look, and its rates."""
 
     since: float | None
-    at: float  # when the rates were reckoned
+    at: float  # when the rates were computed
     stats: Stats
     in_rate: float = 0.0
     out_rate: float = 0.0
@@ -32,7 +32,7 @@ class Seen:
     out_bytes: float = 0.0
 
     def look(self, now: float, stats: Stats) -> None:
-        """Reckon the rates, by the differences since the last look; a long look back counts for more than a short."""
+        """Compute the rates from the differences since the last look; a longer interval has more weight."""
         past = now - self.at
         if past < 0.1:
             return
@@ -50,27 +50,27 @@ class Seen:
 
 
 class Served:
-    """A server's connections."""
+    """The connections of a server."""
 
     def __init__(self, server: trunkline.Server, labels: Labels) -> None:
         self.server = server
         self._labels = labels
         self._seen: dict[trunkline.WebSocket, Seen] = {}
         self._by_label: dict[str, trunkline.WebSocket] = {}
-        self._is_first = True  # those of the first look were there before
+        self._is_first = True  # connections of the first look are older than the dashboard
 
     def connections(self) -> dict[str, trunkline.WebSocket]:
-        """All connections by the addresses of their peers."""
+        """Return all connections by their labels, which hold the peers' addresses."""
         self.moved()
         return {label: ws for label, ws in self._by_label.items() if ws in self.server.connections}
 
     def get(self, label: str) -> trunkline.WebSocket | None:
-        """The connection with this label, None if there is none."""
+        """Return the connection with this label; None if there is none."""
         ws = self._by_label.get(label)
         return ws if ws in self.server.connections else None
 
     def moved(self) -> list[str]:
-        """Labels of connections that came or went since this was asked last."""
+        """Return the labels of connections that came or went since the last call."""
         now, there = time.time(), self.server.connections
         moved = [self._labels.get(ws, "") for ws in self._seen.keys() - there]
         for ws in there - self._seen.keys():
@@ -82,14 +82,14 @@ class Served:
         return moved
 
     def forget(self, label: str) -> None:
-        """The connection is gone."""
+        """Forget the connection with this label, which is gone."""
         ws = self._by_label.pop(label, None)
         if ws is not None:
             del self._seen[ws]
             self._labels.forget(label)
 
     def row(self, ws: trunkline.WebSocket) -> Row:
-        """The row of a connection, now."""
+        """Return the current row of a connection."""
         seen, latency = self._seen[ws], short(ws.latency)
         seen.look(time.time(), ws.stats())
         return Row(
@@ -107,20 +107,20 @@ class Served:
         )
 
     def facts(self, ws: trunkline.WebSocket) -> list[tuple[str, str]]:
-        """What the details pane shows of a connection beside its row."""
+        """Return what the details pane shows of a connection besides its row."""
         stats = ws.stats()
         return [
-            ("asked for", redact(ws.request.path) if ws.request is not None else "–"),
+            ("path", redact(ws.request.path) if ws.request is not None else "–"),
             ("subprotocol", ws.subprotocol or "none"),
             ("compression", "permessage-deflate" if ws.agreement is not None else "none"),
             ("messages", f"{stats.messages_received} in, {stats.messages_sent} out"),
             ("pings", f"{stats.pings_received} in, {stats.pings_sent} out"),
             ("writes", str(stats.writes)),
-            ("errors of the peer", str(stats.errors)),
+            ("peer's errors", str(stats.errors)),
         ]
 
     def merge_latencies(self, into: Histogram, ws: trunkline.WebSocket | None = None) -> None:
-        """Adds the round trips of all connections; of one alone they are not kept."""
+        """Add the round trips of all connections to `into`. Those of a single connection are not kept."""
         if ws is None:
             into.merge(self.server.health().latencies)
 

@@ -1,4 +1,4 @@
-"""Serves the page and its feed, and lets nobody in who does not know the token."""
+"""The server of the page and its feed. It admits only viewers that know the token."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class Show(Protocol):
-    """What is shown to viewers."""
+    """What feeds the viewers: a Feed or a Relay."""
 
     viewers: set[trunkline.WebSocket]
     max_viewers: int
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many viewers as there may be."""
+        """Whether the number of viewers has reached its limit."""
 
     async def show(self, viewer: trunkline.WebSocket) -> None:
         """Feed a viewer until it goes."""
 
     def close(self) -> None:
-        """The end of it."""
+        """Stop feeding."""
 
 
 class Dashboard:
-    """A page that is served: `url` opens it. Made by `serve`."""
+    """A dashboard that is being served: open `url` in a browser. Made by `serve`."""
 
     def __init__(self, server: trunkline.Server, feed: Show, host: str, token: str) -> None:
         self._server = server
@@ -51,27 +51,27 @@ class Dashboard:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """TCP port on which it listens."""
         return self._server.port
 
     @property
     def url(self) -> str:
-        """The address to open. The token stands in its fragment, which a browser sends to nobody."""
+        """URL to open. The token is in its fragment, which a browser does not send."""
         return f"http://{self._host}:{self.port}/#{self.token}"
 
     @property
     def viewers(self) -> int:
-        """How many look at it now."""
+        """Number of current viewers."""
         return len(self._feed.viewers)
 
     async def close(self) -> None:
-        """Send everybody away and stop listening."""
+        """Disconnect the viewers and stop listening."""
         self._feed.close()
         await self._server.close()
 
 
 class Serving:
-    """What `serve` gives: awaitable, and an asynchronous context manager that closes the dashboard at its end."""
+    """What `serve` returns: an awaitable, and an asynchronous context manager that closes the dashboard on exit."""
 
     def __init__(self, start: Any) -> None:
         self._start = start
@@ -103,18 +103,24 @@ def serve(
     names: Collection[str] = (),
     max_viewers: int = 8,
 ) -> Serving:
-    """Serves the page for the connections of `manager`: `async with serve(manager) as page: print(page.url)`.
+    """Serve a dashboard of the manager's connections: `async with serve(manager) as page: print(page.url)`.
 
-    host, port: where to listen; port 0 takes a free one. On another address than loopback everybody who reaches it and
-    learns the token sees your connections, over plain HTTP: put a proxy with TLS before it.
-    servers: of this program, whose clients are shown as well.
-    token: at least 16 letters, digits and any of -._~, to have the same address after a restart; random by default.
-    name: of the program, as the page shows it. actions: let viewers reconnect and close connections,
-    pause and resume services; each time is logged.
-    names: host names other than loopback's that the page is reached by, as behind a proxy; requests for any other name
-    get 421. max_viewers: past them a viewer gets 503.
+    Args:
+        manager: Whose connections to show.
+        host: Address to listen on. If it is not loopback, everybody who can reach it and learns the token sees your
+            connections, over plain HTTP: put a proxy with TLS in front of it.
+        port: Port to listen on; 0 for a free one.
+        servers: Servers of this program whose clients to show, too.
+        token: 16 or more of A-Z, a-z, 0-9 and -._~, for the same URL after a restart; random by default.
+        name: Name of the program on the page; by default from `sys.argv`.
+        actions: Let viewers reconnect and close connections, and pause and resume services. Each action is logged.
+        names: Host names under which the page is reached besides loopback's, as behind a proxy. Requests for any other
+            name get 421.
+        max_viewers: Limit of viewers; more get 503.
 
-    Raises OSError if it cannot listen there, ValueError for a token that is none.
+    Raises:
+        OSError: It cannot listen on this address.
+        ValueError: `token` or `max_viewers` is not allowed.
     """
     shown = name or sys.argv[0].rpartition("/")[2] or "python"
 
@@ -133,19 +139,19 @@ def relay(
     names: Collection[str] = (),
     max_viewers: int = 8,
 ) -> Serving:
-    """Serves the page beside the program whose dashboard is at `url`, the address that it printed; else as `serve`.
+    """Serve the dashboard of a program in another process. url: the URL that its own dashboard printed.
 
-    Each viewer has a line of its own to the program, which counts it as one of its viewers.
-    Raises ValueError for an address without a token, too.
+    Each viewer has its own connection to the program, which counts it as one of its viewers. The other parameters and
+    the exceptions are those of `serve`. Raises ValueError also if `url` has no token.
     """
     shown = Relay(url, max_viewers)
     return _serve(lambda: shown, host, port, names, _check(token, max_viewers))
 
 
 def _check(token: str | None, max_viewers: int) -> str:
-    """The token, or a new one."""
+    """Return the token, or a new one if it is None. Raise ValueError if a parameter is not allowed."""
     if token is not None and not re.fullmatch(r"[-._~0-9A-Za-z]{16,}", token):
-        raise ValueError("token must be 16 or more letters, digits and any of -._~ (token)")
+        raise ValueError(f"token has {len(token)} characters, must be 16 or more of A-Z, a-z, 0-9 and -._~")
     if max_viewers < 1:
         raise ValueError(f"max_viewers is {max_viewers}, must be 1 or more")
     return token if token is not None else secrets.token_urlsafe(24)
@@ -175,7 +181,7 @@ def _serve(make: Callable[[], Show], host: str, port: int, names: Collection[str
 
 
 class Door:
-    """Who may come in, and what they may ask."""
+    """Checks requests: admits viewers with the token, and serves the page's files."""
 
     def __init__(self, show: Show, token: str, names: frozenset[str]) -> None:
         self._show = show
@@ -184,10 +190,10 @@ class Door:
         self._pages = Pages()
 
     def judge(self, ws: trunkline.WebSocket, request: trunkline.Request) -> trunkline.Response | None:
-        """The answer to a request; None lets a viewer in."""
-        # A page of another site can point a name of its own at loopback (DNS rebinding): the name gives it away.
+        """Return the response to a request; None admits a viewer."""
+        # A page of another site can point its own host name at loopback (DNS rebinding): the Host field reveals that.
         if not self._is_ours(request.headers.get("host", "")):
-            return self._refuse(421, "not a name of this server")
+            return self._refuse(421, "unknown host name")
         if request.headers.get("upgrade") is None:
             return self._pages.answer(request.path) if request.method in ("GET", "HEAD") else None
         if request.path != "/feed":
@@ -200,7 +206,7 @@ class Door:
 
     async def show(self, ws: trunkline.WebSocket) -> None:
         """Feed a viewer until it goes."""
-        if self._show.is_full:  # others came in while this one shook hands
+        if self._show.is_full:  # others were admitted during this one's handshake
             ws.fail(1013, "too many viewers")
         else:
             await self._show.show(ws)

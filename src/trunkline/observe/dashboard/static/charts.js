@@ -1,4 +1,4 @@
-// Time series with uPlot, and the histogram of latencies.
+// Charts over time with uPlot, and the histogram of latencies.
 
 import * as format from "./format.js";
 
@@ -8,7 +8,7 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-/** Two lines over time, with their latest values, or those under the pointer, in the heading. */
+/** Two lines over time; the heading shows their values under the pointer, or else the latest. */
 export class Series {
   constructor(id, labels, colors) {
     this.box = document.getElementById(id);
@@ -60,7 +60,7 @@ export class Series {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** How often which latency was seen: bars over a logarithmic axis. buckets: pairs of seconds and count. */
+/** Draws the distribution of latencies as bars over a logarithmic axis. buckets: pairs of seconds and count. */
 export function drawSpread(box, buckets) {
   document.getElementById("spread-title").hidden = !buckets.length;
   const signature = JSON.stringify(buckets);
@@ -75,7 +75,7 @@ export function drawSpread(box, buckets) {
     const group = Math.round(Math.log10(Math.max(seconds, 1e-9)) * 12); // twelve bars a decade
     groups.set(group, (groups.get(group) || 0) + count);
   }
-  // At least a decade and a half, so that one bar is no wall.
+  // At least a decade and a half wide, so that a single bar does not fill the picture.
   const middle = (Math.min(...groups.keys()) + Math.max(...groups.keys())) / 2;
   const first = Math.min(Math.min(...groups.keys()) - 1, Math.floor(middle - 9));
   const bars = Math.max(Math.max(...groups.keys()) - first + 2, 18);

@@ -1,10 +1,10 @@
-// The line to the program: it comes back by itself, with growing pauses, as trunkline's own lines do.
+// The connection to the program. It reconnects with growing pauses, as trunkline's managed connections do.
 
 const PROTOCOL = "trunkline.dashboard.v1";
 const FIRST_PAUSE = 0.5; // seconds
 const LONGEST_PAUSE = 10;
 
-/** The token from the address's fragment, kept for this tab, so that a reload finds it and the address bar does not show it. */
+/** Returns the token from the URL's fragment. It is kept for this tab, for a reload, and removed from the address bar. */
 function token() {
   const given = location.hash.slice(1);
   if (given) {
@@ -15,13 +15,13 @@ function token() {
 }
 
 export class Feed {
-  /** take(message) gets what comes; tell(state, text) what becomes of the line: waiting, live, lost or refused. */
+  /** Calls take(message) for each message and tell(state, text) when the state changes to live, lost or refused. */
   constructor(take, tell) {
     this.take = take;
     this.tell = tell;
     this.failures = 0;
     this.opened = false;
-    window.addEventListener("hashchange", () => this.restart()); // somebody pastes an address with another token
+    window.addEventListener("hashchange", () => this.restart()); // the user has pasted a URL with another token
   }
 
   restart() {
@@ -36,14 +36,14 @@ export class Feed {
   open() {
     const known = token();
     if (!known) {
-      this.tell("refused", "This address has no token. Open the one that the program printed.");
+      this.tell("refused", "This URL has no token. Open the URL that the program printed.");
       return;
     }
     const address = new URL("feed", location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.hash = "";
     address.search = "";
-    // The token goes as a subprotocol: unlike a query it stands in nobody's log.
+    // The token is sent as a subprotocol: unlike a query, that does not appear in logs.
     this.socket = new WebSocket(address, [PROTOCOL, "token." + known]);
     this.socket.onopen = () => {
       this.opened = true;
@@ -59,9 +59,9 @@ export class Feed {
     const pause = (0.5 + Math.random() / 2) * Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.failures);
     if (this.opened) {
       const reason = event.reason ? ` (${event.reason})` : "";
-      this.tell("lost", `The line to the program is lost${reason}. Trying again; what you see stands still.`);
+      this.tell("lost", `The connection to the program is lost${reason}. Trying again; until then this page does not change.`);
     } else {
-      this.tell("refused", "Not let in: the token is wrong, too many look already, or the program is not there. Open the address that it printed.");
+      this.tell("refused", "Refused: the token is wrong, there are too many viewers, or the program is not running. Open the URL that it printed.");
     }
     this.timer = setTimeout(() => this.open(), pause * 1000);
   }

@@ -1,10 +1,10 @@
-// How figures are written. Every figure has its unit, here or in its heading; what is not known is a dash.
+// Formats figures. Every figure has its unit, here or in its heading; an unknown one is a dash.
 
 const DASH = "–";
 
 const isMissing = (value) => value === null || value === undefined;
 
-/** A rate or a count: 3 significant digits, k and M. */
+/** Formats a rate or a count: 3 significant digits, k and M. */
 export function number(value) {
   if (isMissing(value)) return DASH;
   if (value === 0) return "0";
@@ -14,7 +14,7 @@ export function number(value) {
   return (value / 1e6).toPrecision(3).replace(/\.0+$/, "") + "M";
 }
 
-/** Bytes, in steps of 1024. */
+/** Formats bytes, in steps of 1024. */
 export function bytes(value) {
   if (isMissing(value)) return DASH;
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -26,19 +26,19 @@ export function bytes(value) {
   return (at === 0 ? String(Math.round(value)) : value.toPrecision(3)) + " " + units[at];
 }
 
-/** Seconds as a figure of milliseconds, for a column that names the unit. */
+/** Formats seconds as milliseconds, for a column that names the unit. */
 export function inMilliseconds(seconds) {
   if (isMissing(seconds)) return DASH;
   const value = seconds * 1e3;
   return value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0);
 }
 
-/** The same with its unit. */
+/** Formats seconds as milliseconds, with the unit. */
 export function milliseconds(seconds) {
   return isMissing(seconds) ? DASH : inMilliseconds(seconds) + " ms";
 }
 
-/** A length of time, in its two largest units. */
+/** Formats a duration in its two largest units. */
 export function duration(seconds) {
   if (isMissing(seconds)) return DASH;
   seconds = Math.max(0, seconds);
@@ -49,25 +49,25 @@ export function duration(seconds) {
   return Math.floor(seconds / 86400) + "d " + (Math.floor(seconds / 3600) % 24) + "h";
 }
 
-/** The time since a moment of the day, in seconds since 1970. */
+/** Formats the time since a moment; both are in seconds since 1970. */
 export function age(now, since) {
   return isMissing(since) ? DASH : duration(now - since);
 }
 
-/** A share of 1 as a figure of percent, for a column that names the unit. */
+/** Formats a share of 1 as percent, for a column that names the unit. */
 export function inPercent(value) {
   if (isMissing(value)) return DASH;
   return (value * 100).toFixed(value > 0.995 && value < 1 ? 2 : 1).replace(/\.0$/, "");
 }
 
-/** The same with its unit. */
+/** Formats a share of 1 as percent, with the unit. */
 export function share(value) {
   return isMissing(value) ? DASH : inPercent(value) + " %";
 }
 
 const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
-/** A time of day, local. */
+/** Formats a time as the local time of day. */
 export function clock(unix) {
   return CLOCK.format(unix * 1000);
 }

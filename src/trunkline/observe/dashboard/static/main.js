@@ -1,4 +1,4 @@
-// Puts the parts together: the feed fills the store, the views draw it, keys and clicks steer.
+// Connects the parts: the feed fills the store, the views draw it, keys and clicks control them.
 
 import { Series, drawSpread } from "./charts.js";
 import { Feed } from "./feed.js";
@@ -8,12 +8,12 @@ import { STATES, Table } from "./table.js";
 
 const find = (id) => document.getElementById(id);
 const NARROW = matchMedia("(max-width: 900px)");
-const SAID_FOR = 6000; // milliseconds that an answer stays
+const SAID_FOR = 6000; // milliseconds that an answer is shown
 
 const store = new Store();
-let details = null; // of the chosen connection: facts and latency buckets
-let drawn = false; // a frame is asked for
-let saying = 0; // the timer that takes an answer away
+let details = null; // of the selected connection: facts and latency buckets
+let drawn = false; // whether a frame has been requested
+let saying = 0; // the timer that hides an answer
 
 const table = new Table(store, choose);
 const rates = new Series("rates", ["in", "out"], ["--one", "--two"]);
@@ -35,13 +35,13 @@ function take(message) {
 }
 
 function tell(state, text) {
-  document.body.dataset.line = state;
-  find("live").textContent = { live: "live", lost: "lost", refused: "not let in" }[state];
+  document.body.dataset.feed = state;
+  find("live").textContent = { live: "live", lost: "disconnected", refused: "refused" }[state];
   find("trouble").textContent = text;
   find("trouble").hidden = state === "live";
 }
 
-/** Shows an answer of the program for some seconds. */
+/** Shows an answer from the program for some seconds. */
 function say(text) {
   find("answer").textContent = text;
   find("answer").hidden = false;
@@ -49,7 +49,7 @@ function say(text) {
   saying = setTimeout(() => (find("answer").hidden = true), SAID_FOR);
 }
 
-/** Draws in the next frame, once however often it is asked. */
+/** Requests a drawing in the next frame; several requests are one drawing. */
 function ask() {
   if (drawn) return;
   drawn = true;
@@ -129,7 +129,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.target.matches("button, input") && (event.key === "Enter" || event.key === " ")) return;
   const state = STATES[Number(event.key) - 1];
-  // Arrows scroll what they are in, and move in the table everywhere else.
+  // Arrows scroll the log and the details when those have the focus, and otherwise move in the table.
   const moves = event.target.closest("#log, #side") ? {} : MOVES;
   const act = state ? () => show(table.state === state ? null : state) : KEYS[event.key] || moves[event.key];
   if (!act) return;
@@ -137,7 +137,7 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
-/** Clears a search field and leaves it. */
+/** Clears a search field and takes the focus off it. */
 function leave(field) {
   field.value = "";
   field.dispatchEvent(new Event("input"));
@@ -155,5 +155,5 @@ find("log-selected").addEventListener("change", ask);
 find("unselect").addEventListener("click", () => table.choose(null, true));
 find("theme").addEventListener("click", switchTheme);
 find("help").addEventListener("click", () => find("keys").showModal());
-setInterval(ask, 1000); // ages and countdowns go on between two messages
+setInterval(ask, 1000); // ages and countdowns also change between two messages
 feed.open();

@@ -6,7 +6,7 @@ import { STATES } from "./table.js";
 const SHOWN_EVENTS = 200;
 const SHOWN_CHANGES = 8; // in the details of a connection
 
-const LONG = new Set(["service", "server", "last failure"]); // facts that take a line
+const LONG = new Set(["service", "server", "last failure"]); // facts that need a whole line
 
 const find = (id) => document.getElementById(id);
 
@@ -16,7 +16,7 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Whether the parts are others than at the last time: what is the same is not made anew, so that a hover survives. */
+/** Returns whether the parts differ from the last call. Unchanged elements are not made again, so that a hover survives. */
 function isNew(box, parts) {
   const signature = JSON.stringify(parts);
   if (box.signature === signature) return false;
@@ -24,7 +24,7 @@ function isNew(box, parts) {
   return true;
 }
 
-/** Sets texts in elements that are made once, so that nothing moves. */
+/** Sets the text of an element if it differs. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -52,7 +52,7 @@ export function drawTotals(totals) {
   });
 }
 
-/** A chip a state that there is, with how many are in it. choose(state) is called with null for all. */
+/** Draws a chip with a count for each state that occurs. Calls choose(state), with null for all states. */
 export function drawStates(rows, chosen, choose) {
   const box = find("states");
   const counts = new Map();
@@ -62,7 +62,7 @@ export function drawStates(rows, chosen, choose) {
   const focused = document.activeElement && document.activeElement.closest("#states") ? document.activeElement.dataset.status : null;
   box.replaceChildren(
     ...chips.map(([state, count, key]) => {
-      const chip = make("button", { type: "button", className: "chip", textContent: `${state} ${count}`, title: `show only these, or all again (${key})` });
+      const chip = make("button", { type: "button", className: "chip", textContent: `${state} ${count}`, title: `show only these; again: all states (${key})` });
       chip.dataset.status = state;
       chip.setAttribute("aria-pressed", String(state === chosen));
       chip.addEventListener("click", () => choose(state === chosen ? null : state));
@@ -72,7 +72,7 @@ export function drawStates(rows, chosen, choose) {
   if (focused) box.querySelector(`[data-status="${focused}"]`)?.focus();
 }
 
-/** What one connection is, or all together. details: what the program told besides, or null. */
+/** Draws the details of one connection, or of all together. details: the program's answer about it, or null. */
 export function drawDetails(row, store, details, now) {
   setText(find("subject"), row ? row.id : "All connections");
   find("unselect").hidden = !row;
@@ -88,13 +88,13 @@ export function drawDetails(row, store, details, now) {
   drawChanges(row, store.events);
 }
 
-/** Why it is not up, and what happens next, as a sentence. */
+/** Returns a sentence that says why a connection is not up and what happens next. */
 function reasonOf(row, now) {
   const next = row.next_at ? (row.next_at <= now ? "The next try is due now." : `Next try in ${format.duration(row.next_at - now)}.`) : "";
   if (row.status === "connected") return "";
-  if (row.paused && row.status === "suspended") return `The service ${row.service} is paused: nothing is dialled until it is resumed.`;
+  if (row.paused && row.status === "suspended") return `The service ${row.service} is paused: its connections do not connect until it is resumed.`;
   const why = row.why ? row.why.replace(/[.]?$/, ".") : "";
-  if (row.status === "failed") return `${why} It does not try again by itself.`;
+  if (row.status === "failed") return `${why} It will not try again on its own.`;
   if (row.status === "connecting") return why && `Trying now. Before that: ${why}`;
   return [why, next].filter(Boolean).join(" ");
 }
@@ -115,7 +115,7 @@ function factsOf(row, now) {
   if (row.kind === "served") {
     return [
       ["server", row.service],
-      [row.status, row.since ? `for ${format.age(now, row.since)}` : "since before you looked"],
+      [row.status, row.since ? `for ${format.age(now, row.since)}` : "since before the dashboard started"],
       ["RTT", format.milliseconds(row.latency)],
       ["dropped", format.number(row.dropped)],
       ["in", `${format.bytes(row.in_bytes)}/s`],
@@ -144,7 +144,7 @@ function factsOf(row, now) {
   ];
 }
 
-/** A list of names and values. The elements stay as long as the names do. */
+/** Fills a list of names and values. Keeps its elements while the names stay the same. */
 function fill(list, facts) {
   if (isNew(list, facts.map(([name]) => name))) {
     list.replaceChildren(...facts.map(([name]) => make("div", { className: LONG.has(name) ? "long" : "" }, make("dt", { textContent: name }), make("dd"))));
@@ -165,7 +165,7 @@ function drawChanges(row, events) {
   list.replaceChildren(...found.map((event) => makeEvent(event, false)));
 }
 
-let sure = null; // the action that was clicked once, with its row: a second click does it
+let sure = null; // the action that was clicked once, with its row: a second click confirms it
 
 export function drawActions(row, actions, act) {
   const box = find("actions");
@@ -196,7 +196,7 @@ export function drawActions(row, actions, act) {
   );
 }
 
-/** gauges: objects with name, used, size, unit, note and bad. */
+/** Draws the gauges: objects with name, used, size, unit, note and bad. */
 export function drawGauges(gauges) {
   const box = find("gauges");
   if (isNew(box, gauges.map((gauge) => [gauge.name, gauge.size === null]))) {
@@ -231,7 +231,7 @@ function makeEvent(event, isNamed) {
   return item;
 }
 
-/** The newest events that hold all words of the search, of one connection only if there is one. */
+/** Draws the newest events that contain all words of the search. only: the id of the only connection to show, or null. */
 export function drawEvents(events, search, only) {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (event) => (!only || event.id === only) && words.every((word) => event.text_lower.includes(word));
@@ -241,7 +241,7 @@ export function drawEvents(events, search, only) {
   const filter = JSON.stringify([search, only]);
   const last = found.length ? found[found.length - 1].number : 0;
   if (box.filter === filter && box.last === last) return;
-  // With the same filter only what is new is put in front.
+  // If the filter is unchanged, only new events are added, in front.
   const known = box.filter === filter && last > box.last ? box.last : -1;
   const fresh = found.slice(-SHOWN_EVENTS).filter((event) => event.number > known);
   Object.assign(box, { filter, last });

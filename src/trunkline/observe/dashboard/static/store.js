@@ -1,10 +1,10 @@
-// What is known: rows by id, their history, totals and events. Filled by the feed, read by the views.
+// The state: rows by id, their histories, totals and events. The feed fills it, the views read it.
 
-const KEPT_POINTS = 240; // of a row's history; at two a second at the most, two minutes and more
+const KEPT_POINTS = 240; // of a row's history: at least two minutes, at two a second or fewer
 const KEPT_TOTALS = 1200; // ten minutes at two a second
 const KEPT_EVENTS = 2000;
 
-/** The last points of several series over time, oldest first. */
+/** The latest points of several series over time, oldest first. */
 class History {
   constructor(series, limit) {
     this.limit = limit;
@@ -14,7 +14,7 @@ class History {
   add(at, ...values) {
     [at, ...values].forEach((value, index) => this.columns[index].push(value));
     if (this.columns[0].length > this.limit * 1.25) {
-      // Cut now and then: a shift for each point would move all others.
+      // Cut only now and then: removing one point moves all others.
       this.columns.forEach((column) => column.splice(0, column.length - this.limit));
     }
   }
@@ -29,16 +29,16 @@ export class Store {
     this.events = [];
     this.program = {};
     this.actions = false;
-    this.isFilled = false; // a snapshot has come
-    this.skew = 0; // seconds that the program's clock is ahead of ours
+    this.isFilled = false; // whether a snapshot has come
+    this.skew = 0; // seconds by which the program's clock is ahead of ours
   }
 
-  /** The program's time now, in seconds since 1970. */
+  /** Returns the program's time in seconds since 1970. */
   now() {
     return Date.now() / 1000 + this.skew;
   }
 
-  /** Takes a message of the feed. */
+  /** Takes a snapshot or a delta. */
   take(message) {
     this.skew = message.at - Date.now() / 1000;
     if (message.kind === "snapshot") {

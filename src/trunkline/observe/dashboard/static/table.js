@@ -17,15 +17,15 @@ const COLUMNS = [
   { name: "out_rate", label: "Out/s", about: "messages sent a second, over 10 s", figure: true, text: (row) => format.number(row.out_rate) },
   { name: "latency", label: "RTT ms", about: "the last round trip of a ping", figure: true, text: (row) => format.inMilliseconds(row.latency) },
   { name: "p99", label: "p99 ms", about: "99 % of the round trips were shorter", figure: true, text: (row) => format.inMilliseconds(row.p99) },
-  { name: "queue", label: "Queue", about: "messages that wait to be sent", figure: true, text: (row) => format.number(row.queue) },
-  { name: "reconnects", label: "Links", about: "links after the first: how often it has come back", figure: true, text: (row) => (row.kind === "served" ? "" : format.number(row.reconnects)) },
-  { name: "availability", label: "Up %", about: "share of the time since it was first up", figure: true, text: (row) => format.inPercent(row.availability) },
+  { name: "queue", label: "Queue", about: "messages waiting to be sent", figure: true, text: (row) => format.number(row.queue) },
+  { name: "reconnects", label: "Links", about: "links after the first: how often it has reconnected", figure: true, text: (row) => (row.kind === "served" ? "" : format.number(row.reconnects)) },
+  { name: "availability", label: "Up %", about: "share of the time up, since it was first up", figure: true, text: (row) => format.inPercent(row.availability) },
 ];
 
 const collator = new Intl.Collator(undefined, { numeric: true });
 
 export class Table {
-  /** select(id, byHand) is called when a row is chosen, with null for none. */
+  /** Calls select(id, byHand) when a row is selected, with id null when none is. */
   constructor(store, select) {
     this.store = store;
     this.select = select;
@@ -42,9 +42,9 @@ export class Table {
     this.shown = [];
     this.pool = [];
     this.height = 28; // pixels a row, until it is measured
-    this.stale = true; // what is shown has to be found and sorted anew
+    this.stale = true; // whether to filter and sort again before the next drawing
     this.drawHead();
-    this.top = 0; // how far it is scrolled, and how much of it is seen: to ask in the middle of a drawing costs a layout
+    this.top = 0; // scroll position and visible height, kept since reading them while drawing costs a layout
     this.view = 0;
     this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.body.addEventListener("click", (event) => {
@@ -87,13 +87,13 @@ export class Table {
     }
   }
 
-  /** Rows, filter or order are others: find and sort at the next drawing. */
+  /** Filters, sorts and draws after rows, filter or order have changed. */
   changed() {
     this.stale = true;
     this.update();
   }
 
-  /** Filter and sort if anything has changed, and draw. */
+  /** Filters and sorts if anything has changed, and draws. */
   update() {
     if (this.stale) this.find();
     this.stale = false;
@@ -113,12 +113,12 @@ export class Table {
     const height = this.shown.length * this.height + "px";
     if (this.space.style.height !== height) this.space.style.height = height;
     this.empty.hidden = this.shown.length > 0;
-    this.empty.textContent = this.store.rows.size ? "No connection fits the filter. Esc in the search field clears it." : this.store.isFilled ? "The program has no connections yet." : "";
+    this.empty.textContent = this.store.rows.size ? "No connection matches the filter. Esc in the search field clears it." : this.store.isFilled ? "The program has no connections yet." : "";
     this.box.setAttribute("aria-rowcount", String(this.shown.length + 1));
     document.getElementById("shown").textContent = `${this.shown.length} of ${this.store.rows.size}`;
   }
 
-  /** The style sheet says how tall a row is; a narrow page has taller ones. */
+  /** Reads the height of a row from the style sheet: it is larger on a narrow page. */
   measure() {
     this.height = parseFloat(getComputedStyle(this.box).getPropertyValue("--row"));
     this.view = this.box.clientHeight;
@@ -132,7 +132,7 @@ export class Table {
     this.drawRows();
   }
 
-  /** Each row keeps its element while it is in view: scrolling by one row draws one row. */
+  /** Draws the rows in view. Each keeps its element while it is in view, so scrolling by one row draws one row. */
   drawRows() {
     const now = this.store.now();
     const wanted = Math.ceil(this.view / this.height) + 2 * SPARE;
@@ -190,14 +190,14 @@ export class Table {
     });
   }
 
-  /** byHand: with the pointer or a finger, on the row itself. */
+  /** Selects a row. byHand: whether by a click or tap on the row itself. */
   choose(id, byHand = false) {
     this.selected = id;
     this.select(id, byHand);
     this.drawRows();
   }
 
-  /** Moves the choice by so many rows, or to an end with Infinity. */
+  /** Moves the selection by `step` rows; Infinity moves it to an end. */
   move(step) {
     if (!this.shown.length) return;
     const at = this.shown.findIndex((row) => row.id === this.selected);
@@ -216,7 +216,7 @@ export class Table {
   }
 }
 
-/** Text as text, figures as figures, and what is not known behind everything, whichever way it is sorted. */
+/** Compares texts as texts and figures as figures. Missing values come last in either direction. */
 function compare(one, other, sign) {
   const missing = [one, other].map((value) => value === null || value === undefined || value === "");
   if (missing[0] || missing[1]) return missing[0] - missing[1];

@@ -1,4 +1,4 @@
-// The theme is set before anything is drawn, so that a dark page does not flash white.
+// Sets the theme before anything is drawn, so that a dark page does not flash white.
 "use strict";
 
 (function () {
