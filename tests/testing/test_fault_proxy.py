@@ -1,4 +1,4 @@
-"""The fault proxy on real sockets: each fault does what it says, at the byte at which it was asked for."""
+"""The fault proxy on real sockets: each fault does what it says, at the given byte."""
 
 import asyncio
 import contextlib
@@ -11,12 +11,12 @@ from turns import open_files, settle, until
 
 pytestmark = pytest.mark.anyio
 
-LIMIT = 20  # seconds until a test that hangs fails
+LIMIT = 20  # seconds after which a hanging test fails
 DATA = bytes(range(256)) * 4
 
 
 class Sink:
-    """A TCP server that sends DATA to whoever connects, and keeps what it hears and how that ended."""
+    """A TCP server that sends DATA to every client, and records what it receives and how that ended."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
@@ -57,7 +57,7 @@ async def dial(proxy):
         writer.transport.abort()
 
 
-async def test_without_a_fault_everything_passes_both_ways_and_so_does_each_end():
+async def test_without_a_fault_bytes_and_ends_pass_both_ways():
     async with through() as (proxy, sink), dial(proxy) as (reader, writer):
         writer.write(DATA * 100)
         assert await reader.readexactly(len(DATA)) == DATA
@@ -84,7 +84,7 @@ async def test_the_log_keeps_the_latest():
 
 @pytest.mark.parametrize("kind", ["cut", "reset"])
 @pytest.mark.parametrize("offset", [0, 1, 99, 100, 101, 1023])
-async def test_a_cut_toward_the_client_comes_after_exactly_so_many_bytes(kind, offset):
+async def test_a_cut_toward_the_client_comes_at_exactly_the_given_byte(kind, offset):
     async with through(Fault(kind, "client", at_byte=offset)) as (proxy, sink), dial(proxy) as (reader, _):
         got = b""
         try:
@@ -110,7 +110,7 @@ async def test_a_cut_toward_the_server_counts_what_the_client_sends():
         assert (sink.heard, sink.ends) == ([DATA[:150]], ["eof"])
 
 
-async def test_a_stall_holds_what_comes_until_it_is_resumed():
+async def test_a_stall_holds_bytes_until_resume():
     async with through(Fault("stall", "client", at_byte=10)) as (proxy, sink), dial(proxy) as (reader, writer):
         assert await reader.readexactly(10) == DATA[:10]
         writer.write(b"the other way")
@@ -120,14 +120,14 @@ async def test_a_stall_holds_what_comes_until_it_is_resumed():
         assert await reader.readexactly(len(DATA) - 10) == DATA[10:]
 
 
-async def test_a_stall_is_over_after_its_time():
+async def test_a_stall_ends_after_its_time():
     fault = Fault("stall", "client", at_byte=10, lasts=0.01)
     async with through(fault) as (proxy, _), dial(proxy) as (reader, _):
         assert await reader.readexactly(len(DATA)) == DATA
 
 
-async def test_a_stalled_line_is_not_read():
-    """A peer that sends and sends fills buffers of the kernel and no memory of ours."""
+async def test_a_stalled_connection_is_not_read():
+    """A peer that keeps sending fills the kernel's buffers, not our memory."""
     async with through(Fault("stall")) as (proxy, _), dial(proxy) as (_, writer):
         await until(lambda: proxy.lines and proxy.lines[0].server.transport)
         while not writer.transport.get_write_buffer_size():
@@ -136,7 +136,7 @@ async def test_a_stalled_line_is_not_read():
         assert proxy.lines[0].to_server == 0
 
 
-async def test_a_half_open_line_loses_the_server_and_says_nothing():
+async def test_half_open_drops_the_server_without_telling_the_client():
     async with through(Fault("half_open", "client", at_byte=20)) as (proxy, sink), dial(proxy) as (reader, writer):
         assert await reader.readexactly(20) == DATA[:20]
         await until(lambda: sink.ends)
@@ -149,7 +149,7 @@ async def test_a_half_open_line_loses_the_server_and_says_nothing():
         assert sink.heard == [b""]
 
 
-async def test_a_split_line_passes_all_of_it_in_pieces():
+async def test_a_split_passes_everything_in_pieces():
     async with through(Fault("split", amount=3)) as (proxy, sink), dial(proxy) as (reader, writer):
         writer.write(DATA)
         writer.write_eof()
@@ -158,7 +158,7 @@ async def test_a_split_line_passes_all_of_it_in_pieces():
 
 
 @pytest.mark.parametrize("kind", ["delay", "throttle"])
-async def test_a_slow_line_passes_all_of_it(kind):
+async def test_a_slow_connection_passes_everything(kind):
     amount = {"delay": 0.01, "throttle": 100_000}[kind]
     async with through(Fault(kind, amount=amount)) as (proxy, sink), dial(proxy) as (reader, writer):
         started = asyncio.get_running_loop().time()
@@ -169,7 +169,7 @@ async def test_a_slow_line_passes_all_of_it(kind):
         assert asyncio.get_running_loop().time() - started >= 0.009
 
 
-async def test_a_refused_connection_is_reset_and_the_server_hears_nothing_of_it():
+async def test_a_refused_connection_is_reset_and_does_not_reach_the_server():
     plan = [[Fault("refuse")], []]
     async with through(plan=lambda number: plan[number]) as (proxy, sink):
         async with dial(proxy) as (reader, _):
@@ -180,7 +180,7 @@ async def test_a_refused_connection_is_reset_and_the_server_hears_nothing_of_it(
             assert await reader.readexactly(len(DATA)) == DATA
 
 
-async def test_a_black_hole_accepts_and_is_still():
+async def test_a_black_hole_accepts_and_does_not_answer():
     async with through() as (proxy, sink):
         proxy.is_blackhole = True
         with pytest.raises(trunkline.OpenTimeout):
@@ -188,14 +188,14 @@ async def test_a_black_hole_accepts_and_is_still():
         assert sink.heard == []
 
 
-async def test_a_proxy_that_refuses_dials_listens_again_on_its_port():
+async def test_a_proxy_listens_on_the_same_port_after_refuse():
     async with through() as (proxy, sink), dial(proxy) as (reader, _):
         await reader.readexactly(len(DATA))
         port = proxy.port
         proxy.refuse()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
-        assert len(proxy.lines) == 1, "the line there is goes on"
+        assert len(proxy.lines) == 1, "the open connection goes on"
         await proxy.accept()
         assert proxy.port == port
         async with dial(proxy) as (again, _):
@@ -203,7 +203,7 @@ async def test_a_proxy_that_refuses_dials_listens_again_on_its_port():
         assert len(sink.heard) == 2
 
 
-async def test_a_server_that_is_not_there(refusing_port):
+async def test_a_server_that_cannot_be_reached(refusing_port):
     async with FaultProxy("127.0.0.1", refusing_port) as proxy, asyncio.timeout(LIMIT):
         async with dial(proxy) as (reader, _):
             with pytest.raises(ConnectionResetError):
@@ -212,7 +212,7 @@ async def test_a_server_that_is_not_there(refusing_port):
 
 
 @pytest.mark.parametrize("act", ["cut", "reset"])
-async def test_a_websocket_over_it_is_lost(act):
+async def test_a_websocket_over_it_fails(act):
     async with (
         asyncio.timeout(LIMIT),
         trunkline.serve(trunkline.WebSocket.wait_closed, "127.0.0.1", 0) as server,
@@ -228,7 +228,7 @@ async def test_a_websocket_over_it_is_lost(act):
 # Plans
 
 
-async def test_a_seeded_plan_depends_on_the_seed_and_the_number_alone():
+async def test_a_seeded_plan_depends_only_on_the_seed_and_the_number():
     one, same, other = (seeded_faults(seed, within_bytes=1000) for seed in (7, 7, 8))
     forward = [one(number) for number in range(50)]
     assert [same(number) for number in reversed(range(50))] == forward[::-1]
@@ -237,7 +237,7 @@ async def test_a_seeded_plan_depends_on_the_seed_and_the_number_alone():
     assert all(0 <= fault.at_byte < 1000 for faults in forward for fault in faults)
 
 
-async def test_a_plan_spares_a_share():
+async def test_a_plan_for_a_share_of_the_connections():
     plan = seeded_faults(1, share=0.25, within=10, kinds=["delay", "split", "throttle", "refuse", "blackhole"])
     met = [faults[0] for number in range(400) if (faults := plan(number))]
     assert 70 < len(met) < 130
@@ -257,6 +257,6 @@ async def test_a_plan_spares_a_share():
         ({"kind": "refuse", "at_byte": 1}, "when a connection is accepted"),
     ],
 )
-async def test_a_fault_that_cannot_be(wrong, text):
+async def test_an_invalid_fault(wrong, text):
     with pytest.raises(ValueError, match=text):
         Fault(**wrong)

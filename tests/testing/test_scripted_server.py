@@ -1,4 +1,4 @@
-"""Scripted servers: any status, any close code, any bytes, and a record of who came and what was said."""
+"""Scripted servers: any status, any close code, any bytes, and a record of connections and messages."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ async def test_any_status_answers_the_handshake(status):
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1008, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999])
-async def test_any_close_code_after_so_many_messages(code):
+async def test_any_close_code_after_some_messages(code):
     async with ScriptedServer([accept(), receive(3), close(code, "bye")]) as server:
         async with trunkline.connect(server.uri) as ws:
             for text in ("1", b"2", "3", "4"):
@@ -53,7 +53,7 @@ async def test_a_close_without_a_code_and_one_that_is_illegal():
                 assert ws.close_code == code
 
 
-async def test_scripts_are_played_in_turn_and_the_last_one_for_all_that_follow():
+async def test_scripts_are_played_in_turn_and_the_last_one_for_all_further_connections():
     async with ScriptedServer([answer(503)], [drop()], [reset()], [accept(), send("at last"), stay()]) as server:
         for error in (trunkline.HandshakeError, trunkline.ConnectError, trunkline.ConnectError):
             with pytest.raises(error):
@@ -66,7 +66,7 @@ async def test_scripts_are_played_in_turn_and_the_last_one_for_all_that_follow()
         assert server.arrivals == sorted(server.arrivals)
 
 
-async def test_a_script_may_depend_on_the_number_and_hold_steps_of_one_s_own():
+async def test_a_script_may_depend_on_the_number_and_contain_custom_steps():
     async def greet(peer):
         await peer.send(f"you are {peer.number}")
 
@@ -105,7 +105,7 @@ async def test_a_subprotocol_and_fragments():
         await ws.send("x" * 70_000)
 
 
-async def test_it_stops_and_starts_on_its_port():
+async def test_it_starts_again_on_the_same_port():
     async with ScriptedServer([accept(), stay()]) as server:
         async with trunkline.connect(server.uri) as ws:
             await server.stop()
@@ -119,7 +119,7 @@ async def test_it_stops_and_starts_on_its_port():
         assert len(server.peers) == 2
 
 
-async def test_what_a_step_raises_is_raised_at_the_end():
+async def test_an_exception_of_a_step_is_raised_at_the_end():
     async def wrong(peer):
         assert peer.number == 1, "not the first"
 
@@ -128,7 +128,7 @@ async def test_what_a_step_raises_is_raised_at_the_end():
             await ws.wait_closed()
 
 
-async def test_a_step_is_told_that_the_client_has_gone():
+async def test_a_step_gets_peer_gone_when_the_client_goes():
     told = []
 
     async def listen(peer):

@@ -1,4 +1,4 @@
-"""The virtual loop: time that jumps, what it waits for, and a network that is the same in every run."""
+"""The virtual loop: its clock, what it waits for, and a network that is the same in every run."""
 
 import asyncio
 import random
@@ -54,7 +54,7 @@ def test_a_timeout_is_of_virtual_time():
     assert run_virtual(main()) == 3600
 
 
-def test_what_waits_for_ever_is_told():
+def test_waiting_forever_is_an_error():
     async def main():
         await asyncio.get_running_loop().create_future()
 
@@ -100,7 +100,7 @@ def test_real_sockets_work_on_it():
 # The network
 
 
-def test_a_line_without_a_kernel():
+def test_a_connection_on_the_simulated_network():
     async def main():
         files = open_files()
         async with trunkline.serve(echo, HOST, 8000) as server:
@@ -135,7 +135,7 @@ def test_nobody_listens():
     run_virtual(main())
 
 
-def test_a_line_carries_no_tls(client_tls):
+def test_simulated_connections_have_no_tls(client_tls):
     async def main():
         async with trunkline.serve(echo, HOST, 8000):
             with pytest.raises(ValueError, match="cannot have TLS"):
@@ -145,10 +145,10 @@ def test_a_line_carries_no_tls(client_tls):
 
 
 class Recorder(asyncio.Protocol):
-    """Keeps what happens to it. Reads only if it is told to."""
+    """A protocol that records its events. reads: whether it reads from the start."""
 
     def __init__(self, reads=True):
-        self.stays = False  # whether it keeps its side open when the other has ended
+        self.stays = False  # whether it keeps its side open after an end of file
         self.heard = b""
         self.told = []
         self.reads = reads
@@ -184,7 +184,7 @@ async def recorders(*, reads=True):
     return near, far
 
 
-def test_what_is_not_read_holds_the_writer_back():
+def test_unread_bytes_pause_the_writer():
     async def main():
         near, far = await recorders(reads=False)
         near.transport.write(bytes(200_000))
@@ -224,7 +224,7 @@ def test_each_way_to_end(act, near_told, far_told):
     run_virtual(main())
 
 
-def test_bytes_for_one_who_has_gone_are_answered_with_a_reset():
+def test_bytes_for_a_closed_end_are_answered_with_a_reset():
     async def main():
         near, far = await recorders()
         far.stays = True
@@ -263,7 +263,7 @@ def test_the_fault_proxy_and_the_scripted_server_work_on_it():
 
 
 async def an_hour(seed):
-    """Six clients that come and go through a proxy that breaks them, for an hour; what came where, and when."""
+    """Run six clients through a fault proxy for an hour. Return every arrival, and the proxy's log."""
     loop = asyncio.get_running_loop()
     rng = random.Random(seed)
     loop.network.trace = []
