@@ -278,10 +278,24 @@ async def test_a_burst_behind_a_message_that_a_thread_compresses_closes_nobody()
         assert there.close_info is None
 
 
-async def test_a_limit_and_a_patience_that_cannot_be() -> None:
-    for options, text in (({"limit": 0}, "limit is 0, must be 1 or more"), ({"patience": -1}, "patience is -1, must")):
-        with pytest.raises(ValueError, match=text):
-            trunkline.broadcast([], "x", **options)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"limit": 0}, "limit is 0, must be 1 or more"),
+        ({"limit": 1.5}, r"limit is 1\.5, must be a whole number"),
+        ({"limit": True}, "limit is True, must be a whole number"),
+        ({"limit": "5"}, "limit is '5', must be a whole number"),
+        ({"patience": -1}, "patience is -1, must"),
+        ({"patience": float("nan")}, "patience is nan, must"),
+        ({"patience": "1"}, "patience is '1', must"),
+        ({"patience": None}, "patience is None, must"),
+        ({"patience": True}, "patience is True, must"),
+    ],
+    ids=repr,
+)
+async def test_a_limit_and_a_patience_that_cannot_be(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        trunkline.broadcast([], "x", **options)
 
 
 async def test_a_fragmented_message_under_way_is_no_reason_to_close() -> None:

@@ -103,7 +103,7 @@ class Times:
         return None if self.down_since is None else now - self.down_since
 
     def mark_down(self) -> None:
-        """The link is gone."""
+        """Note that the link is gone."""
         now = self.clock.time()
         if self.up_since is not None:
             self.up_before += now - self.up_since

@@ -264,7 +264,7 @@ class Lifecycle:
             self._apply(Event.DIAL)
 
     def _is_wanted(self) -> bool:
-        """Whether a link may open: the program has not ended the attempt meanwhile."""
+        """Return whether a link may open: the program has not ended the attempt meanwhile."""
         return self.status is ConnectionStatus.CONNECTING and self._order is None
 
     def _open(self) -> None:

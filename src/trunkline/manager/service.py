@@ -166,7 +166,7 @@ class Service(Generic[Sends, Receives]):
         return self.retry.second_opinion and self.options.get("ping_interval", 0.0) is not None
 
     async def ask_headers(self) -> Mapping[str, str]:
-        """The headers for the next attempt."""
+        """Return the headers for the next attempt."""
         if self.headers is None:
             return {}
         if isinstance(self.headers, Mapping):
@@ -174,7 +174,7 @@ class Service(Generic[Sends, Receives]):
         return await self.headers()
 
     async def ask_url(self, url: str) -> str:
-        """The URL for the next attempt: what `locate` gave, with the fresh parameters."""
+        """Return the URL for the next attempt: `url` with the fresh parameters filled in."""
         if not self.fresh:
             return url
         values = {name: await ask() for name, ask in self.fresh.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from trunkline._batch import Encoder
 from trunkline._fanout import fan_out
+from trunkline.net.checks import check_whole
 from trunkline.net.close import READS_TOO_SLOWLY
 from trunkline.net.loops import state_of
 from trunkline.net.websocket import WebSocket, life_of
@@ -128,7 +129,7 @@ def broadcast(
 def _check(slow: Slow, limit: int | None, patience: float) -> None:
     if slow not in ("close", "drop", "wait"):
         raise ValueError(f'slow is {slow!r}, must be "close", "drop" or "wait"')
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}, must be 1 or more bytes, or None for each connection's write_limit")
-    if not patience >= 0:
-        raise ValueError(f"patience is {patience}, must be 0 or more seconds")
+    if limit is not None:
+        check_whole("limit", limit, 1, "1 or more bytes, or None for each connection's write_limit")
+    if not isinstance(patience, (int, float)) or isinstance(patience, bool) or not patience >= 0:  # NaN is not
+        raise ValueError(f"patience is {patience!r}, must be 0 or more seconds")
