@@ -1,9 +1,9 @@
-"""Measures trunkline and its peers side by side: `make bench`, or `python -m benchmarks` once its programs are made.
+"""Measure trunkline and its peers side by side: `make bench`, or `python -m benchmarks` once the C programs are built.
 
-Every subject runs in a process of its own, pinned to one core; what puts it under load is pinned to another. Rounds are
-interleaved: each subject once, then each again, so that what the machine does meanwhile falls on all alike. Every
-measurement starts fresh processes. Results are kept in reports/bench; a run of everything writes docs/benchmarks.md and
-its picture from them.
+Every subject runs in a process of its own, pinned to one core; its counterpart is pinned to another. Rounds are
+interleaved: each subject once, then each again, so that other work on the machine affects all alike. Every measurement
+starts new processes. Results are kept in reports/bench; a run of everything writes docs/benchmarks.md and its picture
+from them.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from benchmarks.store import FOLDER, Measured, Store
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures trunkline and its peers.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure trunkline and its peers.")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), metavar="SCENARIO")
-    parser.add_argument("--cases", nargs="+", metavar="CASE", help="as the tables name them")
-    parser.add_argument("--subjects", nargs="+", metavar="NAME", help="as the tables name them")
-    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="uvloop", help="under every Python program")
+    parser.add_argument("--cases", nargs="+", metavar="CASE", help="cases to measure, as named in the tables")
+    parser.add_argument("--subjects", nargs="+", metavar="NAME", help="subjects to measure, as named in the tables")
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="uvloop", help="loop of every Python program")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="measured a round, a subject and a case")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds for each round, subject and case")
     parser.add_argument(
-        "--short", action="store_true", help="a few cases, one round, 0.3 s: whether it works; kept apart"
+        "--short", action="store_true", help="see whether it works: a few cases, one round, 0.3 s; kept separately"
     )
-    parser.add_argument("--check", action="store_true", help="fail if a ratio is under its floor")
-    parser.add_argument("--report", action="store_true", help="measure nothing; write the report from what is kept")
+    parser.add_argument("--check", action="store_true", help="fail if a ratio is below its floor")
+    parser.add_argument("--report", action="store_true", help="measure nothing; write the report from kept results")
     return parser.parse_args(words)
 
 
 def choose(scenario: Scenario, options: argparse.Namespace) -> tuple[list[Case], list[str]]:
-    """The cases and subjects of a scenario that are to be measured."""
+    """Return the cases and subjects of a scenario to measure."""
     wanted = options.cases or (scenario.short if options.short else [case.label for case in scenario.cases])
     cases = [case for case in scenario.cases if case.label in wanted]
     subjects = [name for name in scenario.subjects if not options.subjects or name in options.subjects]
@@ -49,7 +49,7 @@ def choose(scenario: Scenario, options: argparse.Namespace) -> tuple[list[Case],
 
 
 def measure(bench: Bench, scenario: Scenario, case: Case, subjects: list[str], options: argparse.Namespace) -> Measured:
-    """Goes round all subjects, `rounds` times."""
+    """Measure all subjects in turn, `rounds` times."""
     samples: dict[str, list] = {name: [] for name in subjects}
     for turn in range(options.rounds):
         for name in subjects:
@@ -70,10 +70,10 @@ def measure(bench: Bench, scenario: Scenario, case: Case, subjects: list[str], o
 
 
 def run(options: argparse.Namespace, store: Store) -> None:
-    """Measures what was chosen, keeps it and prints it."""
+    """Measure the chosen scenarios, and keep and print the results."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise SystemExit("the subject and its load need a core each; this process may use one only")
+        raise SystemExit("this process may use only one core, needed are two: one for the subject, one for its load")
     bench = Bench(options.loop, options.seconds, (cores[0], cores[1]))
     for name in options.only:
         scenario = SCENARIOS[name]

@@ -1,16 +1,16 @@
-"""How much of what a server offers its clients get, over an hour in which lines and server fail: on a virtual clock.
+"""The availability of a server to its clients, over an hour of faults on a virtual clock.
 
     python -m benchmarks.availability [--hours N] [--clients N]
 
-Each client has a line of its own through a fault proxy. In an hour it is cut six times and reset six times, stalls once
-and is left half open once, at random moments; and the server restarts twice (1012) and is away for 3 s each time.
+Each client connects through a fault proxy of its own. In an hour its link is cut six times, reset six times, stalled
+once and left half open once, at random moments. The server restarts twice (1012) and is away for 3 s each time.
 
-- link: the share of the time in which the server was there that the client had a link which worked. A line that stalls
-  counts as down from that moment, not from when the keepalive notices.
-- requests: each client makes one a second, with 5 s until it has failed; the share of those made while the server was
-  there that were answered.
+- link: share of the time in which the client had a working link, of the time in which the server was there. A stalled
+  link counts as down at once, not only when the keepalive notices.
+- requests: each client makes one a second, which fails after 5 s; the share that was answered, of those made while the
+  server was there.
 
-Every chance comes from the seed, so the figures are the same in each run.
+All randomness comes from the seed, so the figures are the same in each run.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from trunkline.testing import FaultProxy, run_virtual
 
 HOUR: Final = 3600.0
 AWAY: Final = 3.0  # seconds of a restart
-PATIENCE: Final = 5.0  # seconds that a request has
+PATIENCE: Final = 5.0  # seconds after which a request fails
 SERVER: Final = "server.sim.invalid"
 SETTLED: Final = 60.0  # seconds before the first fault and after the last
 
 
 class Ask(msgspec.Struct):
-    """A request, and its answer."""
+    """A request or its answer."""
 
     id: int | None = None
 
 
 def defaults() -> dict[str, object]:
-    """What a service gets that sets nothing."""
+    """Return the settings of a service that sets nothing."""
     return {}
 
 
 def former() -> dict[str, object]:
-    """What the defaults were: for comparison."""
+    """Return the former defaults, for comparison."""
     spread = trunkline.manager.Hint("first after 0 to 5 s, then backoff", first=(0.0, 5.0))
     restart = trunkline.manager.Hint("first after 5 to 30 s, then backoff", first=(5.0, 30.0))
     return {
@@ -61,7 +61,7 @@ def former() -> dict[str, object]:
 
 
 def eager() -> dict[str, object]:
-    """For a service that would rather have a burst of dials, which the gate spreads, than a pause."""
+    """Return settings for a service that prefers a burst of attempts, which the gate spreads, to a pause."""
     return {
         "ping_interval": 0.5,
         "ping_timeout": 0.5,
@@ -75,7 +75,7 @@ POLICIES: Final = {"defaults": defaults, "former": former, "eager": eager}
 
 @dataclass(slots=True)
 class Tally:
-    """What one client had. link_down: seconds without a working link while the server was there."""
+    """One client's figures. link_down: seconds without a working link while the server was there."""
 
     offered: float = 0.0
     link_down: float = 0.0
@@ -85,12 +85,12 @@ class Tally:
     _down_since: float | None = field(default=None, repr=False)
 
     def lose(self, now: float) -> None:
-        """The link works no more."""
+        """Note that the link has stopped working."""
         if self._down_since is None:
             self._down_since = now
 
     def regain(self, now: float, away: list[tuple[float, float]]) -> None:
-        """There is one that works. away: when the server was not there."""
+        """Note that there is a working link again. away: the times when the server was away, which do not count."""
         if self._down_since is not None:
             missing = sum(max(0.0, min(now, end) - max(self._down_since, begin)) for begin, end in away)
             self.link_down += now - self._down_since - missing
@@ -98,7 +98,7 @@ class Tally:
 
 
 class World:
-    """A server that restarts, and the times at which it was away."""
+    """A server that restarts, and the times when it was away."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -106,16 +106,16 @@ class World:
         self._server: trunkline.Server | None = None
 
     async def start(self) -> None:
-        """The server is there."""
+        """Start the server."""
         self._server = await trunkline.serve(_echo, SERVER, 8000)
 
     async def stop(self) -> None:
-        """It says that it restarts, and goes."""
+        """Announce a restart with 1012, and stop the server."""
         assert self._server is not None
         await self._server.close(1012, "restart")
 
     async def restart_now_and_then(self) -> None:
-        """Two restarts in the hour."""
+        """Restart the server twice in the hour."""
         rng, loop = random.Random(f"{self.seed}/server"), asyncio.get_running_loop()
         for moment in sorted(rng.uniform(SETTLED, HOUR - SETTLED) for _ in range(2)):
             await asyncio.sleep(max(0.0, moment - loop.time()))
@@ -126,7 +126,7 @@ class World:
             await self.start()
 
     def is_away(self, now: float) -> bool:
-        """Whether a request made now is none of its business: it is away, or will be before it can answer."""
+        """Return whether a request made now does not count: the server is away, or will be before it can answer."""
         return any(begin - 0.01 <= now < end for begin, end in self.away)
 
 
@@ -136,7 +136,7 @@ async def _echo(ws: trunkline.WebSocket) -> None:
 
 
 async def client(world: World, number: int, settings: dict[str, object]) -> Tally:
-    """One client's hour."""
+    """Run one client for an hour."""
     loop, tally = asyncio.get_running_loop(), Tally()
     rng = random.Random(f"{world.seed}/{number}")
     host = f"proxy{number}.sim.invalid"
@@ -185,7 +185,7 @@ async def _ask(connection: trunkline.Connection[Ask, Ask], tally: Tally) -> None
 
 
 async def _break(proxy: FaultProxy, tally: Tally, rng: random.Random) -> None:
-    """The faults of one line."""
+    """Inject the faults of one client."""
     loop = asyncio.get_running_loop()
     acts = [proxy.cut] * 6 + [proxy.reset] * 6 + [proxy.stall, proxy.half_open]
     for moment, act in sorted(((rng.uniform(SETTLED, HOUR - SETTLED), act) for act in acts), key=lambda pair: pair[0]):
@@ -196,7 +196,7 @@ async def _break(proxy: FaultProxy, tally: Tally, rng: random.Random) -> None:
 
 
 async def hour(seed: int, clients: int, settings: dict[str, object]) -> list[Tally]:
-    """One hour of all clients."""
+    """Run all clients for one hour."""
     world = World(seed)
     await world.start()
     restarting = asyncio.create_task(world.restart_now_and_then())
@@ -207,7 +207,7 @@ async def hour(seed: int, clients: int, settings: dict[str, object]) -> list[Tal
 
 
 def measure(policy: str, hours: int, clients: int) -> dict[str, float]:
-    """The shares under a policy."""
+    """Return the shares with a policy."""
     tallies = [one for seed in range(hours) for one in run_virtual(hour(seed, clients, POLICIES[policy]()))]
     offered = sum(one.offered for one in tallies)
     return {

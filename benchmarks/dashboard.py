@@ -1,7 +1,7 @@
-"""What the dashboard costs: `python -m benchmarks.dashboard [--connections 2000]`.
+"""The cost of the dashboard: `python -m benchmarks.dashboard [--connections 2000]`.
 
-Two figures. The processor time of a process that holds so many managed connections, with a viewer and without, in
-turns: the difference is the dashboard's. And the frames of the page in Chromium while lines are cut and the table is
+It measures the CPU time of a process with this many managed connections, alternately with and without a viewer: the
+difference is the cost. And it measures the frames of the page in Chromium while links are cut and the table is
 scrolled. The server and the viewers are processes of their own.
 """
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from playwright.async_api import CDPSession
 
 TOKEN = "a-token-of-a-measurement"
-TURN = 5.0  # seconds of each measurement of the processor
-TURNS = 4  # with a viewer, and as many without
-WATCHED = 8.0  # seconds that the page's frames are counted, for each thing that it does
+TURN = 5.0  # seconds of each measurement of CPU time
+TURNS = 4  # measurements with a viewer, and as many without
+WATCHED = 8.0  # seconds of each measurement of frames
 
-# Runs in the page: counts frames and long tasks for some seconds, and scrolls meanwhile if it is told to.
+# Runs in the page: counts frames and long tasks for `seconds`, and scrolls meanwhile if `scrolls` is set.
 FRAMES = """
 ([seconds, scrolls]) => new Promise((resolve) => {
     const table = document.getElementById("table"), deltas = [], tasks = [], begin = performance.now();
@@ -58,7 +58,7 @@ class Tick(msgspec.Struct):
 
 
 def serve_ticks(pipe: Pipe) -> None:
-    """A server whose connections are each sent a message a second, and now and then cut, until the pipe is closed."""
+    """Serve connections until the pipe gets a message: send each a message a second, and close two every 0.5 s."""
 
     async def main() -> None:
         rng = random.Random(1)
@@ -81,7 +81,7 @@ def serve_ticks(pipe: Pipe) -> None:
 
 
 def look(url: str, pipe: Pipe) -> None:
-    """A viewer in a process of its own, which comes and goes as the pipe says."""
+    """Be a viewer, in a process of its own, that connects and disconnects as the pipe says."""
 
     async def main() -> None:
         while await asyncio.to_thread(pipe.recv):
@@ -99,7 +99,7 @@ def look(url: str, pipe: Pipe) -> None:
 
 @contextlib.asynccontextmanager
 async def child(work: object, *arguments: object) -> AsyncIterator[Pipe]:
-    """A process that runs `work(*arguments, pipe)`."""
+    """Run `work(*arguments, pipe)` in a process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(*arguments, theirs), daemon=True)  # type: ignore[arg-type]
@@ -114,22 +114,22 @@ async def child(work: object, *arguments: object) -> AsyncIterator[Pipe]:
 
 @contextlib.asynccontextmanager
 async def program(connections: int) -> AsyncIterator[dashboard.Dashboard]:
-    """This process: so many connections, each of which is read, with the dashboard."""
+    """Hold connections in this process, read from each, and serve a dashboard of them."""
     async with child(serve_ticks) as pipe:
         port = await asyncio.to_thread(pipe.recv)
         service = trunkline.Service("ticks", f"ws://127.0.0.1:{port}/{{room}}", sends=Tick, receives=Tick)
         async with trunkline.ConnectionManager(
             [service], gate=trunkline.manager.GatePolicy(per_second=2000)
         ) as manager:
-            lines = [await manager.connect(service, wait=False, room=f"room-{n:05d}") for n in range(connections)]
+            held = [await manager.connect(service, wait=False, room=f"room-{n:05d}") for n in range(connections)]
 
-            async def read(line: trunkline.Connection[Tick, Tick]) -> None:
-                async for _ in line:
+            async def read(connection: trunkline.Connection[Tick, Tick]) -> None:
+                async for _ in connection:
                     pass
 
-            readers = [asyncio.create_task(read(line)) for line in lines]
-            for line in lines:
-                await line.wait_connected()
+            readers = [asyncio.create_task(read(connection)) for connection in held]
+            for connection in held:
+                await connection.wait_connected()
             async with dashboard.serve(manager, token=TOKEN, name="measured") as page:
                 yield page
             for reader in readers:
@@ -137,14 +137,14 @@ async def program(connections: int) -> AsyncIterator[dashboard.Dashboard]:
 
 
 async def measure_cost(page: dashboard.Dashboard) -> None:
-    """Processor time with and without a viewer, in turns."""
+    """Measure and print the CPU time with and without a viewer, in turns."""
     with_viewer, without = [], []
     async with child(look, f"ws://127.0.0.1:{page.port}/feed") as pipe:
         for _ in range(TURNS):
             without.append(await busy_share())
             pipe.send(True)
             await asyncio.to_thread(pipe.recv)
-            await asyncio.sleep(1.0)  # the snapshot is sent
+            await asyncio.sleep(1.0)  # until the snapshot has been sent
             with_viewer.append(await busy_share())
             pipe.send(False)
             size, count = await asyncio.to_thread(pipe.recv)
@@ -156,19 +156,19 @@ async def measure_cost(page: dashboard.Dashboard) -> None:
 
 
 async def busy_share() -> float:
-    """Processor time of this process over a turn, as a share of the turn."""
+    """Return the CPU time of this process over a turn, as a share of the turn."""
     busy, begin = time.process_time(), time.monotonic()
     await asyncio.sleep(TURN)
     return (time.process_time() - busy) / (time.monotonic() - begin)
 
 
 async def measure_frames(page: dashboard.Dashboard) -> None:
-    """The frames of the page, at rest and while the table is scrolled."""
+    """Measure and print the frames of the page while its rows change, without and with scrolling."""
     from playwright.async_api import async_playwright
 
     browser = shutil.which("chromium")
     if browser is None:
-        print("the frames need Chromium: apt-get install chromium")
+        print("measuring frames needs Chromium: apt-get install chromium")
         return
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
@@ -193,13 +193,13 @@ async def measure_frames(page: dashboard.Dashboard) -> None:
 
 
 async def worked(devtools: CDPSession) -> float:
-    """Processor seconds of the page's main thread so far: what a busy machine does not change."""
+    """Return the CPU seconds of the page's main thread so far, which a busy machine does not change."""
     metrics = (await devtools.send("Performance.getMetrics"))["metrics"]
     return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description="What the dashboard costs.")
+    parser = argparse.ArgumentParser(description="Measure the cost of the dashboard.")
     parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--only", choices=["cost", "frames"])
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """Bytes that compression keeps for a connection between two messages: `python -m benchmarks.deflate_memory`.
 
-Each row is a process of its own, in which a thousand connections have each sent and received one message of 4 KiB; what
-is shared between connections is made before the first figure is taken.
+Each figure is from a process of its own, in which a thousand connections have each sent and received one message of
+4 KiB. What connections share is allocated before the first figure is taken.
 """
 
 import subprocess
@@ -24,12 +24,12 @@ WAYS = {
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Return the bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def measure(way: str, backend: str) -> float:
-    """Bytes a connection."""
+    """Return the bytes for each connection."""
     keeps, bits, settings = WAYS[way]
     agreement = Agreement(False, keeps, keeps, bits, bits, Deflate(backend=backend, off_thread=None, **settings))
     message = b"".join(b'{"id": %d, "side": "buy"}, ' % number for number in range(160))

@@ -1,4 +1,4 @@
-"""From samples to figures: medians, spreads, ratios."""
+"""Figures from samples: medians, spreads, ratios."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.sample import Sample
 
 @dataclass(frozen=True)
 class Figures:
-    """What the rounds of one subject in one case come to: medians, each of its own column."""
+    """The medians over the rounds of one subject in one case."""
 
     figure: float
     spread: float  # (largest - smallest) / median of the figure
@@ -21,7 +21,7 @@ class Figures:
 
 
 def summarize(samples: Sequence[Sample]) -> Figures:
-    """The figures of at least one sample."""
+    """Return the figures of one or more samples."""
 
     def median(values: Sequence[float | None]) -> float | None:
         present = [value for value in values if value is not None]
@@ -39,7 +39,7 @@ def summarize(samples: Sequence[Sample]) -> Figures:
 
 
 def ratio(subjects: Mapping[str, Sequence[Sample]], subject: str, base: str, smaller_is_better: bool) -> float | None:
-    """How many times better `subject` is than `base`, by medians; None if one of them was not measured."""
+    """Return how many times better `subject` is than `base`, by medians; None if one of them was not measured."""
     if subject not in subjects or base not in subjects:
         return None
     ours, theirs = summarize(subjects[subject]).figure, summarize(subjects[base]).figure

@@ -1,13 +1,13 @@
-"""How 2,000 processes come back to a server that they lost at one moment: on a virtual clock.
+"""How 2,000 processes reconnect to a server that all of them lost at one moment, on a virtual clock.
 
     python -m benchmarks.fleet [--clients N] [--age SECONDS]
 
-Each client is a manager of its own, with a gate, a budget and a breaker of its own, so that nothing but its jitter
-keeps it from the others. What is told of each case:
+Each client is a manager of its own, with its own gate, budget and breaker, so that only their jitter spreads them.
+For each case it prints:
 
-- taken: the most dials in any second that met a server which was there;
-- in vain: the most in any second that its kernel refused, while it was away;
-- longest wait: of a dial in the queue of a server that shakes `CAPACITY` hands a second, first come first served.
+- taken: the most attempts in any second that the server accepted;
+- in vain: the most attempts in any second that the kernel refused while the server was away;
+- longest wait: of an attempt in the queue of a server that does `CAPACITY` handshakes a second, in order of arrival.
 
 `CAPACITY` is what a server at 60 % load has left: 40 % of the 6,000 handshakes a second of docs/benchmarks.md.
 """
@@ -32,7 +32,7 @@ SERVER: Final = "server.sim.invalid"
 
 @dataclass(frozen=True)
 class Case:
-    """What happens to the server. code: of the close frame; None: the lines are cut. away: seconds."""
+    """What happens to the server. code: of its close frames; None: the links are cut. away: seconds."""
 
     name: str
     code: int | None
@@ -49,7 +49,7 @@ CASES: Final = [
 
 @dataclass
 class Found:
-    """Seconds since the server was lost."""
+    """Times of attempts and of reconnections, in seconds since the server was lost."""
 
     taken: list[float] = field(default_factory=list)
     in_vain: list[float] = field(default_factory=list)
@@ -57,13 +57,13 @@ class Found:
 
 
 def busiest(times: list[float], seconds: float = 1.0) -> int:
-    """The most that fall into any window of so many seconds."""
+    """Return the largest number of times within any window of `seconds`."""
     times = sorted(times)
     return max((bisect.bisect_left(times, at + seconds) - index for index, at in enumerate(times)), default=0)
 
 
 def longest_wait(times: list[float]) -> float:
-    """The longest that one of these waits in a queue which is served `CAPACITY` times a second."""
+    """Return the longest wait, in seconds, in a queue that is served `CAPACITY` times a second."""
     free_at, longest = 0.0, 0.0
     for at in sorted(times):
         longest = max(longest, free_at - at)
@@ -72,7 +72,7 @@ def longest_wait(times: list[float]) -> float:
 
 
 class Fleet:
-    """Clients of one connection each."""
+    """Clients with one connection each."""
 
     def __init__(self, clients: int, settings: dict[str, Any], seed: int) -> None:
         self.found = Found()
@@ -94,13 +94,13 @@ class Fleet:
         return manager
 
     async def start(self) -> None:
-        """All are up."""
+        """Connect all clients and wait until they are up."""
         for manager in self.managers:
             await manager.connect(self._service, wait=False)
         await self.all_up.wait()
 
     def lose(self) -> None:
-        """From now on it counts."""
+        """Start counting: the server is lost now."""
         self.found, self._lost_at = Found(), self._loop.time()
 
     async def _dial(self, uri: str, /, **options: Any) -> trunkline.WebSocket:
@@ -126,13 +126,13 @@ class Fleet:
 
 
 async def listen() -> trunkline.Server:
-    """A server without a limit that would show."""
+    """Start a server whose limits do not affect the result."""
     limits = {"max_connections": 100_000, "max_pending_handshakes": 100_000, "ping_interval": None}
     return await trunkline.serve(trunkline.WebSocket.wait_closed, SERVER, 8000, **limits)
 
 
 async def lose_server(case: Case, settings: dict[str, Any], clients: int, age: float) -> Found:
-    """A fleet whose links have lived for `age` seconds loses its server."""
+    """Take the server from a fleet whose links have lived for `age` seconds, and return what happened."""
     server = await listen()
     fleet = Fleet(clients, settings, seed=1)
     await fleet.start()
@@ -156,12 +156,12 @@ async def lose_server(case: Case, settings: dict[str, Any], clients: int, age: f
 
 
 def measure(case: Case, policy: str = "defaults", *, clients: int = 2_000, age: float = 600.0) -> Found:
-    """What a fleet with this policy does."""
+    """Run a case with a policy on a virtual clock, and return what happened."""
     return run_virtual(lose_server(case, POLICIES[policy](), clients, age))
 
 
 def row(case: Case, policy: str, found: Found) -> list[str]:
-    """For the table."""
+    """Return a row of the table."""
     back = sorted(found.back)
     return [
         case.name,

@@ -1,7 +1,7 @@
-"""What trunkline aims at, as ratios within one run, and the floors under which a run fails.
+"""trunkline's targets, as ratios within one run, and the floors below which a run fails.
 
-An aim that is met is raised; one that is missed stays in the report with its figure. Floors are only set where both
-sides run in one process, so that the machine's other work falls on both alike.
+A target that is met is raised; one that is missed stays in the report with its figure. There are floors only where both
+sides run in one process, so that other work on the machine affects both alike.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.store import Store
 
 @dataclass(frozen=True)
 class Goal:
-    """`subject` is to be at least `aim` times better than `base` (without a base: at most `aim` in the unit)."""
+    """`subject` should be at least `aim` times better than `base`; without a base, its figure at most `aim`."""
 
     scenario: str
     case: str
@@ -25,7 +25,7 @@ class Goal:
     floor: float | None = None
 
     def measured(self, store: Store, loop: str) -> float | None:
-        """The ratio, or the figure itself; None if it was not measured."""
+        """Return the ratio, or without a base the figure itself; None if it was not measured."""
         scenario = SCENARIOS[self.scenario]
         case = store.load(self.scenario, loop).get(self.case)
         if case is None or self.subject not in case.samples:
@@ -35,7 +35,7 @@ class Goal:
         return ratio(case.samples, self.subject, self.base, scenario.smaller_is_better)
 
     def measured_by_cpu(self, store: Store, loop: str) -> float | None:
-        """How many times the subject's CPU time a message `base` takes; None if one of them was not measured."""
+        """Return the ratio of `base` to the subject in CPU time for a message; None if one of them was not measured."""
         case = store.load(self.scenario, loop).get(self.case)
         if case is None or not case.samples.keys() >= {self.subject, self.base}:
             return None
@@ -43,11 +43,11 @@ class Goal:
         return theirs / ours if ours and theirs else None
 
     def is_met(self, measured: float) -> bool:
-        """Whether this figure is what was aimed at."""
+        """Return whether this figure meets the target."""
         return measured <= self.aim if self.base is None else measured >= self.aim
 
     def is_under_floor(self, measured: float) -> bool:
-        """Whether this figure fails the run."""
+        """Return whether this figure fails the run."""
         return self.floor is not None and measured < self.floor
 
 
@@ -86,7 +86,7 @@ GOALS = [
 
 
 def under_floor(store: Store, loop: str) -> list[str]:
-    """What fails a run, in words."""
+    """Describe what fails the run."""
     return [
         f"{goal.scenario} {goal.case}: {goal.subject} is {measured:.1f} times {goal.base}, the floor is {goal.floor}"
         for goal in GOALS

@@ -1,10 +1,10 @@
-"""What a second event loop, in a thread of its own, adds: echoes a second of one loop and of several.
+"""The gain of more event loops, each in a thread: echoes a second with one loop and with several.
 
     python -m benchmarks.loops [--loops N] [--messages N] [--rounds N] [--loop asyncio|uvloop]
 
-Each loop has a server and 4 clients, with callbacks on both sides; a client keeps 32 messages of 64 bytes on their way.
-One loop, and then all of them, in turn: the ratio is the median of those of each round. With the GIL, loops take turns
-and a second one adds nothing; without it, as many may run as there are cores.
+Each loop has a server and 4 clients, with callbacks on both sides; a client keeps 32 messages of 64 bytes in flight.
+Each round measures one loop, then all of them; the result is the median of the rounds' ratios. With the GIL, loops take
+turns and a second one adds nothing; without it, as many can run as there are cores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import trunkline
 from benchmarks.tables import markdown
 
 CLIENTS: Final = 4
-WINDOW: Final = 32  # messages of a client that are on their way
+WINDOW: Final = 32  # messages in flight of a client
 PAYLOAD: Final = b"x" * 64
 
 
@@ -32,19 +32,19 @@ class Echo(trunkline.Listener):
     """The server's side."""
 
     def on_message(self, ws: trunkline.WebSocket, message: str | bytes) -> None:
-        """Send it back."""
+        """Send the message back."""
         ws.send_nowait(message)
 
 
 class Asks(trunkline.Listener):
-    """The client's side: one message for each that comes back, so many in all."""
+    """The client's side: sends a message for each that comes back, `messages` in all."""
 
     def __init__(self, messages: int) -> None:
         self.done = asyncio.get_running_loop().create_future()
         self._left, self._to_send = messages, messages - WINDOW
 
     def on_message(self, ws: trunkline.WebSocket, message: str | bytes) -> None:
-        """Count it, and send the next."""
+        """Count the message and send the next."""
         self._left -= 1
         if self._to_send > 0:
             self._to_send -= 1
@@ -54,7 +54,7 @@ class Asks(trunkline.Listener):
 
 
 async def echo(messages: int, barrier: threading.Barrier) -> float:
-    """Seconds that one loop takes for so many echoes of each client, from the moment when all loops are ready."""
+    """Return the seconds that one loop takes for `messages` echoes of each client, once all loops are ready."""
     async with trunkline.serve(listener=Echo, host="127.0.0.1", port=0) as server:
         asking = [Asks(messages) for _ in range(CLIENTS)]
         lines = [await trunkline.connect(f"ws://127.0.0.1:{server.port}/", listener=one) for one in asking]
@@ -70,7 +70,7 @@ async def echo(messages: int, barrier: threading.Barrier) -> float:
 
 
 def measure(loops: int, messages: int, factory: Callable[[], asyncio.AbstractEventLoop]) -> float:
-    """Echoes a second of so many loops together, each in a thread of its own."""
+    """Return the echoes a second of `loops` loops together, each in a thread of its own."""
     barrier, taken = threading.Barrier(loops), []
 
     def run() -> None:
@@ -83,21 +83,21 @@ def measure(loops: int, messages: int, factory: Callable[[], asyncio.AbstractEve
     for thread in threads:
         thread.join()
     if len(taken) < loops:
-        raise RuntimeError("a loop has failed: see above")
+        raise RuntimeError("a loop failed: see above")
     return loops * CLIENTS * messages / max(taken)
 
 
 def find_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes a loop of this kind."""
+    """Return the factory for this kind of loop."""
     if name == "asyncio":
         return asyncio.new_event_loop
-    import uvloop  # no part of what trunkline needs
+    import uvloop  # trunkline does not require it
 
     return uvloop.new_event_loop
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--loops", type=int, default=min(2, os.cpu_count() or 2), help="at once; 2")
     parser.add_argument("--messages", type=int, default=25_000, help="of each client")
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     asked = parser.parse_args()
     factory = find_factory(asked.loop)
-    measure(1, asked.messages // 10 + WINDOW, factory)  # what only the first one pays
+    measure(1, asked.messages // 10 + WINDOW, factory)  # warm-up: only the first measurement would pay for it
     pairs = [
         (measure(1, asked.messages, factory), measure(asked.loops, asked.messages, factory))
         for _ in range(asked.rounds)

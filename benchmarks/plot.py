@@ -1,6 +1,7 @@
-"""The picture of the report: panels of horizontal bars, each panel on an axis of its own that begins at zero.
+"""The picture of the report: panels of horizontal bars, each with an axis of its own that begins at zero.
 
-Plain SVG, so that it needs no library and shows a difference in review; it follows the reader's light or dark scheme.
+It is plain SVG, so that it needs no library and a review shows what has changed. It follows the reader's light or dark
+scheme.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ KINDS = ["ours", "peer", "limit"]  # classes of the style, in the order of the b
 NAMESPACE = "http://www.w3.org/2000/svg"
 COLUMNS = 2
 WIDTH, MARGIN = 440, 24  # of a panel, pixels
-NAMES, VALUES = 160, 66  # room for the names before the bars, and for the figures behind them
-HEAD, ROW, FOOT = 52, 20, 20  # heights: of a panel's title, of a bar with its gap, and below the last
+NAMES, VALUES = 160, 66  # widths of the names before the bars and of the figures behind them
+HEAD, ROW, FOOT = 52, 20, 20  # heights of a panel's title, of a bar with its gap, and below the last bar
 BAR = 13
 
 STYLE = """\
@@ -72,7 +73,7 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel]) -> str:
-    """The picture as the text of an SVG file."""
+    """Return the picture as the text of an SVG file."""
     rows = [panels[i : i + COLUMNS] for i in range(0, len(panels), COLUMNS)]
     parts, y = [], MARGIN // 2
     for row in rows:
@@ -93,7 +94,7 @@ def draw(panels: Sequence[Panel]) -> str:
 
 
 def draw_panel(panel: Panel, x: int, y: int) -> list[str]:
-    """The lines of one panel whose upper left corner is at x, y."""
+    """Return the SVG lines of a panel whose upper left corner is at x, y."""
     left, top = x + NAMES, y + HEAD
     most = max(bar.figure for bar in panel.bars)
     lines = [text(x, y + 20, panel.title, "title"), text(x, y + 36, panel.unit, "unit")]
@@ -112,20 +113,20 @@ def draw_panel(panel: Panel, x: int, y: int) -> list[str]:
 
 
 def kind_of(name: str) -> str:
-    """Which class of the style a subject belongs to."""
+    """Return a subject's class in the style."""
     if name in (LIMIT, "no WebSocket"):
         return "limit"
     return "ours" if name.startswith("trunkline") else "peer"
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    """One line of text."""
+    """Return one line of text as SVG."""
     marked = f' class="{kind}"' if kind else ""
     return f'<text{marked} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def short(value: float) -> str:
-    """Three digits: 1.23 M, 123 k, 5,999."""
+    """Format a figure with three digits: 1.23 M, 123 k, 5,999."""
     for size, mark in [(1e6, " M"), (1e4, " k")]:
         if value >= size:
             return f"{value / (size if mark == ' M' else 1e3):#.3g}".rstrip(".") + mark

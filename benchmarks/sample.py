@@ -1,4 +1,4 @@
-"""What a benchmark gives."""
+"""The result of a measurement."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sample:
-    """What one round gave."""
+    """The result of one round."""
 
     figure: float  # in the scenario's unit
-    cpu: float | None = None  # microseconds of the subject's CPU time a message, user and system
-    p50: float | None = None  # microseconds from queueing a message to having its echo
+    cpu: float | None = None  # microseconds of the subject's CPU time for a message, user and system
+    p50: float | None = None  # microseconds from queueing a message to its echo
     p99: float | None = None

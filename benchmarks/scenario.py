@@ -1,4 +1,4 @@
-"""The one shape that every benchmark has."""
+"""What every benchmark consists of: a scenario with cases."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from benchmarks.bench import Bench
 from benchmarks.sample import Sample
 
-LIMIT = "C"  # the subject that is no library: the least work that the kernel leaves
+LIMIT = "C"  # the subject without a library, which does the least work possible
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked of a subject. `label` names it on the command line and in the tables."""
+    """How much work a subject gets. `label` names the case on the command line and in the tables."""
 
     label: str
-    size: int = 0  # bytes a message
+    size: int = 0  # bytes of a message
     connections: int = 1
-    depth: int = 1  # messages in flight a connection; of a broadcast: messages a turn
+    depth: int = 1  # messages in flight on each connection; in a broadcast: messages in each turn
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A benchmark: subjects that do the same work, in cases that ask for more or less of it.
+    """A benchmark: subjects that do the same work, in cases with different amounts of it.
 
-    measure: runs one subject in one case and gives a sample. base: the subject that ratios are to. unit: of the figure;
-    a ratio over 1 is better than the base, whether `smaller_is_better` or not. short: the cases of a short run.
+    measure: runs one subject in one case and returns a sample. base: the subject that ratios are to; a ratio over 1 is
+    better than the base, whether `smaller_is_better` or not. unit: of the figure. short: the cases of a short run.
     """
 
     name: str
@@ -42,5 +42,5 @@ class Scenario:
     smaller_is_better: bool = False
 
     def case(self, label: str) -> Case:
-        """The case with this label; KeyError if there is none."""
+        """Return the case with this label. Raises KeyError if there is none."""
         return {case.label: case for case in self.cases}[label]

@@ -1,7 +1,7 @@
-"""Results on disk, a file a scenario and loop, so that a long run can be made in pieces.
+"""Results on disk, a file for each scenario and loop, so that a long run can be made in pieces.
 
-A case holds the figures of one run only: measuring it anew replaces it whole. Ratios are therefore always between
-subjects that took turns.
+A case has the figures of only one run: measuring it again replaces all of them. So ratios are always between subjects
+that took turns.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ FOLDER = Path(__file__).parents[1] / "reports" / "bench"
 
 @dataclass(frozen=True)
 class Measured:
-    """One case: the samples of each subject, and what can be said about the run they come from."""
+    """One case: the samples of each subject, and facts about the run that they come from."""
 
     about: dict[str, str]  # date, machine, versions, command, rounds
     samples: dict[str, list[Sample]]
 
 
 class Store:
-    """What has been measured so far."""
+    """The results so far."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder
 
     def save(self, scenario: str, loop: str, case: str, measured: Measured) -> None:
-        """Keeps a case, in place of what was known of it."""
+        """Save a case in place of its earlier results."""
         path = self._path(scenario, loop)
         cases = json.loads(path.read_text()) if path.exists() else {}
         samples = {name: [asdict(sample) for sample in of_one] for name, of_one in measured.samples.items()}
@@ -40,7 +40,7 @@ class Store:
         path.write_text(json.dumps(cases, indent=1) + "\n")
 
     def load(self, scenario: str, loop: str) -> dict[str, Measured]:
-        """The cases that were measured, by label."""
+        """Return the measured cases by label."""
         path = self._path(scenario, loop)
         cases = json.loads(path.read_text()) if path.exists() else {}
         return {
@@ -52,7 +52,7 @@ class Store:
         }
 
     def all(self) -> Iterator[Measured]:
-        """Every case that was measured."""
+        """Yield every measured case."""
         for path in sorted(self.folder.glob("*.json")):
             yield from self.load(*path.stem.rsplit(".", 1)).values()
 

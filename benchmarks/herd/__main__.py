@@ -1,7 +1,7 @@
-"""How a fleet of managed connections comes back to a server that went: `python -m benchmarks.herd [--write]`.
+"""How a fleet of managed connections reconnects after its server has gone: `python -m benchmarks.herd [--write]`.
 
-Every connection is a real one on loopback. The server and the clients share this process and its event loop, so that
-one clock times both; what is counted is when dials begin. `--write` puts the report into docs/retrying.md.
+All connections are real ones on loopback. The server and the clients share this process and its event loop, so that one
+clock times both. It counts when attempts begin. `--write` puts the report into docs/retrying.md.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ WIDTH = 60  # characters of the longest bar
 
 @dataclass(frozen=True)
 class Case:
-    """A fleet and what happens to its server. managers: processes that it stands for; each has its own gate."""
+    """A fleet and what happens to its server. managers: each stands for a process and has a gate of its own."""
 
     name: str
     managers: int
-    lines: int  # a manager
+    connections: int  # of each manager
     code: int | None  # of the close frame; None: the connections are cut
     down: float  # seconds
     per_second: float = 200.0  # the gate's
@@ -48,7 +48,7 @@ CASES = [
 
 @dataclass
 class Watch:
-    """What happens, and when: seconds since the server went."""
+    """What happens and when, in seconds since the server went."""
 
     start: float = 0.0
     dials: list[float] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Watch:
 
 
 class Listener(trunkline.Listener):
-    """A server that says nothing."""
+    """The server's side, which sends nothing."""
 
 
 async def listen(port: int = 0) -> trunkline.Server:
@@ -87,29 +87,29 @@ async def listen(port: int = 0) -> trunkline.Server:
 
 @asynccontextmanager
 async def fleet(case: Case, watch: Watch, port: int) -> AsyncIterator[None]:
-    """The connections of a case, all up."""
-    # Several hosts share no budget.
+    """Hold the connections of a case, which are all up."""
+    # Processes on several hosts share no budget.
     budgets = [None] if case.managers == 1 else [RetryBudget() for _ in range(case.managers)]
     async with AsyncExitStack() as stack:
         connecting = []
         for budget in budgets:
             service = trunkline.Service(
-                "herd", f"ws://127.0.0.1:{port}/{{line}}", sends=str, receives=str, ping_interval=None
+                "herd", f"ws://127.0.0.1:{port}/{{number}}", sends=str, receives=str, ping_interval=None
             )
             manager = trunkline.ConnectionManager(
                 [service], dial=watch.dial, budget=budget, gate=trunkline.manager.GatePolicy(per_second=case.per_second)
             )
             manager.subscribe(watch.take)
             await stack.enter_async_context(manager)
-            connecting += [manager.connect(service, line=line) for line in range(case.lines)]
+            connecting += [manager.connect(service, number=number) for number in range(case.connections)]
         for at in range(0, len(connecting), 1000):
             await asyncio.gather(*connecting[at : at + 1000])
         yield
 
 
 async def measure(case: Case) -> Watch:
-    """Takes the server away and brings it back; waits until every connection is up again."""
-    watch, count = Watch(), case.managers * case.lines
+    """Stop the server and start it again, and wait until every connection is up again."""
+    watch, count = Watch(), case.managers * case.connections
     server = await listen()
     port = server.port
     async with fleet(case, watch, port):
@@ -122,14 +122,14 @@ async def measure(case: Case) -> Watch:
         await asyncio.sleep(max(0.0, case.down - watch.now()))
         server = await listen(port)
         await watch.all_back.wait()
-        # A second storm would come now.
+        # Time for a second storm, if there were one.
         await asyncio.sleep(2)
     await server.close()
     return watch
 
 
 def most(times: list[float], window: float) -> int:
-    """The most that fall into any window of so many seconds."""
+    """Return the largest number of times within any window of `window` seconds."""
     times, best, first = sorted(times), 0, 0
     for at, time in enumerate(times):
         while time - times[first] >= window:
@@ -139,7 +139,7 @@ def most(times: list[float], window: float) -> int:
 
 
 def histogram(case: Case, watch: Watch) -> str:
-    """Dials a second as bars, those that succeeded apart from those that did not."""
+    """Return bars of the attempts in each second, successful ones apart from failed ones."""
     up = Counter(int(time) for time in watch.back)
     dials = Counter(int(time) for time in watch.dials)
     scale = WIDTH / max(dials.values())
@@ -152,9 +152,9 @@ def histogram(case: Case, watch: Watch) -> str:
 
 
 def row(case: Case, watch: Watch) -> list[str]:
-    count = case.managers * case.lines
+    count = case.managers * case.connections
     percentiles = statistics.quantiles(watch.back[:count], n=100)
-    # A window of 100 ms, less what the loop's clock may be off between the gate's look at it and ours.
+    # A window of 100 ms, less the difference that the loop's clock may have between the gate's reading and ours.
     busiest = most(watch.dials, 0.099)
     return [
         case.name,
@@ -187,7 +187,9 @@ def report(measured: list[tuple[Case, Watch]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.herd", description=__doc__.split("\n")[0])
     parser.add_argument("--write", action="store_true", help="put the report into docs/retrying.md")
-    parser.add_argument("--case", type=int, nargs="+", default=list(range(len(CASES))), help="which, from 0")
+    parser.add_argument(
+        "--case", type=int, nargs="+", default=list(range(len(CASES))), help="numbers of the cases to run, from 0"
+    )
     options = parser.parse_args()
     logging.getLogger("trunkline").setLevel(logging.CRITICAL)
     measured = [(CASES[number], asyncio.run(measure(CASES[number]))) for number in options.case]

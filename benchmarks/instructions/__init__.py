@@ -1,1 +1,1 @@
-"""Instructions a message, counted by callgrind: figures that do not depend on what else the machine does."""
+"""Instructions for each message, counted by callgrind: figures that other work on the machine does not change."""

@@ -1,11 +1,11 @@
-"""Counts instructions a message and holds them against the baseline: `make instructions`, in half a minute.
+"""Count instructions for each message and compare them with the baseline: `make instructions`, in half a minute.
 
     --record         make these counts the baseline
-    --base COMMIT    count the core of a commit as well, and judge by that, too
+    --base COMMIT    also count the core of a commit, and judge by that, too
 
-Exit status 1: a piece of work takes 3 % more instructions than in the baseline. Counts depend on the compiler, Cython
-and the interpreter; where these are others than the baseline's, it says so and judges by the ratios to wsproto. A
-commit's core is counted here and now, so that 3 % are 3 % on every machine.
+It exits with 1 if a piece of work takes 3 % more instructions than in the baseline. Counts depend on the compiler,
+Cython and the interpreter; if these differ from the baseline's, it says so and judges by the ratios to wsproto. A
+commit's core is counted on this machine, so that 3 % can be judged on every machine.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ MARKS = ROOT / "build" / "bench" / "marks.so"
 ALLOCATOR = ROOT / "build" / "bench" / "allocator.so"
 GENERATED = ROOT / "build" / "cython" / "native" / "trunkline" / "_frames.c"
 
-# The C library picks its copies by the CPU. With these off every x86-64 counts the same ones.
+# The C library chooses its copy functions by the CPU. With these off, every x86-64 uses the same ones.
 TUNABLES = "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM"
 
 
 def environment(kernel: str) -> dict[str, str]:
-    """What the counts depend on besides the code."""
+    """Return what the counts depend on besides the code."""
     core = find_spec("trunkline._frames")
     assert core is not None
     assert core.origin is not None
@@ -66,7 +66,7 @@ def environment(kernel: str) -> dict[str, str]:
 
 
 def total(path: Path) -> int:
-    """The instructions that a file of callgrind's holds."""
+    """Return the number of instructions in one of callgrind's files."""
     found = re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.MULTILINE)
     if found is None:
         raise SystemExit(f"{path.name} holds no total")
@@ -74,7 +74,7 @@ def total(path: Path) -> int:
 
 
 def count(core: Path | None = None) -> Counts:
-    """Runs the driver under callgrind. core: the folder to import another trunkline from."""
+    """Run the driver under callgrind. core: the folder to import another trunkline from."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             "valgrind",
@@ -105,7 +105,7 @@ def count(core: Path | None = None) -> Counts:
 
 
 def table(baseline: Counts | None, counts: Counts, name: str = "baseline") -> str:
-    """The counts beside the baseline's, or another's of that name."""
+    """Return a table of the counts beside those of a baseline. name: what to call the baseline."""
     kept = {(one.work, one.side): one.instructions for one in baseline.counts} if baseline else {}
     rows = []
     for one in counts.counts:
@@ -116,12 +116,12 @@ def table(baseline: Counts | None, counts: Counts, name: str = "baseline") -> st
 
 
 def judge(baseline: Counts, counts: Counts) -> int:
-    """Says what has become of the counts; gives the exit status."""
+    """Print how the counts compare with the baseline, and return the exit status."""
     for name, (then, now) in differences(baseline, counts).items():
         print(f"{name} is {now!r}, {then!r} in the baseline")
     if differences(baseline, counts):
-        print("so these counts are not comparable one by one: the ratios to wsproto decide.")
-        print("make instructions ARGS=--record makes a baseline of this machine.")
+        print("so single counts cannot be compared: the ratios to wsproto decide.")
+        print("make instructions ARGS=--record makes a baseline for this machine.")
     verdict = compare(baseline, counts)
     for gain in verdict.gains:
         print(f"better: {gain}")
@@ -130,12 +130,12 @@ def judge(baseline: Counts, counts: Counts) -> int:
     for fault in verdict.faults:
         print(f"WORSE: {fault}")
     if verdict.faults:
-        print("If this must be, make instructions ARGS=--record, and say in the commit what the instructions buy.")
+        print("If it is worth it, run make instructions ARGS=--record, and say in the commit what it is for.")
     return 1 if verdict.faults else 0
 
 
 def judge_base(commit: str, baseline: Counts, counts: Counts) -> int:
-    """Counts the core of a commit too, and says what has become of its counts since; gives the exit status."""
+    """Count the core of a commit, print how this core's counts compare with it, and return the exit status."""
     name = name_of(commit)
     core = core_of(commit)
     if core == head_core():
@@ -152,13 +152,13 @@ def judge_base(commit: str, baseline: Counts, counts: Counts) -> int:
     for fault in verdict.faults:
         print(f"WORSE: {fault}")
     if verdict.faults:
-        print("If this must be, make instructions ARGS=--record: what the baseline is raised by is allowed here, too.")
+        print("If it is worth it, run make instructions ARGS=--record: what raises the baseline is allowed here, too.")
     return 1 if verdict.faults else 0
 
 
 def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions")
-    parser.add_argument("--base", help="a commit, whose core is counted as well")
+    parser.add_argument("--base", help="also count the core of this commit")
     parser.add_argument("--record", action="store_true", help="make these counts the baseline")
     options = parser.parse_args(words)
     baseline = read_baseline() if BASELINE.exists() else None

@@ -19,7 +19,7 @@ NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Count:
-    """Instructions a message of one piece of work."""
+    """Instructions for each message of one piece of work."""
 
     work: str
     side: str  # trunkline or wsproto
@@ -28,20 +28,20 @@ class Count:
 
 @dataclass(frozen=True)
 class Counts:
-    """One run of all works. environment: everything that makes the counts what they are, besides the code."""
+    """The counts of one run. environment: what they depend on besides the code."""
 
     environment: dict[str, str]
     counts: tuple[Count, ...]
 
     def by_work(self) -> dict[str, dict[str, float]]:
-        """Instructions by work and then by side, in the order of counting."""
+        """Return the instructions by work and then by side, in the order of counting."""
         found: dict[str, dict[str, float]] = {}
         for count in self.counts:
             found.setdefault(count.work, {})[count.side] = count.instructions
         return found
 
     def ratios(self) -> dict[str, float]:
-        """By work that both have: how many of wsproto's instructions stand against one of trunkline's."""
+        """Return how many times trunkline's instructions wsproto takes, by work that both do."""
         return {
             work: sides["wsproto"] / sides["trunkline"]
             for work, sides in self.by_work().items()
@@ -49,17 +49,17 @@ class Counts:
         }
 
     def about(self) -> str:
-        """The environment, on one line."""
+        """Return the environment on one line."""
         return ", ".join(f"{name} {value}" for name, value in self.environment.items())
 
 
 def read_baseline(path: Path = BASELINE) -> Counts:
-    """The committed counts."""
+    """Return the committed counts."""
     return parse_baseline(path.read_text())
 
 
 def parse_baseline(text: str) -> Counts:
-    """The counts in the text of a baseline."""
+    """Return the counts in the text of a baseline."""
     kept = json.loads(text)
     return Counts(
         kept["environment"],
@@ -70,13 +70,13 @@ def parse_baseline(text: str) -> Counts:
 
 
 def write_baseline(counts: Counts, path: Path = BASELINE) -> None:
-    """Makes these the counts that later ones are held against."""
+    """Make these counts the baseline for later ones."""
     rounded = {work: {side: round(n, 1) for side, n in sides.items()} for work, sides in counts.by_work().items()}
     path.write_text(json.dumps({"environment": counts.environment, "instructions": rounded}, indent=1) + "\n")
 
 
 def differences(baseline: Counts, counts: Counts) -> dict[str, tuple[str, str]]:
-    """What is not the same about two environments: by name, the baseline's value and the other."""
+    """Return how two environments differ: by name, the baseline's value and the other."""
     names = baseline.environment.keys() | counts.environment.keys()
     pairs = {name: (baseline.environment.get(name, "?"), counts.environment.get(name, "?")) for name in sorted(names)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -84,16 +84,16 @@ def differences(baseline: Counts, counts: Counts) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """faults: what fails the run. gains: what has become cheaper by more than the tolerance, and may be recorded."""
+    """faults: what fails the run. gains: what has fallen by more than the tolerance, and may be recorded."""
 
     faults: tuple[str, ...]
     gains: tuple[str, ...] = ()
 
 
 def allowances(old: Counts, new: Counts) -> dict[str, float]:
-    """By work: the factor that a commit has raised the baseline by, and that its counts may grow by as well.
+    """Return by work the factor by which a commit has raised the baseline, and by which its counts may grow, too.
 
-    Two baselines of different machines say nothing about it.
+    Baselines of different environments cannot be compared, so they allow nothing.
     """
     if differences(old, new):
         return {}
@@ -108,14 +108,14 @@ def allowances(old: Counts, new: Counts) -> dict[str, float]:
 def compare(
     baseline: Counts, counts: Counts, where: str = "in the baseline", allowed: Mapping[str, float] = NOTHING
 ) -> Verdict:
-    """Holds counts against the baseline: instruction by instruction where the environment is the same, and otherwise by
-    the ratios to wsproto, which a compiler moves less.
+    """Compare counts with the baseline: each count if the environment is the same, and otherwise the ratios to wsproto,
+    which change less with the compiler.
 
     Args:
-        baseline: What to hold them against; another commit's counts as well.
-        counts: What was counted now.
-        where: What `baseline` is, in the text of a fault.
-        allowed: By work, the factor that its count may grow by on top of the tolerance.
+        baseline: The counts to compare with; they may be another commit's.
+        counts: The current counts.
+        where: What `baseline` is, for the text of a fault.
+        allowed: By work, the factor by which its count may grow on top of the tolerance.
     """
     if differences(baseline, counts):
         return Verdict(tuple(fallen_ratios(baseline, counts)))
@@ -136,7 +136,7 @@ def compare(
 
 
 def fallen_ratios(baseline: Counts, counts: Counts) -> Iterable[str]:
-    """The ratios to wsproto that are lower than the baseline's by more than the wide tolerance."""
+    """Yield the ratios to wsproto that are lower than the baseline's by more than FOREIGN_TOLERANCE."""
     now = counts.ratios()
     for work, then in baseline.ratios().items():
         if work not in now:

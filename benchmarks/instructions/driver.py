@@ -1,6 +1,6 @@
-"""Runs under callgrind: does every piece of work a few times over and has it counted.
+"""The program that runs under callgrind: it repeats every piece of work and has it counted.
 
-    driver.py MARKS    MARKS: the library that benchmarks/c/marks.c makes
+    driver.py MARKS    MARKS: the library built from benchmarks/c/marks.c
 
 It prints one line of JSON: the masking kernel, and for each piece its number in the order of counting, its name, its
 side and its messages.
@@ -28,7 +28,7 @@ from benchmarks.instructions.works import (
 )
 from trunkline.net.serve import Serving
 
-WARM_UP, TIMES = 3, 4  # the first are not counted: caches fill, tables grow, the interpreter specializes
+WARM_UP, TIMES = 3, 4  # warm-up is not counted: caches fill, tables grow, the interpreter specializes
 
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -37,7 +37,7 @@ REQUEST = (
 
 
 def count(marks: ctypes.CDLL, work: Work) -> None:
-    """Does a piece of work, and has all but its warm-up counted."""
+    """Run a piece of work and have all but its warm-up counted."""
     for _ in range(WARM_UP):
         work.run()
     marks.marks_begin()
@@ -50,14 +50,14 @@ Open = Callable[[trunkline.WebSocket, socket.socket], Work]
 
 
 async def count_echo(marks: ctypes.CDLL, listener: type[EchoEach], name: str, a_read: int) -> Work:
-    """Counts reads that the driver hands to a listener's connection in the loop's place."""
+    """Count reads of a connection with a listener. The driver makes them in place of the loop."""
     opened: list[trunkline.WebSocket] = []
     serving = trunkline.serve(listener=lambda: listener(opened), host="127.0.0.1", port=0)
     return await count_open(marks, serving, opened, lambda ws, peer: echoing(ws, peer, name, 64, a_read))
 
 
 async def count_task(marks: ctypes.CDLL) -> Work:
-    """The same with a handler in a listener's place, which the driver runs as well."""
+    """Count reads of a connection with a handler, whose coroutine the driver runs, too."""
     opened: list[trunkline.WebSocket] = []
 
     async def handler(ws: trunkline.WebSocket) -> None:
@@ -69,7 +69,7 @@ async def count_task(marks: ctypes.CDLL) -> Work:
 
 
 async def count_open(marks: ctypes.CDLL, serving: Serving, opened: list[trunkline.WebSocket], make: Open) -> Work:
-    """Opens a real connection and counts the work on it."""
+    """Open a real connection and count the work on it."""
     async with serving as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(REQUEST)
@@ -77,7 +77,7 @@ async def count_open(marks: ctypes.CDLL, serving: Serving, opened: list[trunklin
         while not opened:  # noqa: ASYNC110  # a turn or two
             await asyncio.sleep(0)
         peer = writer.get_extra_info("socket").dup()
-        writer.transport.pause_reading()  # the answers are for us
+        writer.transport.pause_reading()  # this function reads the answers itself
         peer.setblocking(True)
         work = make(opened[0], peer)
         count(marks, work)

@@ -1,6 +1,6 @@
-"""What is counted: pieces of work on the compiled core, and the same on wsproto where it has them.
+"""The pieces of work to count: on the compiled core, and on wsproto where it has a counterpart.
 
-Every payload is the same in every run. Masks are made by one kernel (`pin_masks`), since the widest differs from CPU to
+Every payload is the same in every run. One kernel does the masking (`pin_masks`), since the widest differs from CPU to
 CPU.
 """
 
@@ -21,13 +21,13 @@ from trunkline._batch import Encoder
 from trunkline._frames import Decoder
 from trunkline._kernels import use_mask_variant
 
-SIZES = {64: 100, 4096: 100, 65536: 10}  # bytes a message: messages a piece of work
-KERNELS = ["sse2", "neon", "scalar"]  # of those that a CPU has, the first is counted
+SIZES = {64: 100, 4096: 100, 65536: 10}  # bytes of a message: messages in a piece of work
+KERNELS = ["sse2", "neon", "scalar"]  # the first that the CPU has is used
 
 
 @dataclass(frozen=True)
 class Work:
-    """One piece: `side` is trunkline or wsproto; `run` does it once, `messages` times over."""
+    """One piece of work. side: trunkline or wsproto. run: does it once, for `messages` messages."""
 
     name: str
     side: str
@@ -36,7 +36,7 @@ class Work:
 
 
 def pin_masks() -> str:
-    """Chooses the masking kernel that is counted; gives its name."""
+    """Choose the masking kernel to count, and return its name."""
     for name in KERNELS:
         try:
             use_mask_variant(name)
@@ -55,12 +55,12 @@ def ascii_text(size: int) -> str:
 
 
 def wide_text(size: int) -> str:
-    """Text of two bytes a character."""
+    """Return text with two bytes for each character."""
     return "".join(chr(0x410 + i % 32) for i in range(size // 2))
 
 
 def decoding() -> list[Work]:
-    """A burst of masked frames, as a server reads it."""
+    """Return works that decode a burst of masked frames, as a server reads it."""
     kinds: dict[str, Callable[[int], str | bytes]] = {"binary": binary, "ASCII text": ascii_text, "Cyrillic": wide_text}
     works = []
     for kind, make in kinds.items():
@@ -71,7 +71,7 @@ def decoding() -> list[Work]:
 
 
 def encoding() -> list[Work]:
-    """Messages encoded together: masked as by a client, and not, as by a server."""
+    """Return works that encode messages together: masked, as a client does, and unmasked, as a server does."""
     works = []
     for side, client in {"masked": True, "unmasked": False}.items():
         for size, count in SIZES.items():
@@ -83,7 +83,7 @@ def encoding() -> list[Work]:
 
 
 def sans_io() -> list[Work]:
-    """What `trunkline.protocol` and wsproto share: a burst decoded into events, messages encoded one by one."""
+    """Return works for `trunkline.protocol` and wsproto: decode a burst into events, encode messages one by one."""
     works = []
     codecs = {"wsproto": wsproto.connection.Connection, "trunkline": trunkline.protocol.Connection}
     for side, codec in codecs.items():
@@ -104,7 +104,7 @@ def sans_io() -> list[Work]:
 
 
 class EchoEach(trunkline.Listener):
-    """Sends every message back, and hands out its connection."""
+    """A listener that sends every message back, and puts its connection into `opened`."""
 
     def __init__(self, opened: list[trunkline.WebSocket]) -> None:
         self._opened = opened
@@ -117,15 +117,15 @@ class EchoEach(trunkline.Listener):
 
 
 class EchoBatch(EchoEach):
-    """The same, all messages of a read at a time."""
+    """A listener that sends all messages of a read back together."""
 
     def on_batch(self, ws: trunkline.WebSocket, messages: list[str | bytes]) -> None:
         ws.send_many(messages)
 
 
 def echoing(ws: trunkline.WebSocket, peer: socket.socket, name: str, size: int, a_read: int) -> Work:
-    """Reads of a server's connection with so many messages each, from the loop's call to the answer on the socket,
-    which `peer` takes off it.
+    """Return the work of reads with `a_read` messages each on a server's connection: from the loop's call to the answer
+    on the socket, which `peer` reads.
     """
     count = 100
     chunk = Encoder(True).messages([binary(size)] * a_read)
@@ -147,7 +147,7 @@ async def echo(ws: trunkline.WebSocket) -> None:
 
 
 def echoing_task(ws: trunkline.WebSocket, peer: socket.socket, size: int) -> Work:
-    """The same for a task, without what the loop and asyncio's Task cost: the coroutine is woken by hand."""
+    """Return the same work for a coroutine. It is resumed by hand, without the cost of the loop and asyncio's Task."""
     count = 100
     chunk = Encoder(True).messages([binary(size)] * count)
     answer = bytearray(len(Encoder(False).messages([binary(size)] * count)))

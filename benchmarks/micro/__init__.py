@@ -1,5 +1,5 @@
-"""Microbenchmarks of the core's parts by pytest-benchmark, each beside wsproto where that has the like.
+"""Microbenchmarks of parts of the core with pytest-benchmark, and of wsproto's counterparts where there are any.
 
-`python -m benchmarks.micro` runs them on the core as it stands and on that of another commit, in turns, and compares
-the two.
+`python -m benchmarks.micro` runs them on the current core and on that of another commit, in turns, and compares the
+two.
 """

@@ -1,9 +1,9 @@
-"""Run the microbenchmarks on the core as it stands and on a commit's, in turns; exit 1 if one has become slower.
+"""Run the microbenchmarks on the current core and on a commit's, in turns, and exit with 1 if one has become slower.
 
     python -m benchmarks.micro [--base COMMIT] [--short] [--summary FILE]
 
-The runs stay in reports/microbench, as pytest-benchmark saves them, with a summary.md. `--short` measures two pairs: it
-shows that all of it works, and judges nothing.
+The runs stay in reports/microbench, as pytest-benchmark saves them, with a summary.md. `--short` measures two pairs to
+show that everything works, and does not judge.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PYTEST: Final = [
 
 
 def measure(core: Path, saved: Path, only: list[str]) -> dict[str, float]:
-    """One run with one core, in a process of its own. only: the benchmarks to run beside wsproto's; all, if empty."""
+    """Run once with one core, in a process of its own. only: benchmarks to run besides wsproto's; if empty, all."""
     environment = os.environ | {"PYTHONPATH": str(core), "TRUNKLINE_MEASURED": str(core), "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "pytest", str(ROOT / "benchmarks/micro"), *PYTEST, f"--benchmark-json={saved}"]
     if only:
@@ -41,12 +41,12 @@ def measure(core: Path, saved: Path, only: list[str]) -> dict[str, float]:
 
 
 def compare(base: Path, most: int) -> list[Row]:
-    """Measure in pairs, as many as the doubt asks for."""
+    """Measure in pairs; more of them while a benchmark may be slower."""
     pairs: list[tuple[dict[str, float], dict[str, float]]] = []
     cores = {"base": base, "head": head_core()}
     doubtful: list[str] = []
     while len(pairs) < most:
-        # Whoever goes second may find the machine warmer: they take turns in that as well.
+        # The second run of a pair may find a warmer machine, so the two also take turns in going first.
         order = ("base", "head") if len(pairs) % 2 else ("head", "base")
         run = {side: measure(cores[side], REPORTS / f"{side}-{len(pairs):02}.json", doubtful) for side in order}
         pairs.append((run["base"], run["head"]))
@@ -57,11 +57,11 @@ def compare(base: Path, most: int) -> list[Row]:
 
 
 def main() -> int:
-    """Compare, show and save the table."""
+    """Compare the two cores, and print and save the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.micro", description=__doc__)
-    parser.add_argument("--base", default="HEAD", help="the commit to compare with, HEAD unless given")
-    parser.add_argument("--short", action="store_true", help="two pairs, no judgement")
-    parser.add_argument("--summary", type=Path, help="add the table to this file as well")
+    parser.add_argument("--base", default="HEAD", help="the commit to compare with (default HEAD)")
+    parser.add_argument("--short", action="store_true", help="measure two pairs and do not judge")
+    parser.add_argument("--summary", type=Path, help="also append the table to this file")
     options = parser.parse_args()
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir(parents=True)
@@ -69,9 +69,7 @@ def main() -> int:
     rows = compare(base, SHORT if options.short else MOST)
     found = [] if options.short else slower(rows)
     pairs = sorted({row.pairs for row in rows})
-    note = (
-        f"Pairs of runs: {pairs[0]} to {pairs[-1]}. CPU time, medians; the ratio is without what wsproto's changed by."
-    )
+    note = f"Pairs of runs: {pairs[0]} to {pairs[-1]}. CPU time, medians; the ratio leaves out the change of wsproto's."
     if base == head_core():
         note += " Nothing that makes the core has changed since the base, so it is compared with itself."
     summary = f"## Microbenchmarks\n\n{table(rows, name_of(options.base))}\n\n{note}\n"

@@ -1,4 +1,4 @@
-"""Decode, encode, mask, check UTF-8, batch. A side is trunkline's or wsproto's."""
+"""Decode, encode, mask, check UTF-8, batch: by trunkline and by wsproto."""
 
 import pytest
 import wsproto.connection
@@ -75,4 +75,4 @@ def test_utf8(benchmark: BenchmarkFixture, side: str) -> None:
     if side == "trunkline":
         assert benchmark(utf8_fault, data) is None
     else:
-        assert benchmark(data.decode) == LONG_TEXT  # what wsproto calls
+        assert benchmark(data.decode) == LONG_TEXT  # wsproto calls this

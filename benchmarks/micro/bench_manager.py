@@ -1,4 +1,4 @@
-"""Send over a managed connection, on loopback: both ends are in this process, and their CPU time is counted."""
+"""Send over a managed connection, on loopback. Both ends are in this process, and the CPU time of both counts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Tick(msgspec.Struct):
 
 
 class Count(trunkline.Listener):
-    """Count what comes, and tell when all has come."""
+    """A listener that counts messages and reports when all have come."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -43,21 +43,21 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def test_manager_send(benchmark: BenchmarkFixture, loop: asyncio.AbstractEventLoop) -> None:
     stack = AsyncExitStack()
 
-    async def open_line() -> tuple[trunkline.Connection, Count]:
+    async def open_connection() -> tuple[trunkline.Connection, Count]:
         count = Count()
         server = await stack.enter_async_context(trunkline.serve(listener=lambda: count, host="127.0.0.1", port=0))
         service = trunkline.Service("ticks", f"ws://127.0.0.1:{server.port}/", sends=Tick, receives=str)
         manager = await stack.enter_async_context(trunkline.ConnectionManager([service]))
         return await manager.connect(service), count
 
-    line, count = loop.run_until_complete(open_line())
+    connection, count = loop.run_until_complete(open_connection())
     tick = Tick("EURUSD", 1.0812, 7)
 
     async def send() -> None:
         count.left += MESSAGES
         count.all.clear()
         for _ in range(MESSAGES):
-            await line.send(tick)
+            await connection.send(tick)
         await count.all.wait()
 
     benchmark(lambda: loop.run_until_complete(send()))

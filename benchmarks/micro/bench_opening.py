@@ -1,4 +1,4 @@
-"""The opening handshake, both sides of it, without I/O."""
+"""Both sides of the opening handshake, without I/O."""
 
 import pytest
 import wsproto.handshake

@@ -1,14 +1,14 @@
 """Compare two cores by runs that took turns.
 
-A run is a process that measures everything once. Runs of the head, the core as it stands, and of the base, that of
-another commit, take turns. On a shared machine the minima of the same code differ by 18 % between two runs in the
-median case, and by 47 % at worst, so nothing is compared with a figure of another day. Instead:
+A run is a process that measures everything once. Runs of the head (the current core) and of the base (that of another
+commit) take turns. On a shared machine the minima of the same code differ by 18 % between two runs in the median case,
+and by 47 % at worst, so nothing is compared with an earlier figure. Instead:
 
-- what is measured is CPU time, and of a run the median of its rounds;
-- a run of the head is divided by the run of the base beside it;
-- wsproto is the same code on both sides: what its times changed by between the two runs, the machine did. The median of
-  its ratios is divided out;
-- of all pairs' ratios the median counts.
+- a run measures CPU time, and takes the median of its rounds;
+- each run of the head is divided by the run of the base next to it;
+- wsproto is the same code on both sides, so changes of its times come from the machine: the ratios are divided by the
+  median of wsproto's;
+- the result is the median of all pairs' ratios.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Final, NamedTuple
 __all__ = ["LIMIT", "Row", "compared", "medians", "slower", "suspects", "table"]
 
 LIMIT: Final = 1.10  # of the base's CPU time; the median of equal cores stays within 4 %
-SUSPICIOUS: Final = 1.05  # and more pairs are measured
+SUSPICIOUS: Final = 1.05  # above this, more pairs are measured
 CONTROL: Final = "wsproto"
 
-Medians = Mapping[str, float]  # CPU seconds a call, by the benchmark's name
+Medians = Mapping[str, float]  # CPU seconds for each call, by the benchmark's name
 
 
 class Row(NamedTuple):
-    """One benchmark. base, head: CPU seconds a call. ratio: head by base, without what the machine did between them."""
+    """One benchmark. base, head: CPU seconds for each call. ratio: head by base, corrected for the machine's drift."""
 
     name: str
     base: float
@@ -43,12 +43,12 @@ class Row(NamedTuple):
 
 
 def medians(path: Path) -> dict[str, float]:
-    """The medians of a run, from pytest-benchmark's JSON."""
+    """Return the medians of a run from pytest-benchmark's JSON."""
     return {one["name"]: one["stats"]["median"] for one in json.loads(path.read_text())["benchmarks"]}
 
 
 def drift(base: Medians, head: Medians) -> float:
-    """How much slower the machine was in the head's run: the median ratio of what has not changed."""
+    """Return how much slower the machine was in the head's run: the median ratio of the unchanged code."""
     return median([head[name] / base[name] for name in base.keys() & head.keys() if CONTROL in name] or [1.0])
 
 
@@ -70,17 +70,17 @@ def compared(pairs: Iterable[tuple[Medians, Medians]]) -> list[Row]:
 
 
 def suspects(rows: Iterable[Row]) -> list[Row]:
-    """What may be slower, and is worth more pairs."""
+    """Return the benchmarks that may be slower and need more pairs."""
     return [row for row in rows if row.ratio > SUSPICIOUS and not row.is_control]
 
 
 def slower(rows: Iterable[Row]) -> list[Row]:
-    """What is slower."""
+    """Return the benchmarks that are slower."""
     return [row for row in rows if row.ratio > LIMIT and not row.is_control]
 
 
 def table(rows: list[Row], base: str) -> str:
-    """A table in Markdown. What wsproto needs stands beside what has the like there."""
+    """Return a Markdown table, with wsproto's times where it has a counterpart."""
     known = {row.name: row for row in rows}
     lines = [
         f"| benchmark | base ({base}) | head | head / base | wsproto |",

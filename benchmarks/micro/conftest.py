@@ -1,4 +1,4 @@
-"""What all of them share."""
+"""What all microbenchmarks share."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import trunkline
 
 
 def pytest_configure() -> None:
-    """Stop if another core would be measured than the one that is meant."""
+    """Stop if the imported core is not the one to measure."""
     wanted = os.environ.get("TRUNKLINE_MEASURED")
     if wanted and not Path(trunkline.__file__).is_relative_to(wanted):
-        raise pytest.UsageError(f"{trunkline.__file__} would be measured, which is not in {wanted}")
+        raise pytest.UsageError(f"{trunkline.__file__} was imported, which is not in {wanted}")

@@ -16,7 +16,7 @@ COMPILED: Final = ["native", "src", "setup.py"]
 
 
 def git(*arguments: str) -> str:
-    """What git says; an error of its own if there is none, or it knows no such commit."""
+    """Return git's output. Exit if git fails, as for an unknown commit."""
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"git {' '.join(arguments)}: {done.stderr.strip()}; the base is a commit of this repository: BASE=...")
@@ -24,23 +24,23 @@ def git(*arguments: str) -> str:
 
 
 def name_of(base: str) -> str:
-    """The short hash of a commit."""
+    """Return the short hash of a commit."""
     return git("rev-parse", "--short=12", "--verify", f"{base}^{{commit}}")
 
 
 def file_of(base: str, path: Path) -> str:
-    """The text of a file as a commit has it; nothing, if it has none."""
+    """Return the text of a file in a commit; "" if the commit does not have it."""
     name = path.relative_to(ROOT).as_posix()
     return git("show", f"{base}:{name}") if git("ls-tree", "--name-only", base, "--", name) else ""
 
 
 def head_core() -> Path:
-    """The core as it stands."""
+    """Return the folder to import the current trunkline from."""
     return ROOT / "src"
 
 
 def core_of(base: str) -> Path:
-    """The folder to import a commit's trunkline from: the head's where nothing that makes it has changed since."""
+    """Return the folder to import a commit's trunkline from. It is the head's if the core has not changed since."""
     commit = name_of(base)
     changed = git("diff", "--name-only", commit, "--", *COMPILED)
     new = git("ls-files", "--others", "--exclude-standard", "--", *COMPILED)
@@ -54,7 +54,7 @@ def core_of(base: str) -> Path:
 
 
 def build(commit: str, folder: Path) -> None:
-    """Build a commit as the head is built."""
+    """Build a commit in the same way as the head."""
     sources = folder / "sources"
     sources.mkdir(parents=True, exist_ok=True)
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)

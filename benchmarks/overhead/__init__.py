@@ -1,1 +1,1 @@
-"""What it costs to carry messages of many users: a socket for each, or a pool with batches."""
+"""The cost of carrying messages of many users: with a socket for each, or with a pool and batches."""

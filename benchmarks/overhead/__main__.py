@@ -1,8 +1,8 @@
-"""`python -m benchmarks.overhead`: what it costs to carry the messages of 64 users, with a socket for each of them, and
-with a pool of two links.
+"""`python -m benchmarks.overhead`: the cost of carrying the messages of 64 users, with a socket for each user and with
+a pool of two links.
 
-Per message: processor time of both ends; system calls of both ends on sockets and epoll, counted by strace in a run
-of their own; bytes beside the payload, those of frames and of TCP and IP headers; sockets a user.
+For each message it measures CPU time of both ends; system calls of both ends on sockets and epoll, counted by strace in
+a separate run; bytes besides the payload, in frames and in TCP and IP headers. It also gives sockets for each user.
 """
 
 import argparse
@@ -28,7 +28,7 @@ STRACE: Final = ["strace", "-f", "-c", "-e", "trace=%network,epoll_wait,epoll_pw
 
 
 def run(setup: str, *, traced: bool = False) -> dict[str, float]:
-    """One measurement; if `traced`, of system calls alone, since strace costs too much for the others."""
+    """Measure once; if `traced`, only system calls, since strace costs too much for the other figures."""
     with tempfile.TemporaryDirectory() as folder:
         reports = [Path(folder, "server"), Path(folder, "client")] if traced else []
         prefixes = [[*STRACE, "-o", str(report)] for report in reports] or [[], []]
@@ -47,7 +47,7 @@ def run(setup: str, *, traced: bool = False) -> dict[str, float]:
 
 
 def calls(report: Path) -> int:
-    """The total of a summary by strace."""
+    """Return the total of strace's summary."""
     total = next(line for line in report.read_text().splitlines() if line.endswith(" total"))
     return int(total.split()[3])
 

@@ -1,7 +1,7 @@
 """The two ends of the measurement, each a process: `party server`, and `party client SETUP PORT SERVER_PID`.
 
-The client stands for many users, each of whom sends a small message every tick, and waits until the server has sent
-each of them back. It prints what that took as JSON.
+The client stands for many users, each of whom sends a small message every tick. It waits until the server has sent all
+of them back, and prints the cost as JSON.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ import trunkline
 USERS: Final = 64
 TICKS: Final = 400
 TICK: Final = 0.005  # seconds
-SEGMENT: Final = 52  # bytes of IP and TCP headers with time stamps; on an Ethernet there would be 38 more
+SEGMENT: Final = 52  # bytes of IP and TCP headers with time stamps; Ethernet would add 38
 
 # Linux's struct tcp_info: tcpi_segs_out and tcpi_segs_in.
 SEGMENTS: Final = struct.Struct("@136xII")
 
 
 class Note(msgspec.Struct):
-    """What a user sends."""
+    """A user's message."""
 
     user: int
     number: int
@@ -45,21 +45,21 @@ SETUPS: Final[dict[str, dict[str, Any]]] = {
 
 
 class Echo(trunkline.Listener):
-    """Sends back what comes: an envelope for an envelope."""
+    """A listener that sends everything back: an envelope for an envelope."""
 
     def on_batch(self, ws: trunkline.WebSocket, messages: list[str | bytes]) -> None:
         ws.send_many(messages)
 
 
 async def serve() -> None:
-    """Be the server."""
+    """Run the server."""
     async with trunkline.serve(listener=Echo, host="127.0.0.1", port=0) as server:
         print(server.port, flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 async def measure(setup: str, port: int, server: int) -> dict[str, float]:
-    """Be the users."""
+    """Run the users and return the cost."""
     options = SETUPS[setup]
     path = "" if "pool" in options else "{user}"
     notes = trunkline.Service("notes", f"ws://127.0.0.1:{port}/{path}", sends=Note, receives=Note, **options)
@@ -67,16 +67,16 @@ async def measure(setup: str, port: int, server: int) -> dict[str, float]:
     async with trunkline.ConnectionManager([notes], gate=gate) as manager:
         if "pool" in options:
             pool = manager.pool(notes)
-            lines = [await manager.connect(notes, key=user) for user in range(USERS)]
+            connections = [await manager.connect(notes, key=user) for user in range(USERS)]
             readers = [asyncio.create_task(count(pool, USERS * TICKS))]
         else:
-            lines = [await manager.connect(notes, user=user) for user in range(USERS)]
-            readers = [asyncio.create_task(count(line, TICKS)) for line in lines]
-        links = {line.websocket for line in lines if line.websocket is not None}
+            connections = [await manager.connect(notes, user=user) for user in range(USERS)]
+            readers = [asyncio.create_task(count(connection, TICKS)) for connection in connections]
+        links = {connection.websocket for connection in connections if connection.websocket is not None}
         before, cpu = totals(links), cpu_time(server)
         for number in range(TICKS):
-            for user, line in enumerate(lines):
-                line.send_nowait(Note(user, number))
+            for user, connection in enumerate(connections):
+                connection.send_nowait(Note(user, number))
             await asyncio.sleep(TICK)
         await asyncio.gather(*readers)
         spent = cpu_time(server) - cpu
@@ -91,14 +91,14 @@ async def measure(setup: str, port: int, server: int) -> dict[str, float]:
     }
 
 
-async def count(line: Any, messages: int) -> None:
-    """Take so many messages."""
+async def count(connection: Any, messages: int) -> None:
+    """Take `messages` messages."""
     for _ in range(messages):
-        await anext(line)
+        await anext(connection)
 
 
 def totals(links: set[trunkline.WebSocket]) -> tuple[int, int]:
-    """Bytes and TCP segments of these links, both ways."""
+    """Return the bytes and TCP segments of these links, in both directions."""
     moved = segments = 0
     for link in links:
         stats = link.stats()
@@ -110,7 +110,7 @@ def totals(links: set[trunkline.WebSocket]) -> tuple[int, int]:
 
 
 def cpu_time(server: int) -> float:
-    """Seconds of processor time that this process and the server have had."""
+    """Return the seconds of CPU time of this process and the server so far."""
     return time.process_time() + int(Path(f"/proc/{server}/schedstat").read_text().split()[0]) / 1e9
 
 

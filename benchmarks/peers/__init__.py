@@ -1,1 +1,1 @@
-"""The Python programs that are measured: servers, clients and broadcasters, each untuned, on its fastest way."""
+"""The measured Python programs: servers, clients and broadcasters, each untuned and with its fastest interface."""

@@ -1,4 +1,4 @@
-"""What a connection costs without any WebSocket library: the loop's transport and the smallest protocol."""
+"""A connection without a WebSocket library: the loop's transport and the smallest protocol."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ ANSWER = (
 
 
 class Bare(asyncio.Protocol):
-    """Answers one opening handshake that comes in one read."""
+    """A protocol that answers one opening handshake, which must come in one read."""
 
     __slots__ = ("transport",)
 

@@ -1,7 +1,7 @@
 """The broadcasters: `python -m benchmarks.peers.casters NAME LOOP CLIENTS BYTES BURST`.
 
-It listens on a free port of 127.0.0.1, prints "ready PORT", and once all CLIENTS are there sends each of them BURST
-texts a turn of the loop. A client that has more than 64 KiB waiting is waited for, by all; trunkline does so itself.
+It listens on a free port of 127.0.0.1, prints "ready PORT", and once all CLIENTS are connected sends each of them BURST
+texts in each turn of the loop. If a client has more than 64 KiB waiting, all wait for it; trunkline does so itself.
 """
 
 import asyncio
@@ -16,26 +16,26 @@ from benchmarks.peers.start import listening_socket, run, tell_ready
 
 WAITING = 64 * 1024  # bytes in a transport's buffer
 LOOK = 100  # turns between two looks at the buffers
-TICK = 0.001  # seconds between two looks at what must change by itself
+TICK = 0.001  # seconds between two polls
 
 Caster = Callable[[socket.socket, "Cast"], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
 class Cast:
-    """What is to be sent, and to how many."""
+    """What to send, and to how many clients."""
 
     clients: int
     message: str
     burst: int
 
     async def wait_for(self, clients: Collection[object]) -> None:
-        """Waits until all clients are there: what was sent before would fill the buffers of those that came first."""
-        while len(clients) < self.clients:  # noqa: ASYNC110  # no library tells of this by an event
+        """Wait until all clients are connected: earlier messages would fill the buffers of those that came first."""
+        while len(clients) < self.clients:  # noqa: ASYNC110  # no library has an event for this
             await asyncio.sleep(TICK)
 
     async def repeat(self, cast: Callable[[], None], transports: Callable[[], list[asyncio.WriteTransport]]) -> None:
-        """Casts once a turn, and waits for those that do not read."""
+        """Cast once in each turn, and wait for clients that do not read."""
         while True:
             for _ in range(LOOK):
                 for _ in range(self.burst):

@@ -1,8 +1,8 @@
 """The clients: `python -m benchmarks.peers.clients WORK NAME LOOP PORT BYTES SECONDS`.
 
-WORK is feed (receive what a server pushes), push (send as fast as may be) or wait (send when the echo of the message
-before is there). Each prints one line of JSON when SECONDS are over: messages, seconds, CPU seconds, and messages sent
-since the start. Nothing is compressed; every message of the feed becomes a `bytes` object.
+WORK is feed (receive what a server pushes), push (send as fast as possible) or wait (send when the echo of the previous
+message has come). After SECONDS, each prints one line of JSON: messages, seconds, CPU seconds, and messages sent since
+the start. Nothing is compressed; every message of the feed becomes a `bytes` object.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from benchmarks.peers.start import run
 
 MAX_SIZE = 16 * 2**20
 BURST = 100  # messages between two looks at the loop
-WAITING = 2**20  # bytes in a transport's buffer at which a client that pushes waits
+WAITING = 2**20  # bytes in a transport's buffer at which a pushing client waits
 
 Start = Callable[[str, int, Meter], Awaitable[object]]
 
@@ -116,7 +116,7 @@ async def picows_push(uri: str, size: int, meter: Meter) -> None:
 
 
 def websockets_connect(package: str, uri: str):  # type: ignore[no-untyped-def]
-    """A connection by picows.websockets or websockets, or one by trunkline: they have one shape."""
+    """Connect with picows.websockets, websockets or trunkline: their interfaces are alike."""
     if package == "trunkline":
         from trunkline import connect
     elif package == "picows":
@@ -138,7 +138,7 @@ async def shaped_push(package: str, uri: str, size: int, meter: Meter) -> None:
             for _ in range(BURST):
                 await ws.send(message)
             meter.messages += BURST
-            await asyncio.sleep(0)  # a send that need not wait gives the loop no turn, and the meter needs one
+            await asyncio.sleep(0)  # a send that need not wait does not yield to the loop, but the meter needs a turn
 
 
 async def shaped_wait(package: str, uri: str, size: int, meter: Meter) -> None:
@@ -207,7 +207,7 @@ async def main(client: Start, port: int, size: int, seconds: float) -> None:
     if not measuring.done():
         working.result()  # raises what ended it
     await measuring
-    os._exit(0)  # without a closing handshake: the figures are out
+    os._exit(0)  # the figures are printed, so skip the closing handshake
 
 
 if __name__ == "__main__":

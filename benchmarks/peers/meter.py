@@ -1,4 +1,4 @@
-"""What a measured client counts, and when."""
+"""The counter of a measured client."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ WARM_UP = 0.33  # seconds, as in the C programs
 
 
 class Meter:
-    """Counts messages; `run` gives what came while it waited."""
+    """Counts messages; `run` prints how many came in the measured time."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.messages = 0
 
     async def run(self) -> None:
-        """Lets the loop work for the warm-up and then for the time that counts; prints the result."""
+        """Let the loop work for the warm-up and then for the measured time, and print the result."""
         await asyncio.sleep(WARM_UP)
         messages, start, cpu = self.messages, time.perf_counter(), time.process_time()
         await asyncio.sleep(self.seconds)
@@ -29,7 +29,7 @@ class Meter:
         print(json.dumps(seen), flush=True)
 
     async def count(self, messages: AsyncIterable[object]) -> None:
-        """Takes messages one by one; the count is brought up to date every 64, so that counting costs little."""
+        """Take messages one by one. The count is updated every 64 messages, so that counting costs little."""
         n = 0
         async for _ in messages:
             n += 1
@@ -37,6 +37,6 @@ class Meter:
                 self.messages = n
 
     async def count_batches(self, batches: AsyncIterable[Sized]) -> None:
-        """The same, for lists of messages."""
+        """Take lists of messages."""
         async for batch in batches:
             self.messages += len(batch)

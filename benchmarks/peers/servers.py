@@ -1,8 +1,8 @@
 """The echo servers: `python -m benchmarks.peers.servers NAME LOOP [--tls PEM] [--deflate]`.
 
 It listens on a free port of 127.0.0.1, prints "ready PORT", and serves until it is killed. Nothing is compressed unless
---deflate is given; then each library negotiates what it negotiates by default. No limit on the size of a message is
-below 16 MiB, so that all do the same work.
+--deflate is given; then each library negotiates its defaults. Limits on the size of a message are at least 16 MiB, so
+that all do the same work.
 """
 
 import argparse
@@ -20,7 +20,7 @@ MAX_SIZE = 16 * 2**20
 
 @dataclass(frozen=True)
 class Setting:
-    """How a server is to serve."""
+    """How a server should serve."""
 
     sock: socket.socket
     tls: ssl.SSLContext | None
@@ -32,7 +32,7 @@ class Setting:
 
 
 async def trunkline_on_message(setting: Setting) -> object:
-    """trunkline's callbacks, a message at a time."""
+    """Serve with trunkline's callbacks, a message at a time."""
     import trunkline
 
     class Echo(trunkline.Listener):
@@ -43,7 +43,7 @@ async def trunkline_on_message(setting: Setting) -> object:
 
 
 async def trunkline_on_batch(setting: Setting) -> object:
-    """trunkline's callbacks, all messages of one read at a time."""
+    """Serve with trunkline's callbacks, all messages of a read at a time."""
     import trunkline
 
     class Echo(trunkline.Listener):
@@ -54,7 +54,7 @@ async def trunkline_on_batch(setting: Setting) -> object:
 
 
 async def trunkline_async_for(setting: Setting) -> object:
-    """trunkline's coroutines."""
+    """Serve with trunkline's coroutines."""
     import trunkline
 
     async def echo(ws: trunkline.WebSocket) -> None:
@@ -67,7 +67,7 @@ async def trunkline_async_for(setting: Setting) -> object:
 async def serve_trunkline(setting: Setting, *handler: object, **listener: object) -> object:
     import trunkline
 
-    # With context takeover, as the others have it by default.
+    # With context takeover, which is the others' default.
     contexts = {"server_no_context_takeover": False, "client_no_context_takeover": False}
     keeping = trunkline.Deflate(**contexts) if setting.deflate else None
     return await trunkline.serve(  # type: ignore[call-overload]
@@ -76,7 +76,7 @@ async def serve_trunkline(setting: Setting, *handler: object, **listener: object
 
 
 async def picows_core(setting: Setting) -> object:
-    """picows' callbacks, its fastest interface; it does not compress."""
+    """Serve with picows' callbacks, its fastest interface; it does not compress."""
     import picows
 
     class Echo(picows.WSListener):
@@ -95,7 +95,7 @@ async def picows_core(setting: Setting) -> object:
 
 
 async def picows_websockets(setting: Setting) -> object:
-    """picows' coroutines, in the shape of websockets'."""
+    """Serve with picows' coroutines, whose interface is that of websockets."""
     from picows.websockets.asyncio.server import serve
 
     return await serve(
@@ -138,7 +138,7 @@ async def aiohttp(setting: Setting) -> object:
 
 
 async def wsproto(setting: Setting) -> object:
-    """wsproto on a bare asyncio.Protocol; what one read gives is answered in one write."""
+    """Serve with wsproto on a bare asyncio.Protocol, which answers each read with one write."""
     from wsproto import ConnectionType, WSConnection, events
     from wsproto.extensions import Extension, PerMessageDeflate
 
@@ -165,7 +165,7 @@ async def wsproto(setting: Setting) -> object:
 
 
 async def no_websocket(setting: Setting) -> object:
-    """The loop's transport and nothing more: it answers the opening handshake and forgets what follows."""
+    """Serve with only the loop's transport: answer the opening handshake and ignore what follows."""
     from benchmarks.peers.bare import Bare
 
     return await asyncio.get_running_loop().create_server(Bare, sock=setting.sock, ssl=setting.tls)
@@ -197,7 +197,7 @@ async def main(options: argparse.Namespace) -> None:
     server = await SERVERS[options.name](setting)
     tell_ready(setting.sock)
     await asyncio.Event().wait()
-    del server  # kept until here
+    del server  # kept alive until here
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How every measured Python program starts: on the loop that was asked for, with as many files as it may open."""
+"""The start of every measured Python program: on the given loop, with the highest limit of open files."""
 
 import asyncio
 import resource
@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 
 
 def run(main: Coroutine[None, None, None], loop: str) -> None:
-    """Runs a program on `loop`, asyncio or uvloop."""
+    """Run a program on `loop`, asyncio or uvloop."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if loop == "uvloop":
@@ -19,12 +19,12 @@ def run(main: Coroutine[None, None, None], loop: str) -> None:
 
 
 def listening_socket() -> socket.socket:
-    """A socket that listens on a free port of 127.0.0.1."""
+    """Return a socket that listens on a free port of 127.0.0.1."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listening.setblocking(False)
     return listening
 
 
 def tell_ready(listening: socket.socket) -> None:
-    """Says where the program listens."""
+    """Print the port on which the program listens."""
     print("ready", listening.getsockname()[1], flush=True)

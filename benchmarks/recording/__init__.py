@@ -1,1 +1,1 @@
-"""What it costs to record a figure: nanoseconds, and blocks of memory."""
+"""The cost of recording a figure, in nanoseconds and in blocks of memory."""

@@ -1,6 +1,6 @@
-"""Times what recording a figure costs, and counts what it allocates: `make recording`, in ten seconds.
+"""Measure the time that recording a figure takes, and count what it allocates: `make recording`, in ten seconds.
 
-Exit status 1: a record takes 50 ns or more, or allocates.
+It exits with 1 if a record takes 50 ns or more, or allocates.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ LIMIT: Final = 50.0  # nanoseconds
 
 
 def time_all(rounds: int) -> dict[str, float]:
-    """Nanoseconds of CPU a call, by names of works: the medians of interleaved rounds."""
+    """Return the CPU nanoseconds of a call by name of the work: medians of interleaved rounds."""
     taken: dict[str, list[float]] = {work.name: [] for work in (EMPTY, *WORKS)}
     for _ in range(rounds):
         for work in (EMPTY, *WORKS):
             method = work.make()
-            run(method, work.arguments)  # its memory is there, and in the caches
+            run(method, work.arguments)  # warm-up: its memory is allocated and in the caches
             began = time.process_time_ns()
             run(method, work.arguments)
             taken[work.name].append((time.process_time_ns() - began) / CALLS)
@@ -39,7 +39,7 @@ def time_all(rounds: int) -> dict[str, float]:
 
 
 def count_all() -> dict[str, int]:
-    """Blocks that CALLS records ask for, by names of works. In a process with mallocs.so before the C library."""
+    """Return the blocks that CALLS records allocate, by name of the work. Needs a process with mallocs.so preloaded."""
     counter = ctypes.c_ulong.in_dll(ctypes.CDLL(None), "tl_mallocs")
 
     def count(work: Work, calls: int) -> int:
@@ -50,12 +50,12 @@ def count_all() -> dict[str, int]:
         run(method, arguments)
         return counter.value - before
 
-    # The loop itself takes some blocks, the same however long it is.
+    # The loop itself allocates some blocks, always the same number.
     return {work.name: count(work, CALLS) - count(work, 10) for work in WORKS}
 
 
 def count_apart() -> dict[str, int]:
-    """The same, from a process of its own in which every object of Python's is a block of the C library's."""
+    """Return the same from a new process, in which every Python object is a block of the C library."""
     environment = {**os.environ, "LD_PRELOAD": str(MALLOCS), "PYTHONMALLOC": "malloc"}
     command = [sys.executable, "-m", "benchmarks.recording", "--count"]
     told = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=120)
@@ -64,13 +64,13 @@ def count_apart() -> dict[str, int]:
 
 
 def faults(times: Mapping[str, float], blocks: Mapping[str, int]) -> list[str]:
-    """What is over the limits, in words."""
+    """Describe what is over the limits."""
     slow = [f"{work.name}: {cost:.1f} ns" for work in WORKS if (cost := times[work.name] - times[EMPTY.name]) >= LIMIT]
     return slow + [f"{work.name}: {blocks[work.name]} blocks" for work in WORKS if blocks[work.name]]
 
 
 def table(times: Mapping[str, float], blocks: Mapping[str, int]) -> str:
-    """Both, as Markdown."""
+    """Return both as a Markdown table."""
     empty = times[EMPTY.name]
     rows = [
         [

@@ -1,8 +1,8 @@
 """What is measured: each way to record, and a compiled call that does nothing.
 
-`map` calls them from C with arguments that were made before, so no bytecode runs and no object is made. What is left of
-Python is the call itself. `Suspicion.touch` before the first sign of life is a call of the same shape that looks at one
-field and returns; its time is what the core, which calls these methods from C, does not pay.
+`map` calls them from C with arguments made beforehand, so no bytecode runs and no object is created. Only the cost of
+the call itself is Python's. `Suspicion.touch` before the first sign of life is such a call that looks at one field and
+returns; its time is what the core saves, since it calls these methods from C.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CALLS: Final = 100_000
 
 @dataclass(frozen=True)
 class Work:
-    """One way to record. make: a new recorder's method; arguments: a list of CALLS for each of its parameters."""
+    """One way to record. make: makes a recorder and returns its method. arguments: CALLS values for each parameter."""
 
     name: str
     make: Callable[[], Callable[..., object]]
@@ -35,13 +35,13 @@ def run(method: Callable[..., object], arguments: tuple[list[float], ...]) -> No
 
 
 def _durations() -> list[float]:
-    """Round trips as they come: most about 1 ms, some much longer."""
+    """Return typical round trips: most about 1 ms, some much longer."""
     source = random.Random(1)
     return [source.lognormvariate(-7, 1.5) for _ in range(CALLS)]
 
 
 def _times() -> Iterator[float]:
-    """A clock's readings, 10 µs apart: a busy connection's, so that slots and windows are left now and then."""
+    """Yield clock readings 10 µs apart, as of a busy connection, so that time slots and windows end now and then."""
     return (1000 + number * 1e-5 for number in range(CALLS))
 
 

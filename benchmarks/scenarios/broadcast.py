@@ -5,12 +5,12 @@ from benchmarks.peers.casters import CASTERS
 from benchmarks.sample import Sample
 from benchmarks.scenario import LIMIT, Case, Scenario
 
-SIZE = 100  # bytes a message
+SIZE = 100  # bytes of a message
 CLIENTS = 500
 
 
 def measure(bench: Bench, subject: str, case: Case) -> Sample:
-    """One broadcaster. Every delivery counts as a message."""
+    """Measure one broadcaster. Every delivery counts as a message."""
     server = bench.python("casters", subject, bench.loop, case.connections, case.size, case.depth)
     if subject == LIMIT:
         server = bench.c("cast", 0, case.connections, case.size, case.depth)

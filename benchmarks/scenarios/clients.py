@@ -1,4 +1,4 @@
-"""Clients: what they receive, what they send, and how soon they answer."""
+"""Clients: receiving, sending, and round trips."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ SERVERS = {"feed": "feed", "push": "sink", "wait": "echo"}
 
 
 def measure(work: str, bench: Bench, subject: str, case: Case) -> Sample:
-    """One client against the C server for its work. The client measures itself; a sink says what it really got."""
+    """Measure one client against the C server for its work. The client counts; a sink reports what really arrived."""
     words = [case.size] if work == "feed" else []
     with bench.other(bench.c(SERVERS[work], 0, *words)) as server:
         port = server.line("ready").split()[1]
@@ -26,9 +26,9 @@ def measure(work: str, bench: Bench, subject: str, case: Case) -> Sample:
 
 
 def check_arrival(took: int, sent: int, size: int) -> None:
-    """What a client has sent must have arrived, but for what buffers held when it ended: 8 MiB at the very most."""
+    """Fail unless what a client sent has arrived, except for at most 8 MiB that was in buffers when it ended."""
     if took < sent - 8 * 2**20 / size:
-        raise BenchError(f"the client says it sent {sent} messages, {took} arrived")
+        raise BenchError(f"the client reports {sent} messages sent, but {took} arrived")
 
 
 def make(work: str, title: str, text: str, sizes: tuple[int, ...]) -> Scenario:

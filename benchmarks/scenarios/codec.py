@@ -1,7 +1,7 @@
 """The codec without I/O: `trunkline.protocol` and wsproto, both in this process, taking turns.
 
-They have one interface: `receive_data`, `events` and `send`. A burst is what a server gets from a busy client in one
-read, and every event is looked at. A round trip goes from client to server and back, an event at each end.
+They have the same interface: `receive_data`, `events` and `send`. A burst is what a server gets from a busy client in
+one read; every event is looked at. A round trip goes from client to server and back, with an event at each end.
 """
 
 import gc
@@ -23,7 +23,7 @@ BURST = 100  # frames in one read
 
 
 def burst(subject: str, size: int) -> Callable[[], int]:
-    """Decodes a burst of masked frames; gives the messages."""
+    """Return work that decodes a burst of masked frames and returns the number of messages."""
     client, server = CODECS[subject](ConnectionType.CLIENT), CODECS[subject](ConnectionType.SERVER)
     chunk = b"".join(client.send(BytesMessage(data=bytes(i % 251 for i in range(size)))) for _ in range(BURST))
 
@@ -37,7 +37,7 @@ def burst(subject: str, size: int) -> Callable[[], int]:
 
 
 def round_trip(subject: str, size: int) -> Callable[[], int]:
-    """Sends a message and echoes it; gives 1."""
+    """Return work that sends a message, echoes it, and returns 1."""
     client, server = CODECS[subject](ConnectionType.CLIENT), CODECS[subject](ConnectionType.SERVER)
     message = BytesMessage(data=bytes(i % 251 for i in range(size)))
 
@@ -53,7 +53,7 @@ def round_trip(subject: str, size: int) -> Callable[[], int]:
 
 
 def measure(bench: Bench, subject: str, case: Case) -> Sample:
-    """Messages a second of CPU time of one codec, in a third of a round; it is pinned and collects no garbage."""
+    """Measure a codec's messages a second of CPU time for a third of a round, pinned, without garbage collection."""
     work = (burst if case.label.startswith("burst") else round_trip)(subject, case.size)
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {bench.cores[0]})
@@ -67,8 +67,8 @@ def measure(bench: Bench, subject: str, case: Case) -> Sample:
 
 
 def repeat(work: Callable[[], int], seconds: float) -> Sample:
-    """Does work until it has taken `seconds` of CPU time: there is nothing to wait for, and the machine's other work
-    does not count.
+    """Repeat work until it has taken `seconds` of CPU time. It never waits, and other work on the machine does not
+    count.
     """
     messages, start = 0, time.process_time()
     while True:

@@ -1,4 +1,4 @@
-"""Connections: opening many, and holding them."""
+"""Connections: opening and holding many."""
 
 import time
 
@@ -8,20 +8,20 @@ from benchmarks.scenario import LIMIT, Case, Scenario
 
 PEERS = ("picows", "picows.websockets", "websockets", "aiohttp", "wsproto")
 SERVERS = ("trunkline on_message", "trunkline async for", *PEERS)
-SETTLE = 0.5  # seconds that a server is left alone before its memory is read
+SETTLE = 0.5  # seconds to wait before reading a server's memory
 
 
 def handshakes(bench: Bench, subject: str, case: Case) -> Sample:
-    """How fast a server accepts connections, up to 64 handshakes at a time."""
+    """Measure how fast a server accepts connections, up to 64 handshakes at a time."""
     server = bench.c("echo", 0) if subject == LIMIT else bench.python("servers", subject, bench.loop)
     return bench.measure_server(server, bench.c("open", "PORT", case.connections))
 
 
 def memory(bench: Bench, subject: str, case: Case) -> Sample:
-    """By how much a server's resident memory grows, a connection that is open and silent."""
+    """Measure by how much a server's resident memory grows for each open, silent connection."""
     with bench.subject(bench.python("servers", subject, bench.loop)) as server:
         port = server.line("ready").split()[1]
-        with bench.other(bench.c("open", port, 100)) as first:  # what is allocated once is there
+        with bench.other(bench.c("open", port, 100)) as first:  # so that what is allocated only once does not count
             first.line("measuring")
             first.result()
         time.sleep(SETTLE)

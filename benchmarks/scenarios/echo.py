@@ -15,7 +15,7 @@ def load(connections: int, size: int, depth: int) -> Case:
 
 
 def measure(mode: str, bench: Bench, subject: str, case: Case) -> Sample:
-    """One echo server under one load. mode: "", "tls" or "deflate"."""
+    """Measure one echo server under one load. mode: "", "tls" or "deflate"."""
     certificate = [bench.certificate] if mode == "tls" else []
     words = {"": [], "tls": ["--tls", *certificate], "deflate": ["--deflate"]}[mode]
     server = bench.python("servers", subject, bench.loop, *words)

@@ -1,1 +1,1 @@
-"""What a long run leaves behind: memory, descriptors, tasks and objects over messages, reconnects and floods."""
+"""Leaks in long runs: memory, descriptors, tasks and objects over messages, reconnects and floods."""

@@ -1,12 +1,12 @@
-"""Long runs that must leave nothing behind: `python -m benchmarks.soak [SECTION...] [--loop LOOP] [--short]`.
+"""Long runs that must not leak: `python -m benchmarks.soak [SECTION...] [--loop LOOP] [--short]`.
 
-messages, tls, deflate: a million messages there and back. reconnects, reconnects-tls: 10,000 connections, closed and
+messages, tls, deflate: a million messages there and back. reconnects, reconnects-tls: 10,000 connections, closed or
 aborted by either side. managed: 10,000 reconnects of managed connections behind a proxy that cuts them. idle: 10,000
 silent connections. halfopen: 5,000 handshakes at a byte a second. Floods, each from 4 connections that do not read:
 pings, pongs, echoes, empty, fragments, bombs, connects.
 
-It exits with 1 if memory rises by more than its bound, a descriptor, task or connection is left, or healthy traffic
-suffers. --short is the same with a fiftieth of everything.
+It exits with 1 if memory grows by more than its bound, if a descriptor, task or connection is left over, or if healthy
+traffic suffers. --short does a fiftieth of everything.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def crowd_row(crowd: Crowd, count: int) -> list[str]:
 
 
 def soak(sections: list[str], loop: str, share: float) -> int:
-    """Runs the sections, prints what was seen, and gives how many were not as they should be."""
+    """Run the sections, print the figures, and return the number of sections with faults."""
     traffic, crowds, bad = [], [], 0
     for name in sections:
         began = time.monotonic()
@@ -113,7 +113,7 @@ def soak(sections: list[str], loop: str, share: float) -> int:
 
 
 def _run(section: Awaitable[object], loop: str) -> object:
-    """Runs a section on its loop, and gives what it saw."""
+    """Run a section on its loop and return its result."""
     seen: list[object] = []
 
     async def main() -> None:

@@ -1,8 +1,8 @@
-"""Clients that mean harm, in a process of their own: `python -m benchmarks.soak.attack KIND PORT COUNT SECONDS`.
+"""Hostile clients, in a process of their own: `python -m benchmarks.soak.attack KIND PORT COUNT SECONDS`.
 
-halfopen: COUNT handshakes of a byte a second. idle: COUNT good clients that are silent for so long. All others: COUNT
-threads which connect, and send what the kind says as fast as it goes and read nothing; whoever is thrown out comes
-again. It prints "attacking" when all are there, and at the end a line of JSON.
+halfopen: COUNT handshakes at a byte a second. idle: COUNT good clients that are silent for SECONDS. All others: COUNT
+threads that connect, send what the kind says as fast as possible and read nothing; a thread that is disconnected
+connects again. It prints "attacking" when all are connected, and at the end a line of JSON.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ NO_KEY = b"\x00\x00\x00\x00"  # a masking key of zeros leaves the payload as it 
 
 
 def frame(first: int, payload: bytes = b"") -> bytes:
-    """A masked frame of at most 65,535 bytes; first: its first byte."""
+    """Return a masked frame of at most 65,535 bytes. first: its first byte."""
     size = len(payload)
     length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
     return bytes([first]) + length + NO_KEY + payload
 
 
 def bomb() -> bytes:
-    """A compressed message of 64 MiB of zeros."""
+    """Return a compressed message of 64 MiB of zeros."""
     deflate = zlib.compressobj(9, wbits=-15)
     zeros = bytes(2**20)
     data = b"".join(deflate.compress(zeros) for _ in range(64)) + deflate.flush(zlib.Z_SYNC_FLUSH)
@@ -53,7 +53,7 @@ FLOODS = {
 
 
 class HalfOpen(asyncio.Protocol):
-    """A handshake that does not come to an end."""
+    """A handshake that never ends."""
 
     def __init__(self, alive: set[HalfOpen], ages: list[float]) -> None:
         self._alive, self._ages = alive, ages
@@ -74,7 +74,7 @@ class HalfOpen(asyncio.Protocol):
 
 
 async def half_open(port: int, count: int, seconds: float) -> None:
-    """Until the server has ended all of them, or the time is up."""
+    """Run half-open handshakes until the server has ended all of them or the time is up."""
     loop, alive, ages = asyncio.get_running_loop(), set[HalfOpen](), list[float]()
     for begun in range(0, count, 100):
         dials = [loop.create_connection(lambda: HalfOpen(alive, ages), "127.0.0.1", port) for _ in range(100)]
@@ -92,7 +92,7 @@ async def half_open(port: int, count: int, seconds: float) -> None:
 
 
 async def idle(port: int, count: int, seconds: float) -> None:
-    """Clients that answer pings and are silent."""
+    """Run clients that answer pings and are otherwise silent."""
     lines: list[trunkline.WebSocket] = []
     while len(lines) < count:
         dials = [trunkline.connect(f"ws://127.0.0.1:{port}/").__aenter__() for _ in range(min(50, count - len(lines)))]
@@ -106,19 +106,19 @@ async def idle(port: int, count: int, seconds: float) -> None:
 
 
 class Flood:
-    """Threads that send the same again and again."""
+    """Threads that send the same bytes again and again."""
 
     def __init__(self, port: int, data: bytes, until: float) -> None:
         self._port, self._data, self._until = port, data, until
         self.connections = self.sent = 0
 
     def run(self) -> None:
-        """One thread: until the time is up."""
+        """Run one thread until the time is up."""
         while time.monotonic() < self._until:
             try:
                 self._attack()
             except OSError:
-                continue  # thrown out
+                continue  # disconnected
 
     def _attack(self) -> None:
         with socket.create_connection(("127.0.0.1", self._port), timeout=1) as sock:
@@ -132,7 +132,7 @@ class Flood:
                 try:
                     self.sent += sock.send(self._data)
                 except TimeoutError:
-                    continue  # the server does not read, which is its right
+                    continue  # the server does not read, as it may
 
 
 def flood(kind: str, port: int, count: int, seconds: float) -> None:

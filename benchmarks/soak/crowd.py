@@ -1,4 +1,4 @@
-"""Crowds before a server with the defaults: 10,000 that are silent, 5,000 that never finish their handshake, floods."""
+"""Crowds at a server with the defaults: 10,000 silent clients, 5,000 that never finish their handshake, floods."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ import trunkline
 from benchmarks.soak.watch import files, resident
 
 DEADLINE = 11.0  # seconds: open_timeout, and one
-PATIENCE = 5.0  # seconds in which healthy traffic must get its answer, whatever goes on
+PATIENCE = 5.0  # seconds within which healthy traffic must be answered
 ROOM = 16 * 2**20  # bytes by which each connection of a flood may make the server grow
-BYTES_AN_IDLE = 6_000  # resident, a connection
+BYTES_AN_IDLE = 6_000  # resident memory that an idle connection may take
 EVERY = 0.01  # seconds between two healthy messages
 
 
 @dataclass(slots=True)
 class Crowd:
-    """What was seen. base, peak: bytes of the server before and at most; files: its descriptors before and after."""
+    """The figures of a crowd. base, peak: the server's bytes before and at most. files: its descriptors before and
+    after.
+    """
 
     name: str
     base: int
@@ -36,13 +38,13 @@ class Crowd:
     faults: list[str] = field(default_factory=list)
 
     def percentile(self, share: float) -> float:
-        """Of the healthy round trips, in seconds."""
+        """Return a percentile of the healthy round trips, in seconds."""
         return statistics.quantiles(self.latencies, n=1000)[round(share * 1000) - 1]
 
 
 @asynccontextmanager
 async def program(module: str, *words: object) -> AsyncIterator[Process]:
-    """A program of this package; killed at the end."""
+    """Run a program of this package, and kill it at the end."""
     command = [sys.executable, "-m", f"benchmarks.soak.{module}", *map(str, words)]
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stdin=asyncio.subprocess.DEVNULL)
     try:
@@ -54,16 +56,16 @@ async def program(module: str, *words: object) -> AsyncIterator[Process]:
 
 
 async def line(process: Process) -> str:
-    """What a program says next; RuntimeError if it has ended."""
+    """Return the next line that a program prints. Raises RuntimeError if the program has ended."""
     assert process.stdout is not None
     said = await process.stdout.readline()
     if not said:
-        raise RuntimeError("a program of the soak has ended early")
+        raise RuntimeError("a program of the soak test has ended early")
     return said.decode()
 
 
 async def healthy(port: int, crowd: Crowd, pid: int) -> None:
-    """Round trips all the time, on one connection, and a new connection each second."""
+    """Make round trips on one connection all the time, and a new connection each second."""
     uri = f"ws://127.0.0.1:{port}/"
     async with trunkline.connect(uri, open_timeout=PATIENCE) as ws:
         second = time.monotonic()
@@ -82,7 +84,7 @@ async def healthy(port: int, crowd: Crowd, pid: int) -> None:
 
 
 async def descriptors(pid: int, base: int) -> int:
-    """How many the server has when those that have gone are closed, a few seconds later at most."""
+    """Return the server's number of descriptors, after waiting a few seconds for those that are being closed."""
     for _ in range(100):
         if files(pid) <= base:
             break
@@ -91,12 +93,12 @@ async def descriptors(pid: int, base: int) -> int:
 
 
 async def attack(kind: str, loop: str, count: int, seconds: float) -> Crowd:
-    """A server, healthy traffic, and an attack upon it."""
+    """Run a server, healthy traffic, and an attack on the server."""
     deflate = ["--deflate"] if kind == "bombs" else []
     async with program("serve", loop, *deflate) as server:
         port, pid = int((await line(server)).split()[1]), server.pid
         async with trunkline.connect(f"ws://127.0.0.1:{port}/"):
-            pass  # what is allocated once is there
+            pass  # so that what is allocated only once does not count
         await asyncio.sleep(0.2)
         base = files(pid)
         crowd = Crowd(kind, resident(pid))
@@ -114,7 +116,7 @@ async def attack(kind: str, loop: str, count: int, seconds: float) -> Crowd:
 
 
 async def end(traffic: asyncio.Task[None], crowd: Crowd) -> None:
-    """Ends the healthy traffic, and keeps what became of it."""
+    """End the healthy traffic and record its failure, if there was one."""
     if traffic.done():
         crowd.faults.append(f"healthy traffic failed: {traffic.exception()!r}")
     traffic.cancel()
@@ -122,18 +124,18 @@ async def end(traffic: asyncio.Task[None], crowd: Crowd) -> None:
 
 
 def judge(crowd: Crowd, kind: str, count: int) -> None:
-    """What is not as it should be."""
+    """Record what is wrong."""
     faults = crowd.faults
     if crowd.files[1] > crowd.files[0]:
-        faults.append(f"descriptors: {crowd.files[0]} have become {crowd.files[1]}")
+        faults.append(f"descriptors: {crowd.files[0]} before, {crowd.files[1]} after")
     growth = crowd.peak - crowd.base
     if kind == "idle":
         if growth > count * BYTES_AN_IDLE:
-            faults.append(f"{growth / count:,.0f} bytes a connection, more than {BYTES_AN_IDLE:,}")
+            faults.append(f"{growth / count:,.0f} bytes for each connection, limit {BYTES_AN_IDLE:,}")
         if crowd.told["lost"]:
             faults.append(f"{crowd.told['lost']} connections were lost")
     elif kind == "halfopen":
         if crowd.told["left"] or crowd.told["last"] > DEADLINE:
-            faults.append(f"{crowd.told['left']} are left, the last went after {crowd.told['last']} s")
+            faults.append(f"{crowd.told['left']} connections are left, the last to end took {crowd.told['last']} s")
     elif growth > ROOM * count:
-        faults.append(f"the server has grown by {growth / 2**20:.0f} MiB, more than {ROOM * count / 2**20:.0f}")
+        faults.append(f"the server has grown by {growth / 2**20:.0f} MiB, limit {ROOM * count / 2**20:.0f}")

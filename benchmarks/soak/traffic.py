@@ -1,4 +1,4 @@
-"""A million messages and ten thousand reconnects in one process, which is client and server: nothing of them stays."""
+"""A million messages and ten thousand reconnects in one process, which is client and server. Nothing may leak."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from benchmarks.soak.watch import Bounds, Watch
 from trunkline.manager.dialing.budget import RetryBudget
 from trunkline.testing import FaultProxy
 
-MESSAGES = Bounds(resident=1.0, blocks=0.002)  # a byte, and a block in 500 messages
-RECONNECTS = Bounds(resident=100.0, blocks=0.9)  # a link alone has 2,000 bytes, and one object is a block
-LINES = 4  # connections at a time
-BURST = 200  # messages a connection sends before it waits for them
-LARGE = 20  # bursts, of which one has a large message and one in fragments
+MESSAGES = Bounds(resident=1.0, blocks=0.002)  # a byte for each message, and a block for 500
+RECONNECTS = Bounds(resident=100.0, blocks=0.9)  # a single link takes 2,000 bytes, and one object is a block
+CONNECTIONS = 4  # at a time
+BURST = 200  # messages that a connection sends before it waits for them
+LARGE = 20  # in so many bursts, there is one large message and one in fragments
 MANAGED = 20  # connections of the manager
-PING = 1.0  # seconds: so that each connection that lives for long sends some
+PING = 1.0  # seconds; short, so that long-lived connections send some
 
 Mode = Literal["plain", "tls", "deflate"]
 
 
 class Echo(trunkline.Listener):
-    """Sends back what it gets."""
+    """A listener that sends everything back."""
 
     def on_message(self, ws: trunkline.WebSocket, message: str | bytes) -> None:
         ws.send_nowait(message)
@@ -36,7 +36,7 @@ class Echo(trunkline.Listener):
 
 @dataclass(frozen=True)
 class Contexts:
-    """A certificate for 127.0.0.1, and who trusts it."""
+    """TLS contexts: a server's with a certificate for 127.0.0.1, and a client's that trusts it."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
@@ -55,7 +55,7 @@ class Contexts:
 
 @contextlib.asynccontextmanager
 async def party(mode: Mode) -> AsyncIterator[tuple[trunkline.Server, Callable[[], Awaitable[trunkline.WebSocket]]]]:
-    """A server, and what connects to it."""
+    """Run a server; provide it and a function that connects to it."""
     options: dict[str, Any] = {"ping_interval": PING, **({"compression": "deflate"} if mode == "deflate" else {})}
     contexts = Contexts.make() if mode == "tls" else None
     server = trunkline.serve(
@@ -72,19 +72,19 @@ async def party(mode: Mode) -> AsyncIterator[tuple[trunkline.Server, Callable[[]
 
 
 def burst(rng: random.Random) -> list[str | bytes]:
-    """Messages as services have them: most of them short, text and binary, some empty, few of some KiB."""
+    """Return typical messages: mostly short, text and binary, some empty, few of some KiB."""
     sizes = rng.choices((0, 20, 80, 200, 1000, 4000), weights=(1, 30, 40, 20, 8, 1), k=BURST)
     return [rng.randbytes(size) if rng.random() < 0.5 else "é7ä" * (size // 5) for size in sizes]
 
 
 async def messages(total: int, mode: Mode) -> Watch:
-    """So many messages there and back, each looked at."""
+    """Send `total` messages there and back, and compare each."""
     watch, done = Watch(total, MESSAGES), 0
     rng = random.Random(7)
     bursts = [burst(rng) for _ in range(LARGE)]
     large = rng.randbytes(200_000)
     async with party(mode) as (_, connect):
-        lines = [await connect() for _ in range(LINES)]
+        connections = [await connect() for _ in range(CONNECTIONS)]
 
         async def go_round(ws: trunkline.WebSocket, sent: list[str | bytes], *, is_large: bool) -> int:
             ws.send_many(sent)
@@ -92,29 +92,29 @@ async def messages(total: int, mode: Mode) -> Watch:
             while len(got) < len(sent):
                 got += await anext(batches[ws])
             if got != sent:
-                raise AssertionError("what came back is not what was sent")
+                raise AssertionError("an echo differs from what was sent")
             if not is_large:
                 return len(sent)
             await ws.send([large[:100], b"", large[100:70_000], large[70_000:]])
             if await ws.recv() != large:
-                raise AssertionError("a large message came back changed")
+                raise AssertionError("the echo of a large message differs from what was sent")
             return len(sent) + 1
 
-        batches = {ws: aiter(ws.batches()) for ws in lines}
+        batches = {ws: aiter(ws.batches()) for ws in connections}
         for turn in itertools.count():
             sent = bursts[turn % LARGE]
-            done += sum(await asyncio.gather(*(go_round(ws, sent, is_large=turn % LARGE == 0) for ws in lines)))
+            done += sum(await asyncio.gather(*(go_round(ws, sent, is_large=turn % LARGE == 0) for ws in connections)))
             if watch.is_due(done):
                 watch.sample(done)
             if done >= total:
                 break
-        for ws in lines:
+        for ws in connections:
             await ws.close()
     return watch
 
 
 async def reconnects(total: int, mode: Mode) -> Watch:
-    """So many connections, a message on each, ended in one of four ways: closed or aborted, by either side."""
+    """Open `total` connections, send a message on each, and end it: closed or aborted, by either side."""
     watch, done = Watch(total, RECONNECTS), 0
     async with party(mode) as (server, connect):
 
@@ -122,7 +122,7 @@ async def reconnects(total: int, mode: Mode) -> Watch:
             ws = await connect()
             await ws.send("hello")
             if await ws.recv() != "hello":
-                raise AssertionError("what came back is not what was sent")
+                raise AssertionError("an echo differs from what was sent")
             if ending == 0:
                 await ws.close()
             elif ending == 1:
@@ -133,8 +133,8 @@ async def reconnects(total: int, mode: Mode) -> Watch:
             await ws.wait_closed()
 
         for turn in itertools.count():
-            await asyncio.gather(*(live(turn % 4) for _ in range(LINES)), return_exceptions=turn % 4 > 1)
-            done += LINES
+            await asyncio.gather(*(live(turn % 4) for _ in range(CONNECTIONS)), return_exceptions=turn % 4 > 1)
+            done += CONNECTIONS
             while server.connections or len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             if watch.is_due(done):
@@ -145,7 +145,7 @@ async def reconnects(total: int, mode: Mode) -> Watch:
 
 
 async def managed(total: int) -> Watch:
-    """Managed connections through a proxy that cuts and resets them: so many reconnects, a message after each."""
+    """Reconnect managed connections `total` times behind a proxy that cuts or resets them; send a message each time."""
     watch, done = Watch(total, RECONNECTS), 0
     async with (
         trunkline.serve(listener=Echo, host="127.0.0.1", port=0, ping_interval=PING) as server,
@@ -153,7 +153,7 @@ async def managed(total: int) -> Watch:
     ):
         service = trunkline.Service(
             "soak",
-            f"ws://127.0.0.1:{proxy.port}/{{line}}",
+            f"ws://127.0.0.1:{proxy.port}/{{number}}",
             sends=str,
             receives=str,
             ping_interval=PING,
@@ -165,17 +165,17 @@ async def managed(total: int) -> Watch:
             gate=trunkline.manager.GatePolicy(under_way=MANAGED, per_second=1e4),
         )
         async with manager:
-            lines = [await manager.connect(service, line=number) for number in range(MANAGED)]
+            connections = [await manager.connect(service, number=number) for number in range(MANAGED)]
             for turn in itertools.count():
-                before = [line.generation for line in lines]
+                before = [connection.generation for connection in connections]
                 proxy.cut() if turn % 2 else proxy.reset()
-                for line, generation in zip(lines, before, strict=True):
-                    while line.generation == generation:  # noqa: ASYNC110
+                for connection, generation in zip(connections, before, strict=True):
+                    while connection.generation == generation:  # noqa: ASYNC110
                         await asyncio.sleep(0)
-                    await line.wait_connected()
+                    await connection.wait_connected()
                     text = f"{turn}"
-                    await line.send(text)
-                    while await anext(line) != text:
+                    await connection.send(text)
+                    while await anext(connection) != text:
                         pass
                 done += MANAGED
                 while len(server.connections) > MANAGED or len(proxy.lines) > MANAGED:  # noqa: ASYNC110

@@ -1,4 +1,4 @@
-"""Samples of what a process holds, the slope through them, and the verdict."""
+"""Samples of a process's memory, descriptors and objects, their slope, and the verdict."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import trunkline
 
-WARM_UP = 0.25  # share of the samples that no slope is drawn through
-POINTS = 24  # samples a section
+WARM_UP = 0.25  # share of the samples that the slope leaves out
+POINTS = 24  # samples in a section
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process held when so many messages or reconnects had been. resident: bytes. blocks: of Python's
-    allocator. objects: WebSockets that are alive.
+    """What a process held after `done` messages or reconnects. resident: bytes. blocks: of Python's allocator.
+    objects: WebSockets that are alive.
     """
 
     done: int
@@ -32,25 +32,25 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most that a slope may be, in bytes and in blocks for each message or reconnect."""
+    """Upper bounds of a slope, in bytes and in blocks for each message or reconnect."""
 
     resident: float
     blocks: float
 
 
 def resident(pid: int | str = "self") -> int:
-    """Bytes of a process's memory that are resident."""
+    """Return the bytes of a process's resident memory."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024
 
 
 def files(pid: int | str = "self") -> int:
-    """How many descriptors a process has open."""
+    """Return the number of a process's open descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Of the line with the least squares through the points."""
+    """Return the slope of the least-squares line through the points."""
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
     spread = sum((x - mean_x) ** 2 for x, _ in points)
@@ -61,16 +61,16 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 class Watch:
     """The samples of this process in one section."""
 
-    total: int  # messages or reconnects there will be
+    total: int  # messages or reconnects in the section
     bounds: Bounds
     samples: list[Sample] = field(default_factory=list)
 
     def is_due(self, done: int) -> bool:
-        """Whether it is time for the next of the POINTS samples."""
+        """Return whether it is time for the next of the POINTS samples."""
         return done * POINTS >= self.total * (len(self.samples) + 1)
 
     def sample(self, done: int) -> None:
-        """Looks at this process, at a moment at which as much is under way as at the others."""
+        """Take a sample of this process. Call it when as much is under way as at the other samples."""
         gc.collect()
         objects = sum(isinstance(one, trunkline.WebSocket) for one in gc.get_objects())
         self.samples.append(
@@ -86,28 +86,28 @@ class Watch:
 
     @property
     def steady(self) -> list[Sample]:
-        """The samples behind the warm-up."""
+        """Return the samples after the warm-up."""
         return self.samples[int(len(self.samples) * WARM_UP) :]
 
     def slope(self, what: str) -> float:
-        """By how much it rises with each message or reconnect."""
+        """Return by how much a figure rises with each message or reconnect."""
         return slope([(one.done, getattr(one, what)) for one in self.steady])
 
     def faults(self) -> list[str]:
-        """What is not flat."""
+        """Describe what grows by more than its bound."""
         found = []
         for what in ("resident", "blocks"):
             bound = getattr(self.bounds, what)
             if self.slope(what) > bound:
-                found.append(f"{what} rises by {self.slope(what) * 1000:.0f} a 1,000, more than {bound * 1000:.0f}")
+                found.append(f"{what} rises by {self.slope(what) * 1000:.0f} for each 1,000, limit {bound * 1000:.0f}")
         return found + self.left()
 
     def left(self) -> list[str]:
-        """What there is more of at the end."""
+        """Describe what is left over at the end."""
         half = len(self.steady) // 2
         before, after = self.steady[:half], self.steady[half:]
         return [
-            f"{what}: at most {most} have become at least {least}"
+            f"{what}: at most {most} before, at least {least} after"
             for what in ("files", "tasks", "objects")
             if (least := min(getattr(one, what) for one in after)) > (most := max(getattr(one, what) for one in before))
         ]

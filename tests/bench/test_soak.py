@@ -32,7 +32,7 @@ def test_the_warm_up_is_not_counted() -> None:
 
 def test_a_leak_of_memory_is_found() -> None:
     (fault,) = watch(*(sample(done, resident=done * 2) for done in range(0, 1000, 50))).faults()
-    assert fault == "resident rises by 2000 a 1,000, more than 1000"
+    assert fault == "resident rises by 2000 for each 1,000, limit 1000"
 
 
 @pytest.mark.parametrize("what", ["files", "tasks", "objects"])
