@@ -1,8 +1,8 @@
-/* allocator: malloc for counting instructions; preloaded, and only for a process of one thread.
+/* allocator: a malloc for counting instructions, to be preloaded in a process with one thread.
  *
- * What the C library's malloc does depends on all that was allocated before: whether a block grows in its place or is copied,
- * where in a cache line it begins, whether the heap grows. Here none of that matters: a size has a class, a class a list of
- * blocks, every block begins at a cache line, and a block that outgrows its class is copied, always.
+ * What the C library's malloc does depends on earlier allocations: whether a block grows in place or is copied, where in a cache
+ * line it begins, whether the heap grows. This one always does the same: each size has a class, each class a list of blocks, every
+ * block begins at a cache line, and a block that outgrows its class is always copied.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -10,14 +10,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define LINE 64                /* bytes: alignment, and what stands before a block */
+#define LINE 64                /* bytes: the alignment, and the header before a block */
 #define SMALLEST 6             /* log2 of the bytes of the first class */
 #define CLASSES 42
 #define CHUNK (64u << 20)      /* bytes mapped at a time; larger blocks are mapped on their own */
 
 typedef struct Block {
     size_t class;
-    struct Block *next; /* while it is free */
+    struct Block *next; /* if it is free */
     char pad[LINE - sizeof(size_t) - sizeof(void *)];
 } Block;
 
@@ -89,7 +89,7 @@ void *realloc(void *bytes, size_t size) {
     return larger;
 }
 
-/* Every block is aligned to a cache line; nobody here asks for more. */
+/* Every block is aligned to a cache line; no caller needs more. */
 void *aligned_alloc(size_t alignment, size_t size) {
     if (alignment > LINE) return NULL;
     return malloc(size);

@@ -1,8 +1,9 @@
-/* cast: a server that sends the same text to all its clients, turn after turn, with one write a client and a turn.
+/* cast: a server that sends the same text to all its clients, turn after turn, with one write for each client and turn.
  *
  *   cast PORT CLIENTS BYTES BURST
  *
- * BURST messages a turn, once all CLIENTS are there. It prints "ready PORT". A client whose socket is full is waited for, by all.
+ * It prints "ready PORT", and once all CLIENTS are connected sends BURST messages in each turn. If a client's socket is full, all
+ * wait for it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,32 +11,32 @@
 
 #include "shared/frames.h"
 
-static Line **clients;
-static int wanted, count, full; /* clients; those whose socket holds bytes back */
+static Connection **clients;
+static int wanted, count, full; /* clients wanted and connected; those whose socket is full */
 static uint8_t *frames;
 static size_t length;
 
-static int serve_event(Line *line, uint32_t happened) {
-    int was_full = line->waits;
+static int serve_event(Connection *connection, uint32_t happened) {
+    int was_full = connection->waits;
     if (happened & ~(uint32_t)EPOLLOUT) {
-        if (line_fill(line) < 0) return -1;
-        if (!line->open && answer(line)) {
+        if (connection_fill(connection) < 0) return -1;
+        if (!connection->open && answer(connection)) {
             if (count == wanted) fail("too many clients");
-            clients[count++] = line;
+            clients[count++] = connection;
         }
     }
-    int told = line_flush(line);
-    full += line->waits - was_full;
+    int told = connection_flush(connection);
+    full += connection->waits - was_full;
     return told;
 }
 
 static void cast(void) {
     for (int i = 0; i < count; i++) {
-        ssize_t sent = line_write(clients[i], frames, length);
+        ssize_t sent = connection_write(clients[i], frames, length);
         if (sent < 0) exit(0); /* the measurement has ended */
         if ((size_t)sent == length) continue;
         put(&clients[i]->out, frames + sent, length - (size_t)sent);
-        line_wait(clients[i], 1);
+        connection_wait(clients[i], 1);
         full++;
     }
 }
@@ -59,9 +60,9 @@ int main(int argc, char **argv) {
     for (;;) {
         int ready = epoll_wait(poll, events, EVENTS, count == wanted && !full ? 0 : -1);
         for (int i = 0; i < ready; i++) {
-            Line *line = events[i].data.ptr;
-            if (!line) while (welcome(listener, poll, NULL)) {}
-            else if (serve_event(line, events[i].events) < 0) exit(0);
+            Connection *connection = events[i].data.ptr;
+            if (!connection) while (welcome(listener, poll, NULL)) {}
+            else if (serve_event(connection, events[i].events) < 0) exit(0);
         }
         if (count == wanted && !full) cast();
     }

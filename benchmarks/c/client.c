@@ -1,10 +1,10 @@
-/* client: one connection at the speed of the kernel, a measure for clients.
+/* client: one connection at the speed of the kernel, to compare clients with.
  *
  *   client feed PORT BYTES SECONDS       reads what a server pushes and parses the headers
- *   client push PORT BYTES SECONDS       sends masked messages, a hundred a write
- *   client wait PORT BYTES SECONDS       sends a message when the echo of the one before is there
+ *   client push PORT BYTES SECONDS       sends masked messages, a hundred in each write
+ *   client wait PORT BYTES SECONDS       sends a message when the echo of the previous one has come
  *
- * After a warm-up it measures for SECONDS and prints one line of JSON: messages, seconds, and the seconds of CPU time it used.
+ * After a warm-up it measures for SECONDS and prints one line of JSON: messages, seconds, and its seconds of CPU time.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,16 +19,16 @@
 static size_t size;
 static uint8_t *payload;
 static uint64_t messages; /* so far */
-static Line *line;
+static Connection *connection;
 
 static void put_message(void) {
     static uint32_t key = 1;
     key = key * 1664525u + 1013904223u;
-    reserve(&line->out, size + 14);
-    uint8_t *to = line->out.bytes + line->out.to;
+    reserve(&connection->out, size + 14);
+    uint8_t *to = connection->out.bytes + connection->out.to;
     size_t head = write_header(to, FINAL_BINARY, size, (uint8_t *)&key);
     mask_into(to + head, payload, size, (uint8_t *)&key);
-    line->out.to += head + size;
+    connection->out.to += head + size;
 }
 
 static void take_messages(void) {
@@ -37,7 +37,7 @@ static void take_messages(void) {
     const uint8_t *at = bytes, *part;
     size_t n;
     int ended;
-    ssize_t left = line_read(line, bytes, sizeof bytes);
+    ssize_t left = connection_read(connection, bytes, sizeof bytes);
     if (left < 0) fail("the server is gone");
     while (left > 0) {
         size_t taken = follow(&in, at, (size_t)left, &part, &n, &ended);
@@ -49,24 +49,24 @@ static void take_messages(void) {
 }
 
 static void push(void) {
-    while (line->out.from == line->out.to) {
+    while (connection->out.from == connection->out.to) {
         for (int i = 0; i < BURST; i++) put_message();
         messages += BURST;
-        if (line_flush(line) < 0) fail("the server is gone");
+        if (connection_flush(connection) < 0) fail("the server is gone");
     }
 }
 
 static void run_until(double end, const char *mode) {
     struct epoll_event event;
     while (now() < end) {
-        if (epoll_wait(line->poll, &event, 1, 100) < 1) continue;
+        if (epoll_wait(connection->poll, &event, 1, 100) < 1) continue;
         uint64_t before = messages;
         if (event.events & ~(uint32_t)EPOLLOUT) take_messages();
         if (!strcmp(mode, "wait") && messages > before) put_message();
-        if (line_flush(line) < 0) fail("the server is gone");
+        if (connection_flush(connection) < 0) fail("the server is gone");
         if (!strcmp(mode, "push")) {
             push();
-            line_wait(line, 1);
+            connection_wait(connection, 1);
         }
     }
 }
@@ -82,10 +82,10 @@ int main(int argc, char **argv) {
     size = strtoul(argv[3], NULL, 10);
     payload = malloc(size);
     memset(payload, 'x', size);
-    line = dial(epoll_create1(0), atoi(argv[2]), NULL, NULL);
+    connection = dial(epoll_create1(0), atoi(argv[2]), NULL, NULL);
     if (!strcmp(argv[1], "wait")) put_message();
-    if (line_flush(line) < 0) fail("the server is gone");
-    line_wait(line, !strcmp(argv[1], "push"));
+    if (connection_flush(connection) < 0) fail("the server is gone");
+    connection_wait(connection, !strcmp(argv[1], "push"));
     run_until(now() + WARM_UP, argv[1]);
     uint64_t before = messages;
     double start = now(), used = cpu();

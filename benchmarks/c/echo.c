@@ -1,34 +1,34 @@
-/* echo: an echo server with one read, one pass over the frames and one write: what the kernel and the wire leave over.
+/* echo: an echo server with one read, one pass over the frames and one write: the limit that the kernel sets.
  *
  *   echo PORT [CERTIFICATE]
  *
- * With a certificate (a PEM file that also holds its key) it speaks TLS. It prints "ready PORT". It is a measure for echo
- * servers, no server: it takes whole messages, each a single masked frame, and checks nothing.
+ * With a certificate (a PEM file that also holds its key) it speaks TLS. It prints "ready PORT". It is only for
+ * comparison with echo servers: it takes whole messages, each in a single masked frame, and checks nothing.
  */
 #include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "shared/frames.h"
 
-static void echo_frame(Line *line, const Frame *frame) {
-    reserve(&line->out, 14 + frame->length);
-    uint8_t *to = line->out.bytes + line->out.to;
+static void echo_frame(Connection *connection, const Frame *frame) {
+    reserve(&connection->out, 14 + frame->length);
+    uint8_t *to = connection->out.bytes + connection->out.to;
     size_t head = write_header(to, frame->first, frame->length, NULL);
     mask_into(to + head, frame->payload, frame->length, frame->key);
-    line->out.to += head + frame->length;
+    connection->out.to += head + frame->length;
 }
 
-static int serve_event(Line *line, uint32_t happened) {
+static int serve_event(Connection *connection, uint32_t happened) {
     Frame frame;
     if (happened & ~(uint32_t)EPOLLOUT) {
-        if (line_fill(line) < 0) return -1;
-        if (!line->open) answer(line);
-        while (line->open && next_frame(&line->in, &frame)) {
+        if (connection_fill(connection) < 0) return -1;
+        if (!connection->open) answer(connection);
+        while (connection->open && next_frame(&connection->in, &frame)) {
             if ((frame.first & 0x0f) == 8 || !frame.key) return -1;
-            echo_frame(line, &frame);
+            echo_frame(connection, &frame);
         }
     }
-    return line_flush(line);
+    return connection_flush(connection);
 }
 
 int main(int argc, char **argv) {
@@ -40,9 +40,9 @@ int main(int argc, char **argv) {
     for (;;) {
         int ready = epoll_wait(poll, events, EVENTS, -1);
         for (int i = 0; i < ready; i++) {
-            Line *line = events[i].data.ptr;
-            if (!line) while (welcome(listener, poll, tls)) {}
-            else if (serve_event(line, events[i].events) < 0) hang_up(line);
+            Connection *connection = events[i].data.ptr;
+            if (!connection) while (welcome(listener, poll, tls)) {}
+            else if (serve_event(connection, events[i].events) < 0) hang_up(connection);
         }
     }
 }

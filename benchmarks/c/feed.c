@@ -2,7 +2,7 @@
  *
  *   feed PORT BYTES
  *
- * It prints "ready PORT". A write holds about 128 KiB of whole messages, one at least: a feed that has fallen behind and catches up.
+ * It prints "ready PORT". Each write has about 128 KiB of whole messages, at least one, like a feed that has fallen behind.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,27 +26,27 @@ static void make_frames(size_t size) {
     }
 }
 
-/* Writes until the socket takes no more; `own` is the position in the frames. */
-static int pour(Line *line) {
-    if (line->out.from < line->out.to && line_flush(line) < 0) return -1;
-    while (line->out.from == line->out.to) {
-        size_t at = (size_t)line->own;
-        ssize_t sent = line_write(line, frames + at, length - at);
+/* Writes until the socket is full. `own` is the position in the frames. */
+static int pour(Connection *connection) {
+    if (connection->out.from < connection->out.to && connection_flush(connection) < 0) return -1;
+    while (connection->out.from == connection->out.to) {
+        size_t at = (size_t)connection->own;
+        ssize_t sent = connection_write(connection, frames + at, length - at);
         if (sent < 0) return -1;
         if (sent == 0) break;
-        line->own = (void *)((at + (size_t)sent) % length);
+        connection->own = (void *)((at + (size_t)sent) % length);
     }
-    line_wait(line, 1);
+    connection_wait(connection, 1);
     return 0;
 }
 
-static int serve_event(Line *line, uint32_t happened) {
+static int serve_event(Connection *connection, uint32_t happened) {
     if (happened & ~(uint32_t)EPOLLOUT) {
-        if (line_fill(line) < 0) return -1;
-        if (!line->open) answer(line);
-        else line->in.from = line->in.to; /* what a client says is not listened to */
+        if (connection_fill(connection) < 0) return -1;
+        if (!connection->open) answer(connection);
+        else connection->in.from = connection->in.to; /* ignore what a client sends */
     }
-    return line->open ? pour(line) : 0;
+    return connection->open ? pour(connection) : 0;
 }
 
 int main(int argc, char **argv) {
@@ -58,9 +58,9 @@ int main(int argc, char **argv) {
     for (;;) {
         int ready = epoll_wait(poll, events, EVENTS, -1);
         for (int i = 0; i < ready; i++) {
-            Line *line = events[i].data.ptr;
-            if (!line) while (welcome(listener, poll, NULL)) {}
-            else if (serve_event(line, events[i].events) < 0) hang_up(line);
+            Connection *connection = events[i].data.ptr;
+            if (!connection) while (welcome(listener, poll, NULL)) {}
+            else if (serve_event(connection, events[i].events) < 0) hang_up(connection);
         }
     }
 }

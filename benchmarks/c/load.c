@@ -1,13 +1,13 @@
-/* load: asks an echo server on 127.0.0.1 for messages as fast as it gives them, and measures.
+/* load: sends messages to an echo server on 127.0.0.1 as fast as it echoes them, and measures.
  *
  *   load PORT CONNECTIONS BYTES DEPTH SECONDS [tls | deflate]
  *
  * Each of CONNECTIONS keeps DEPTH messages of BYTES bytes in flight: what one read brings back is sent again in one write, so
- * the server's own batching decides how many messages travel together. While it warms up every byte of every echo is compared
- * with what was sent; later the headers alone. Then it prints "measuring", and after SECONDS one line of JSON: messages, the
+ * the server's own batching decides how many messages travel together. During the warm-up every byte of every echo is compared
+ * with what was sent; later only the headers. Then it prints "measuring", and after SECONDS one line of JSON: messages, the
  * seconds they took, and percentiles of the time from queueing a message to having the whole of its echo.
  *
- * One thread, epoll, level-triggered. One masking key and one handshake key serve all connections: this is a load, no client.
+ * One thread, epoll, level-triggered. One masking key and one handshake key serve all connections: this is only a load.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,14 +16,14 @@
 
 #include "shared/messages.h"
 
-#define BINS 2000000 /* of a microsecond each; what takes longer is counted in the last */
+#define BINS 2000000 /* of a microsecond each; the last also counts all longer times */
 
 typedef struct {
     Follower in;
-    uint64_t so_far; /* bytes of the message under way, in frames that have ended */
+    uint64_t so_far; /* bytes of the current message, in frames that have ended */
     Check *check;
-    int next;       /* frame of the cycle that is queued next */
-    size_t out_at;  /* position in the cycle of the next byte to be written */
+    int next;       /* index of the next frame to queue */
+    size_t out_at;  /* position in the cycle of the next byte to write */
     size_t unsent;  /* bytes that may be written now */
     double *queued; /* ring of DEPTH: when each message in flight was queued, in seconds */
     int oldest;     /* slot of the ring whose echo comes next */
@@ -45,25 +45,25 @@ static void queue(State *state) {
     state->next = (state->next + 1) % cycle->count;
 }
 
-/* Writes what may be written, and asks to be told when there is room for the rest. */
-static void flush(Line *line) {
-    State *state = line->own;
+/* Writes what may be written, and waits for room for the rest. */
+static void flush(Connection *connection) {
+    State *state = connection->own;
     size_t end = cycle->starts[cycle->count];
     while (state->unsent > 0) {
-        ssize_t sent = line_write(line, cycle->frames + state->out_at, state->unsent);
+        ssize_t sent = connection_write(connection, cycle->frames + state->out_at, state->unsent);
         if (sent < 0) fail("the server is gone");
         if (sent == 0) break;
         state->unsent -= (size_t)sent;
         state->out_at = (state->out_at + (size_t)sent) % end;
     }
-    line_wait(line, state->unsent > 0);
+    connection_wait(connection, state->unsent > 0);
 }
 
-static void take(Line *line, double time) {
+static void take(Connection *connection, double time) {
     static uint8_t bytes[READ_SIZE];
-    State *state = line->own;
+    State *state = connection->own;
     const uint8_t *payload, *at = bytes;
-    ssize_t left = line_read(line, bytes, sizeof bytes);
+    ssize_t left = connection_read(connection, bytes, sizeof bytes);
     if (left < 0) fail("the server closed a connection");
     while (left > 0) {
         size_t n;
@@ -93,7 +93,7 @@ static void run_until(double end, int poll) {
     }
 }
 
-/* The latency, in microseconds, that `share` of the messages stayed within. */
+/* Returns the latency, in microseconds, that `share` of the messages did not exceed. */
 static size_t percentile(double share) {
     uint64_t wanted = (uint64_t)(share * (double)messages), seen = 0;
     for (size_t bin = 0; bin < BINS; bin++) {
@@ -103,14 +103,14 @@ static size_t percentile(double share) {
     return BINS - 1;
 }
 
-static Line *open_line(int poll, int port, SSL_CTX *tls) {
-    Line *line = dial(poll, port, cycle->deflate ? "permessage-deflate; client_max_window_bits" : NULL, tls);
+static Connection *open_connection(int poll, int port, SSL_CTX *tls) {
+    Connection *connection = dial(poll, port, cycle->deflate ? "permessage-deflate; client_max_window_bits" : NULL, tls);
     State *state = calloc(1, sizeof *state);
     state->check = new_check(cycle);
     state->queued = calloc((size_t)depth, sizeof *state->queued);
-    line->own = state;
+    connection->own = state;
     for (int i = 0; i < depth; i++) queue(state);
-    return line;
+    return connection;
 }
 
 int main(int argc, char **argv) {
@@ -125,9 +125,9 @@ int main(int argc, char **argv) {
     cycle = make_cycle(size, depth, !strcmp(mode, "deflate"));
     SSL_CTX *tls = strcmp(mode, "tls") ? NULL : client_tls();
 
-    Line **lines = calloc((size_t)connections, sizeof *lines);
-    for (int i = 0; i < connections; i++) lines[i] = open_line(poll, port, tls);
-    for (int i = 0; i < connections; i++) flush(lines[i]);
+    Connection **opened = calloc((size_t)connections, sizeof *opened);
+    for (int i = 0; i < connections; i++) opened[i] = open_connection(poll, port, tls);
+    for (int i = 0; i < connections; i++) flush(opened[i]);
     run_until(now() + WARM_UP, poll);
     measuring = 1;
     puts("measuring");

@@ -1,4 +1,4 @@
-/* mallocs: counts the blocks that are asked for; preloaded, and only where one thread allocates. glibc's own do the work. */
+/* mallocs: counts allocated blocks; to be preloaded where only one thread allocates. glibc's functions do the work. */
 #include <stddef.h>
 
 unsigned long tl_mallocs;

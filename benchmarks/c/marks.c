@@ -1,7 +1,7 @@
 /* marks: tells callgrind when to count; a shared library for ctypes. Outside of valgrind the calls do nothing. */
 #include <valgrind/callgrind.h>
 
-/* Whether somebody counts. */
+/* Returns whether callgrind is running. */
 int marks_counting(void) { return RUNNING_ON_VALGRIND > 0; }
 
 void marks_begin(void) {
@@ -9,7 +9,7 @@ void marks_begin(void) {
     CALLGRIND_ZERO_STATS;
 }
 
-/* Writes a file with what was counted since the beginning, under this name. */
+/* Writes what was counted since the beginning to a file, under this name. */
 void marks_end(const char *name) {
     CALLGRIND_DUMP_STATS_AT(name);
     CALLGRIND_STOP_INSTRUMENTATION;

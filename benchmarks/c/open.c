@@ -2,7 +2,7 @@
  *
  *   open PORT CONNECTIONS
  *
- * It prints "measuring" before the first, and one line of JSON when all are open: messages (handshakes) and seconds.
+ * It prints "measuring" before the first one, and when all are open one line of JSON: messages (handshakes) and seconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-/* sink: a server that takes messages and answers none.
+/* sink: a server that receives messages and does not answer.
  *
  *   sink PORT
  *
@@ -11,14 +11,14 @@
 #include "shared/frames.h"
 
 /* `own` counts the messages. */
-static int serve_event(Line *line) {
+static int serve_event(Connection *connection) {
     Frame frame;
-    size_t count = (size_t)line->own;
-    if (line_fill(line) < 0) return -1;
-    if (!line->open) answer(line);
-    while (line->open && next_frame(&line->in, &frame)) count += (frame.first & 0x0f) < 3;
-    line->own = (void *)count;
-    return line_flush(line);
+    size_t count = (size_t)connection->own;
+    if (connection_fill(connection) < 0) return -1;
+    if (!connection->open) answer(connection);
+    while (connection->open && next_frame(&connection->in, &frame)) count += (frame.first & 0x0f) < 3;
+    connection->own = (void *)count;
+    return connection_flush(connection);
 }
 
 int main(int argc, char **argv) {
@@ -27,12 +27,12 @@ int main(int argc, char **argv) {
     for (;;) {
         int ready = epoll_wait(poll, events, EVENTS, -1);
         for (int i = 0; i < ready; i++) {
-            Line *line = events[i].data.ptr;
-            if (!line) while (welcome(listener, poll, NULL)) {}
-            else if (serve_event(line) < 0) {
-                if (line->open) printf("took %zu\n", (size_t)line->own);
+            Connection *connection = events[i].data.ptr;
+            if (!connection) while (welcome(listener, poll, NULL)) {}
+            else if (serve_event(connection) < 0) {
+                if (connection->open) printf("took %zu\n", (size_t)connection->own);
                 fflush(stdout);
-                hang_up(line);
+                hang_up(connection);
             }
         }
     }

@@ -1,8 +1,8 @@
-/* subscribe: clients of a broadcast, which count what they are sent.
+/* subscribe: clients of a broadcast, which count the messages they receive.
  *
  *   subscribe PORT CONNECTIONS BYTES SECONDS
  *
- * Every message must be a text of BYTES times 'x': looked at in full during the warm-up, its header later too. It prints
+ * Every message must be a text of BYTES times 'x': all of it is checked during the warm-up, later only its header. It prints
  * "measuring", and after SECONDS one line of JSON: messages to all connections together, the seconds they took, and the fewest
  * that one connection got.
  */
@@ -20,13 +20,13 @@ typedef struct {
 static size_t size;
 static int measuring;
 
-static void take(Line *line) {
+static void take(Connection *connection) {
     static uint8_t bytes[READ_SIZE];
-    State *state = line->own;
+    State *state = connection->own;
     const uint8_t *at = bytes, *payload;
     size_t n;
     int ended;
-    ssize_t left = line_read(line, bytes, sizeof bytes);
+    ssize_t left = connection_read(connection, bytes, sizeof bytes);
     if (left < 0) fail("the server closed a connection");
     while (left > 0) {
         size_t taken = follow(&state->in, at, (size_t)left, &payload, &n, &ended);

@@ -1,4 +1,4 @@
-/* RFC 6455 5.2, as much of it as a benchmark meets. */
+/* RFC 6455 5.2, as far as a benchmark needs it. */
 #include "frames.h"
 
 #include <string.h>

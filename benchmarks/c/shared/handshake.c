@@ -41,35 +41,35 @@ SSL_CTX *server_tls(const char *certificate) {
     return tls;
 }
 
-static Line *new_line(int fd, int poll, SSL_CTX *tls) {
+static Connection *new_line(int fd, int poll, SSL_CTX *tls) {
     int on = 1;
-    Line *line = calloc(1, sizeof *line);
-    if (!line) fail("out of memory");
-    line->fd = fd;
-    line->poll = poll;
+    Connection *connection = calloc(1, sizeof *connection);
+    if (!connection) fail("out of memory");
+    connection->fd = fd;
+    connection->poll = poll;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (tls) {
-        line->tls = SSL_new(tls);
-        SSL_set_fd(line->tls, fd);
+        connection->tls = SSL_new(tls);
+        SSL_set_fd(connection->tls, fd);
     }
-    return line;
+    return connection;
 }
 
-static void watch(int poll, int fd, Line *line) {
-    struct epoll_event wish = {.events = EPOLLIN, .data.ptr = line};
+static void watch(int poll, int fd, Connection *connection) {
+    struct epoll_event wish = {.events = EPOLLIN, .data.ptr = connection};
     if (epoll_ctl(poll, EPOLL_CTL_ADD, fd, &wish) < 0) fail_call("epoll_ctl");
 }
 
-/* Sends the request and reads the answer, a byte at a time so that no byte of a frame is taken with it. */
-static void shake_hands(Line *line, int port, const char *extensions) {
+/* Sends the request and reads the answer, byte by byte, so that it reads no byte of a frame. */
+static void shake_hands(Connection *connection, int port, const char *extensions) {
     char request[512], answer[4096];
     int length = snprintf(request, sizeof request, REQUEST, port, extensions ? "Sec-WebSocket-Extensions: " : "",
                           extensions ? extensions : "", extensions ? "\r\n" : "");
-    if (line_write(line, (uint8_t *)request, (size_t)length) != length) fail("the request did not go out");
+    if (connection_write(connection, (uint8_t *)request, (size_t)length) != length) fail("the request did not go out");
     size_t have = 0;
     do {
         if (have == sizeof answer - 1) fail("the answer to the handshake is too long");
-        int got = line->tls ? SSL_read(line->tls, answer + have, 1) : (int)recv(line->fd, answer + have, 1, 0);
+        int got = connection->tls ? SSL_read(connection->tls, answer + have, 1) : (int)recv(connection->fd, answer + have, 1, 0);
         if (got != 1) fail("the server closed during the handshake");
         answer[++have] = 0;
     } while (have < 4 || strcmp(answer + have - 4, "\r\n\r\n"));
@@ -78,18 +78,18 @@ static void shake_hands(Line *line, int port, const char *extensions) {
     if (!extensions && strcasestr(answer, "Sec-WebSocket-Extensions")) fail("the server took an extension unasked");
 }
 
-Line *dial(int poll, int port, const char *extensions, SSL_CTX *tls) {
+Connection *dial(int poll, int port, const char *extensions, SSL_CTX *tls) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) fail_call("connect");
-    Line *line = new_line(fd, poll, tls);
-    if (tls && SSL_connect(line->tls) != 1) fail("no TLS handshake");
-    shake_hands(line, port, extensions);
-    line->open = 1;
+    Connection *connection = new_line(fd, poll, tls);
+    if (tls && SSL_connect(connection->tls) != 1) fail("no TLS handshake");
+    shake_hands(connection, port, extensions);
+    connection->open = 1;
     fcntl(fd, F_SETFL, O_NONBLOCK);
-    watch(poll, fd, line);
-    return line;
+    watch(poll, fd, connection);
+    return connection;
 }
 
 int listen_on(int poll, int port) {
@@ -106,18 +106,18 @@ int listen_on(int poll, int port) {
     return listener;
 }
 
-Line *welcome(int listener, int poll, SSL_CTX *tls) {
+Connection *welcome(int listener, int poll, SSL_CTX *tls) {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     if (fd < 0) return NULL;
-    Line *line = new_line(fd, poll, tls);
-    if (tls) SSL_set_accept_state(line->tls); /* the first read shakes hands */
-    watch(poll, fd, line);
-    return line;
+    Connection *connection = new_line(fd, poll, tls);
+    if (tls) SSL_set_accept_state(connection->tls); /* the first read does the handshake */
+    watch(poll, fd, connection);
+    return connection;
 }
 
-int answer(Line *line) {
-    char *at = (char *)line->in.bytes + line->in.from, text[256];
-    char *end = memmem(at, line->in.to - line->in.from, "\r\n\r\n", 4);
+int answer(Connection *connection) {
+    char *at = (char *)connection->in.bytes + connection->in.from, text[256];
+    char *end = memmem(at, connection->in.to - connection->in.from, "\r\n\r\n", 4);
     if (!end) return 0;
     *end = 0;
     char *key = strcasestr(at, "\r\nSec-WebSocket-Key: ");
@@ -128,7 +128,7 @@ int answer(Line *line) {
     memcpy(proof + 24, GUID, sizeof GUID);
     SHA1((unsigned char *)proof, strlen(proof), digest);
     EVP_EncodeBlock((unsigned char *)accept, digest, sizeof digest);
-    put(&line->out, text, (size_t)snprintf(text, sizeof text, ANSWER, accept));
-    line->in.from += (size_t)(end + 4 - at);
-    return line->open = 1;
+    put(&connection->out, text, (size_t)snprintf(text, sizeof text, ANSWER, accept));
+    connection->in.from += (size_t)(end + 4 - at);
+    return connection->open = 1;
 }

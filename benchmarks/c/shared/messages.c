@@ -1,4 +1,4 @@
-/* Making the messages that a load sends, and checking what comes back. */
+/* Makes the messages that a load sends, and checks what comes back. */
 #include "messages.h"
 
 #include <stdio.h>
@@ -6,21 +6,21 @@
 #include <string.h>
 #include <zlib.h>
 
-#define CYCLE 64   /* messages that differ, when they are compressed */
-#define WINDOW 12  /* bits; no server may ask for less than 8, and none that is measured asks for less than 12 */
+#define CYCLE 64   /* different messages, if compressed */
+#define WINDOW 12  /* bits; a server may ask for as few as 8, but no measured one asks for less than 12 */
 #define NO_HEADER(bits) (-(bits))
 
 struct Check {
     const Cycle *cycle;
     size_t at;       /* position in the message */
-    int message;     /* which of the cycle */
+    int message;     /* index in the cycle */
     z_stream stream; /* of the server's messages */
     uint8_t *text;
 };
 
 static uint32_t next_random(uint32_t *state) { return *state = *state * 1664525u + 1013904223u; }
 
-/* A text of ASCII with the repetition and the noise of a service's records. */
+/* Makes an ASCII text with the repetition and the noise of a service's records. */
 static void write_text(uint8_t *to, size_t size, uint32_t *state) {
     static const char *const kinds[] = {"trade", "quote", "cancel", "replace"};
     char record[160];
@@ -35,7 +35,7 @@ static void write_text(uint8_t *to, size_t size, uint32_t *state) {
     }
 }
 
-/* Compresses one message without the four bytes that RFC 7692 7.2.1 takes off; gives its length. */
+/* Compresses one message, without the last four bytes (RFC 7692 7.2.1). Returns its length. */
 static size_t compress_text(uint8_t *to, size_t room, uint8_t *text, size_t size) {
     z_stream stream = {0};
     if (deflateInit2(&stream, 6, Z_DEFLATED, NO_HEADER(WINDOW), 8, Z_DEFAULT_STRATEGY) != Z_OK) fail("zlib");
@@ -98,7 +98,7 @@ Check *new_check(const Cycle *cycle) {
 int check_header(const Cycle *cycle, const Follower *at, uint64_t so_far) {
     int final = at->head[0] & 0x80, first = so_far == 0;
     uint8_t opcode = first ? (cycle->deflate ? FINAL_TEXT : FINAL_BINARY) & 0x0f : 0;
-    uint8_t free_bits = cycle->deflate && first ? 0x80 | COMPRESSED : 0x80; /* that may be set or not */
+    uint8_t free_bits = cycle->deflate && first ? 0x80 | COMPRESSED : 0x80; /* bits that may be set or not */
     int fits = cycle->deflate || (final ? so_far + at->length == cycle->size : so_far + at->length < cycle->size);
     if ((at->head[0] & ~free_bits) != opcode || !fits) fail("the header of an echo is not that of what was sent");
     return final != 0;

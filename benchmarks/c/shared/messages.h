@@ -1,4 +1,4 @@
-/* messages: what a load sends over and over, and how it knows the echo of it. */
+/* messages: what a load sends over and over, and the check of its echoes. */
 #ifndef BENCH_MESSAGES_H
 #define BENCH_MESSAGES_H
 
@@ -7,8 +7,8 @@
 
 #include "frames.h"
 
-/* A cycle of frames, all that is ever sent. Frames lie end to end and the first `run` of them once more behind the last, so
- * that from any of them `run` whole frames can be written without a seam. */
+/* A cycle of frames, which is all that a load sends. The frames are contiguous, and the first `run` are repeated after the last,
+ * so that `run` whole frames from any of them can be written at once. */
 typedef struct {
     int count, run;
     uint8_t *frames;
@@ -18,15 +18,15 @@ typedef struct {
     int deflate;
 } Cycle;
 
-/* Plain: one binary message. Deflated: CYCLE texts like lines of a log, each compressed on its own and so right whether the
- * server keeps its window or not (RFC 7692 7.2.1). `run`: messages in flight. */
+/* Plain: one binary message. Deflated: CYCLE texts like lines of a log, each compressed on its own, so that they are valid
+ * whether or not the server keeps its window (RFC 7692 7.2.1). `run`: messages in flight. */
 Cycle *make_cycle(size_t size, int run, int deflate);
 
-typedef struct Check Check; /* of one line */
+typedef struct Check Check; /* of one connection */
 Check *new_check(const Cycle *cycle);
-/* Looks at the header of a frame that has ended; so_far: bytes of its message in frames before it. Gives whether it ends it. */
+/* Checks the header of a frame that has ended. so_far: bytes of its message in earlier frames. Returns whether the message ends. */
 int check_header(const Cycle *cycle, const Follower *at, uint64_t so_far);
-/* Compares a part of an echo's payload with what was sent; `ended`: it was the last part. Fails the process if it differs. */
+/* Compares a part of an echo's payload with what was sent, and exits if it differs. ended: whether it is the last part. */
 void check_payload(Check *check, const uint8_t *bytes, size_t count, int ended);
 
 #endif

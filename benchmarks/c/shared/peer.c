@@ -1,4 +1,4 @@
-/* Time, buffers, and reading and writing on a line. */
+/* Time, buffers, and reading and writing on a connection. */
 #define _GNU_SOURCE
 #include "peer.h"
 
@@ -54,73 +54,73 @@ void put(Buffer *buffer, const void *bytes, size_t count) {
     buffer->to += count;
 }
 
-static ssize_t read_tls(Line *line, uint8_t *to, size_t room) {
+static ssize_t read_tls(Connection *connection, uint8_t *to, size_t room) {
     size_t have = 0;
-    while (have < room) { /* a record at a time; what OpenSSL has read ahead, epoll would not tell of */
-        int got = SSL_read(line->tls, to + have, (int)(room - have));
+    while (have < room) { /* a record at a time: epoll does not report what OpenSSL has read ahead */
+        int got = SSL_read(connection->tls, to + have, (int)(room - have));
         if (got > 0) {
             have += (size_t)got;
             continue;
         }
-        int error = SSL_get_error(line->tls, got);
+        int error = SSL_get_error(connection->tls, got);
         if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) break;
         return have > 0 ? (ssize_t)have : -1;
     }
     return (ssize_t)have;
 }
 
-ssize_t line_read(Line *line, uint8_t *to, size_t room) {
-    if (line->tls) return read_tls(line, to, room);
-    ssize_t got = recv(line->fd, to, room, 0);
+ssize_t connection_read(Connection *connection, uint8_t *to, size_t room) {
+    if (connection->tls) return read_tls(connection, to, room);
+    ssize_t got = recv(connection->fd, to, room, 0);
     if (got > 0) return got;
     return got < 0 && errno == EAGAIN ? 0 : -1;
 }
 
-ssize_t line_fill(Line *line) {
-    reserve(&line->in, READ_SIZE);
-    ssize_t got = line_read(line, line->in.bytes + line->in.to, READ_SIZE);
-    if (got > 0) line->in.to += (size_t)got;
+ssize_t connection_fill(Connection *connection) {
+    reserve(&connection->in, READ_SIZE);
+    ssize_t got = connection_read(connection, connection->in.bytes + connection->in.to, READ_SIZE);
+    if (got > 0) connection->in.to += (size_t)got;
     return got;
 }
 
-static ssize_t write_tls(Line *line, const uint8_t *bytes, size_t count) {
+static ssize_t write_tls(Connection *connection, const uint8_t *bytes, size_t count) {
     size_t done = 0;
     while (done < count) {
-        int sent = SSL_write(line->tls, bytes + done, (int)(count - done));
-        if (sent <= 0) return SSL_get_error(line->tls, sent) == SSL_ERROR_WANT_WRITE ? (ssize_t)done : -1;
+        int sent = SSL_write(connection->tls, bytes + done, (int)(count - done));
+        if (sent <= 0) return SSL_get_error(connection->tls, sent) == SSL_ERROR_WANT_WRITE ? (ssize_t)done : -1;
         done += (size_t)sent;
     }
     return (ssize_t)done;
 }
 
-ssize_t line_write(Line *line, const uint8_t *bytes, size_t count) {
-    if (line->tls) return write_tls(line, bytes, count);
-    ssize_t sent = send(line->fd, bytes, count, MSG_NOSIGNAL);
+ssize_t connection_write(Connection *connection, const uint8_t *bytes, size_t count) {
+    if (connection->tls) return write_tls(connection, bytes, count);
+    ssize_t sent = send(connection->fd, bytes, count, MSG_NOSIGNAL);
     return sent >= 0 ? sent : errno == EAGAIN ? 0 : -1;
 }
 
-int line_flush(Line *line) {
-    while (line->out.from < line->out.to) {
-        ssize_t sent = line_write(line, line->out.bytes + line->out.from, line->out.to - line->out.from);
+int connection_flush(Connection *connection) {
+    while (connection->out.from < connection->out.to) {
+        ssize_t sent = connection_write(connection, connection->out.bytes + connection->out.from, connection->out.to - connection->out.from);
         if (sent < 0) return -1;
         if (sent == 0) break;
-        line->out.from += (size_t)sent;
+        connection->out.from += (size_t)sent;
     }
-    line_wait(line, line->out.from < line->out.to);
+    connection_wait(connection, connection->out.from < connection->out.to);
     return 0;
 }
 
-void line_wait(Line *line, int waits) {
-    if (waits == line->waits) return;
-    struct epoll_event wish = {.events = waits ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = line};
-    epoll_ctl(line->poll, EPOLL_CTL_MOD, line->fd, &wish);
-    line->waits = waits;
+void connection_wait(Connection *connection, int waits) {
+    if (waits == connection->waits) return;
+    struct epoll_event wish = {.events = waits ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = connection};
+    epoll_ctl(connection->poll, EPOLL_CTL_MOD, connection->fd, &wish);
+    connection->waits = waits;
 }
 
-void hang_up(Line *line) {
-    if (line->tls) SSL_free(line->tls);
-    close(line->fd);
-    free(line->in.bytes);
-    free(line->out.bytes);
-    free(line);
+void hang_up(Connection *connection) {
+    if (connection->tls) SSL_free(connection->tls);
+    close(connection->fd);
+    free(connection->in.bytes);
+    free(connection->out.bytes);
+    free(connection);
 }
