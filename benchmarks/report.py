@@ -1,4 +1,4 @@
-"""The report: docs/benchmarks.md and the picture in it, from what was measured."""
+"""The report: docs/benchmarks.md and its picture, from the kept results."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ callgrind, compares, and fails if a count has grown by 3 %.
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Describe the machine."""
     about = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(": ")[2] for line in about if line.startswith("model name")), platform.machine())
     return f"{model}, {len(os.sched_getaffinity(0))} cores, Linux {platform.release()}"
 
 
 def versions() -> str:
-    """What was measured."""
+    """Return the versions of what was measured."""
     return f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES)
 
 
 def number(value: float) -> str:
-    """With the digits that mean something: 1,234,567 or 12.3 or 0.0123."""
+    """Format a figure with its significant digits: 1,234,567 or 12.3 or 0.0123."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table(scenario: Scenario, measured: Measured) -> str:
-    """One case: a row a subject, in the scenario's order."""
+    """Return the table of one case: a row for each subject, in the scenario's order."""
     figures = {name: summarize(measured.samples[name]) for name in scenario.subjects if name in measured.samples}
     ratios = [base for base in (scenario.base, LIMIT) if base in figures]
     optional = [field for field in ("cpu", "p50") if any(getattr(of, field) is not None for of in figures.values())]
@@ -73,14 +73,14 @@ def table(scenario: Scenario, measured: Measured) -> str:
 
 
 def cell(of: Figures, field: str) -> str:
-    """An optional column's text."""
+    """Return the text of an optional column."""
     if field == "p50":
         return "" if of.p50 is None or of.p99 is None else f"{of.p50:.0f} / {of.p99:.0f}"
     return "" if of.cpu is None else f"{of.cpu:.3g}"
 
 
 def goal_row(goal: Goal, store: Store, loop: str) -> list[str] | None:
-    """An aim, and what became of it; None if it was not measured."""
+    """Return the row of a target and its result; None if it was not measured."""
     measured = goal.measured(store, loop)
     if measured is None:
         return None
@@ -94,7 +94,7 @@ def goal_row(goal: Goal, store: Store, loop: str) -> list[str] | None:
 
 
 def case_title(scenario: Scenario, label: str) -> str:
-    """A case's label for readers: a load in brackets, as the text says it; a size or a count with its unit."""
+    """Return a case's label for readers: a load in brackets, a size or a count with its unit."""
     if scenario.name in ("echo", "tls", "deflate"):
         return f"[{label.replace(',', ', ')}]"
     case = scenario.case(label)
@@ -104,7 +104,7 @@ def case_title(scenario: Scenario, label: str) -> str:
 
 
 def case_words(scenario: Scenario, label: str) -> str:
-    """A case in words, for those who see the picture first."""
+    """Describe a case in words, for readers of the picture."""
     if scenario.name not in ("echo", "tls", "deflate"):
         return case_title(scenario, label)
     case = scenario.case(label)
@@ -112,7 +112,7 @@ def case_words(scenario: Scenario, label: str) -> str:
 
 
 def sections(store: Store) -> Iterator[str]:
-    """The parts of the report, after its head."""
+    """Yield the parts of the report after its head."""
     runs = sorted({(one.about["machine"], one.about["versions"]) for one in store.all()})
     for where, what in runs:
         yield f"Measured on {where}; {what}."
@@ -131,7 +131,7 @@ def sections(store: Store) -> Iterator[str]:
 
 
 def scenario_sections(store: Store, scenario: Scenario, loop: str) -> Iterator[str]:
-    """One scenario on one loop: its title, its text, and a table a case."""
+    """Yield the parts for a scenario on a loop: its title, its text, and a table for each case."""
     cases = store.load(scenario.name, loop)
     if not cases:
         return
@@ -147,7 +147,7 @@ def scenario_sections(store: Store, scenario: Scenario, loop: str) -> Iterator[s
 
 
 def panels(store: Store) -> Iterator[Panel]:
-    """What the picture shows of what was measured."""
+    """Yield the panels of the picture."""
     for name, label in PANELS:
         scenario = SCENARIOS[name]
         measured = store.load(name, LOOPS[0]).get(label)
@@ -164,7 +164,7 @@ def panels(store: Store) -> Iterator[Panel]:
 
 
 def write_report(store: Store) -> list[Path]:
-    """Writes the page and its picture; gives where they are."""
+    """Write the page and its picture, and return their paths."""
     page, picture = DOCS / "benchmarks.md", DOCS / "benchmarks.svg"
     shown = list(panels(store))
     parts = [HEAD.strip()]

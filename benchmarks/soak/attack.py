@@ -93,15 +93,17 @@ async def half_open(port: int, count: int, seconds: float) -> None:
 
 async def idle(port: int, count: int, seconds: float) -> None:
     """Run clients that answer pings and are otherwise silent."""
-    lines: list[trunkline.WebSocket] = []
-    while len(lines) < count:
-        dials = [trunkline.connect(f"ws://127.0.0.1:{port}/").__aenter__() for _ in range(min(50, count - len(lines)))]
-        lines += await asyncio.gather(*dials)
+    connections: list[trunkline.WebSocket] = []
+    while len(connections) < count:
+        dials = [
+            trunkline.connect(f"ws://127.0.0.1:{port}/").__aenter__() for _ in range(min(50, count - len(connections)))
+        ]
+        connections += await asyncio.gather(*dials)
     print("attacking", flush=True)
     await asyncio.sleep(seconds)
-    lost = sum(ws.close_info is not None for ws in lines)
-    pings = sum(ws.stats().pings_sent for ws in lines)
-    await asyncio.gather(*(ws.close() for ws in lines))
+    lost = sum(ws.close_info is not None for ws in connections)
+    pings = sum(ws.stats().pings_sent for ws in connections)
+    await asyncio.gather(*(ws.close() for ws in connections))
     print(json.dumps({"lost": lost, "pings": pings}), flush=True)
 
 
