@@ -33,6 +33,12 @@ enum {
     TL_TLS_FAILED = 1015
 };
 
+/* Whether a close frame may carry this code: registered with IANA, or of libraries (3000) and applications (4000) (7.4). */
+static inline int tl_is_close_code(int code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+}
+
 typedef struct {
     uint64_t length; /* bytes of payload */
     uint8_t key[TL_KEY_SIZE]; /* masking key; set only if masked */

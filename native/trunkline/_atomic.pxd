@@ -11,4 +11,4 @@ cdef extern from "atomic.h" nogil:
     void tl_count(tl_counter *counter, uint64_t n)  # adds n
     void tl_forget(tl_counter *counter)             # sets it to 0
     void tl_put(tl_flag *flag, bint value)          # a thread that reads the new value sees all earlier writes
-    void tl_put_word(tl_word *word, size_t value)   # so here
+    void tl_put_word(tl_word *word, size_t value)   # likewise

@@ -27,7 +27,6 @@ cdef Fault new_fault(int code, str text)
 
 # Judge
 cdef Fault read_close(Control control)                      # sets code and reason; None if they may be sent
-cdef bint is_close_code(int code) noexcept                  # whether it may be sent
 
 # Say
 cdef str refusal(int why, tl_header *frame, bint client)    # of a header

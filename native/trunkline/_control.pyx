@@ -12,7 +12,7 @@ from trunkline._cpython cimport PyUnicode_DecodeUTF8
 from trunkline._kernels cimport (
     TL_CLOSE, TL_CODE_SIZE, TL_CONTROL_MAX, TL_FRAGMENTED_CONTROL, TL_HUGE_LENGTH, TL_INVALID_DATA, TL_LONG_CONTROL,
     TL_NO_STATUS, TL_PING, TL_PONG, TL_PROTOCOL_ERROR, TL_RESERVED_BITS, TL_RESERVED_OPCODE, TL_RSV_SHIFT,
-    TL_WRONG_MASK,
+    TL_WRONG_MASK, tl_is_close_code,
 )
 
 
@@ -49,7 +49,7 @@ cdef Fault read_close(Control control):
     if n == 1:
         return new_fault(TL_PROTOCOL_ERROR, "close frame with 1 byte of payload, a close code takes 2 (RFC 6455 5.5.1)")
     control.code = (payload[0] << 8 | payload[1]) if n else TL_NO_STATUS
-    if n and not is_close_code(control.code):
+    if n and not tl_is_close_code(control.code):
         return new_fault(TL_PROTOCOL_ERROR, f"close code {control.code} may not be sent (RFC 6455 7.4)")
     cdef Fault fault = None
     if n > TL_CODE_SIZE:
@@ -68,14 +68,9 @@ cdef Fault new_fault(int code, str text):
     return fault
 
 
-cdef bint is_close_code(int code) noexcept:
-    """Return whether a close frame may carry this code (RFC 6455 7.4, and the IANA registry up to 1014)."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
-
-
 def may_be_sent(code):
     """Return whether a close frame may carry this close code; any int will do (RFC 6455 7.4)."""
-    return 0 <= code <= 0xFFFF and is_close_code(code)
+    return 0 <= code <= 0xFFFF and tl_is_close_code(code)
 
 
 cdef str refusal(int why, tl_header *frame, bint client):

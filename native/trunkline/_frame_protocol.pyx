@@ -16,13 +16,13 @@ from cpython.list cimport PyList_GET_SIZE
 from libc.string cimport memcpy
 
 from trunkline._batch cimport MaskingKeys
-from trunkline._control cimport is_close_code, refusal
+from trunkline._control cimport refusal
 from trunkline._cpython cimport PY_SSIZE_T_MAX, PyUnicode_DATA, PyUnicode_DecodeUTF8Stateful, PyUnicode_New
 from trunkline._frame_writer cimport FrameWriter
 from trunkline._frames cimport CLOSED, DEAD, FAILED, READ_HEADER, READ_PAYLOAD
 from trunkline._kernels cimport (
     TL_CLOSE, TL_CODE_SIZE, TL_CONTINUATION, TL_RSV, TL_RSV_SHIFT, TL_TEXT, apply_mask, ascii_span, feed_utf8,
-    read_header, tl_utf8,
+    read_header, tl_is_close_code, tl_utf8,
 )
 
 from wsproto.frame_protocol import CloseReason, Frame, Opcode, ParseFailed, RsvBits
@@ -299,7 +299,7 @@ cdef class FrameProtocol(FrameWriter):
             self._fail(PROTOCOL_ERROR, "close frame with 1 byte of payload, a close code takes 2 (RFC 6455 5.5.1)")
             return None
         code = data[0] << 8 | data[1]
-        if not is_close_code(code):
+        if not tl_is_close_code(code):
             self._fail(PROTOCOL_ERROR, f"close code {code} may not be sent (RFC 6455 7.4)")
             return None
         reason = None

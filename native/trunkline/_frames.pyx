@@ -428,7 +428,7 @@ cdef class Decoder:
         return grow_body(&self._body, need, <Py_ssize_t>self._left, most, self._body_cache)
 
     cdef int _trim_body(self) except -1:
-        """Give back what the body has too much, as the last frame of a message begins: none of it is lent yet."""
+        """Trim the body to its size when the last frame of a message begins, while none of it is lent."""
         if self._body == NULL or self._opcode == TL_TEXT:
             return 0
         cdef Py_ssize_t size = self._filled + <Py_ssize_t>self._left

@@ -28,7 +28,7 @@ from trunkline._deflate import TAIL
 
 cdef enum:
     SLICE = 4 * 1024            # bytes of payload for one call: zlib's module copies what it does not use of them
-    INFLATED_PIECE = 32 * 1024  # bytes that one call may make: zlib's module returns so many without joining blocks
+    INFLATED_PIECE = 32 * 1024  # bytes that one call may make: zlib's module returns this many without joining blocks
     LAST_PIECE = 8 * 1024       # the same, when max_size leaves less than LAST: the body is at its full size by then
     LAST = 128 * 1024
     FIRST_BODY = 4096           # bytes of a new body

@@ -1,5 +1,5 @@
 # The C kernels of native/c, and the numbers of the wire. The kernels are linked into this module alone; the others call
-# them through it. What each takes and returns stands in its header.
+# them through it. Each one's header says what it takes and returns.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -41,6 +41,8 @@ cdef extern from "header.h" nogil:
     enum: TL_POLICY_VIOLATION
     enum: TL_TOO_BIG
     enum: TL_TLS_FAILED
+
+    bint tl_is_close_code(int code)  # whether a close frame may carry it
 
     # Why a header is refused
     enum: TL_RESERVED_BITS

@@ -22,7 +22,7 @@ from trunkline._cpython cimport (
     PyUnicode_IS_ASCII,
 )
 from trunkline._kernels cimport (
-    TL_BINARY, TL_CONTINUATION, TL_FIN, TL_HEADER_MAX, TL_KEY_SIZE, TL_MASKED, TL_PING, TL_PONG, TL_RSV1,
+    TL_BINARY, TL_CONTINUATION, TL_CONTROL_MAX, TL_FIN, TL_HEADER_MAX, TL_KEY_SIZE, TL_MASKED, TL_PING, TL_PONG, TL_RSV1,
     TL_SHORT_MAX, TL_TEXT, apply_mask,
 )
 from trunkline._writer cimport Writer, tl_thread
@@ -59,8 +59,10 @@ cdef class Outlet(Writer):
         """Set whether messages may be sent, and are still received."""
         self._is_open = is_open
 
-    def _send_control(self, unsigned opcode, bytes payload):
+    def _send_control(self, unsigned opcode, bytes payload not None):
         """Send a control frame (at most 125 bytes) with this turn's batch, in any state."""
+        if PyBytes_GET_SIZE(payload) > TL_CONTROL_MAX:
+            raise ValueError(f"control frame of {len(payload)} bytes, limit {TL_CONTROL_MAX} (RFC 6455 5.5)")
         self._put_control(opcode, payload)
 
     def _send_frame(self, unsigned first, bytes payload not None, Py_ssize_t inflated=-1):

@@ -30,7 +30,7 @@ cdef enum:
     FLUSH_AT = 64 * 1024       # a batch of this many bytes does not wait for the end of the turn
     KEPT_SIZE = 256 * 1024     # a larger batch gives its memory back when it is empty
     LARGE_SIZE = 4 * 1024 * 1024  # the largest batch that is kept all the same, one a loop
-    SPARE_SIZE = 16 * 1024     # so much each of the spare batches keeps, since there may be many
+    SPARE_SIZE = 16 * 1024     # bytes that each spare batch keeps; there may be many
     KEPT_BATCHES = 1024        # empty batches that a loop keeps: a broadcast takes one a connection
     PIECE = 8 * 1024           # bytes of a backlog that the transport gets, to tell us when the socket takes more
 
@@ -64,7 +64,7 @@ cdef class LoopState:
         self._read = <uint8_t *>PyByteArray_AS_STRING(buffer)
 
     cdef Batch borrow(self, Py_ssize_t size):
-        """Lend an empty batch for about so many bytes; `give_back` returns it."""
+        """Lend an empty batch with room for about `size` bytes; `give_back` returns it."""
         cdef Batch large
         if size > KEPT_SIZE and self._large is not None:
             large, self._large = self._large, None
@@ -76,7 +76,7 @@ cdef class LoopState:
 
     cdef int give_back(self, Batch batch) except -1:
         """Take a batch back, and empty it."""
-        # To map and unmap memory for each large message costs more than to copy it: one large batch is kept.
+        # Mapping and unmapping memory for each large message costs more than copying it, so one large batch is kept.
         if self._large is None and KEPT_SIZE < batch._size <= LARGE_SIZE:
             batch._used = 0
             self._large = batch
@@ -287,7 +287,7 @@ cdef class Writer:
         return 0
 
     cdef int _lend(self, Py_ssize_t size) except -1:
-        """Borrow a batch for about so many bytes if there is none, and move the shared frame into it."""
+        """Borrow a batch for about `size` bytes if there is none, and move the shared frame into it."""
         cdef bytes frame
         if self._batch is None:
             self._batch = self._loop_state.borrow(size)
@@ -312,7 +312,7 @@ cdef class Writer:
         return pending
 
     cdef int _mark(self) except -1:
-        """See to it that the batch, which has grown, is written in time."""
+        """Make sure that the batch is written in time, now that it has grown."""
         if self._batch._used >= FLUSH_AT:
             tl_put(&self._overdue, not self._corked)  # or a task that only sends would never let the loop run
             self.flush()
@@ -323,7 +323,7 @@ cdef class Writer:
         return 0
 
     cdef int _list(self) except -1:
-        """See to it that the output is written at the end of the read, or of the turn."""
+        """Make sure that the output is written at the end of the read, or of the turn."""
         if not self._corked and not self._listed:
             self._loop_state.add(self)
             self._listed = True

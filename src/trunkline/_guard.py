@@ -1,4 +1,4 @@
-"""What to do when the compiled core does not load. There is no slow path to fall into."""
+"""What to do when the compiled core does not load. There is no pure-Python fallback."""
 
 from importlib.util import find_spec
 

@@ -11,6 +11,7 @@ from rawframes import build
 from rawpeer import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from trunkline import Close, ConnectionClosed, LocalProtocolError, RemoteProtocolError, protocol
 from trunkline._frames import Decoder
+from trunkline.protocol.categories import CLOSE_CODES
 from trunkline.protocol.close import check_close
 
 # RFC 6455 7.4 and the IANA registry, up to 1014.
@@ -19,6 +20,10 @@ CLASSES = [
     *(0, 1, 125, 999, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1011, 1012, 1013, 1014, 1015, 1016),
     *(1099, 1999, 2000, 2999, 3000, 3999, 4000, 4999, 5000, 9999, 32_767, 32_768, 65_535),
 ]
+
+
+def test_a_close_frame_may_carry_every_code_of_the_taxonomy_but_those_that_are_never_sent():
+    assert CLOSE_CODES.keys() - ALLOWED == {1004, 1005, 1006, 1015}
 
 
 @pytest.mark.parametrize("client", [True, False], ids=["client", "server"])

@@ -23,7 +23,7 @@ def test_a_recipe_names_the_files_to_change_and_the_tests_that_tell(recipe: str)
 
 def test_there_is_a_recipe_for_each_kind_of_change() -> None:
     titles = " ".join(recipe.partition("\n")[0] for recipe in RECIPES)
-    kinds = ("limit", "default", "close code", "counter", "metric", "kernel", "from C", "setting of a service")
+    kinds = ("limit", "default", "close code", "counter", "metric", "kernel", "compiled core", "setting of a service")
     assert [kind for kind in kinds if kind not in titles] == []
 
 

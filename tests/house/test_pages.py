@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import trunkline
+from trunkline.net.keepalive import SECOND_LOOK, STALL
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -168,3 +169,12 @@ def test_diagrams_and_tables_are_those_of_the_code() -> None:
         [sys.executable, ROOT / "scripts/diagrams", "--check"], capture_output=True, text=True, check=False
     )
     assert (told.stdout, told.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("name", ["reliability", "retrying", "threat-model"])
+def test_the_time_in_which_a_dead_link_is_noticed_follows_from_the_defaults(name: str) -> None:
+    settings = trunkline.Settings()
+    assert settings.ping_interval is not None
+    assert settings.ping_timeout is not None
+    seconds = settings.ping_interval + settings.ping_timeout + SECOND_LOOK + STALL
+    assert f" {seconds:g} s" in (ROOT / "docs" / f"{name}.md").read_text().replace("(", " ")

@@ -188,3 +188,13 @@ class TestMemory:
         waits = slow.link._waiting - before
         assert waits >= 399_000
         assert held < 1.25 * waits + 8192
+
+
+@pytest.mark.parametrize(("payload", "error"), [(None, TypeError), (b"x" * 126, ValueError)], ids=["none", "long"])
+def test_a_payload_that_no_control_frame_can_carry(ends: Ends, payload: bytes, error: type[Exception]) -> None:
+    line = Line(*ends)
+    with pytest.raises(error, match=r"payload|126 bytes, limit 125"):
+        line.link._send_control(9, payload)
+    line.link._send_control(9, b"x" * 125)
+    line.link._flush()
+    assert line.link._counters()["pings_sent"] == 1

@@ -206,6 +206,12 @@ def test_native_sources_are_short() -> None:
     assert [f"{path.name}: {found}" for path in CYTHON for found in long_functions(path.read_text())] == []
 
 
+def test_python_sources_are_short() -> None:
+    lines = {path: path.read_text().count("\n") for path in (ROOT / "src").rglob("*.py")}
+    assert len(lines) > 100
+    assert [f"{path.name}: {n}" for path, n in lines.items() if n > 400] == []
+
+
 def test_functions_that_do_not_say_how_they_fail_and_long_ones_are_found() -> None:
     text = (
         "cdef int a(\n    self) except -1:\n    f()\n\ncdef const char *b(int x)  # except\ncdef C c(int x):\n"

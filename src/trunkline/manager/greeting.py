@@ -20,7 +20,7 @@ __all__ = ["Greeting", "HookError"]
 class HookError(TrunklineError):
     """A service's `on_connected` raised or took too long. The exception it raised is the `__cause__`.
 
-    The cause decides about a retry. If it is not a connection error (a ValueError, say), it is a fault in the program
+    The cause determines whether to retry. If it is not a connection error (a ValueError, say), it is a fault in the program
     that a retry would meet again, so the connection fails.
     """
 

@@ -31,7 +31,7 @@ class Broadcast:
 
     Attributes:
         sent: connections that the message was sent to.
-        dropped: connections that it was left out for.
+        dropped: connections that were skipped.
         closed: slow connections that were closed.
         waiting: slow connections that get it when you await this.
 

@@ -16,7 +16,7 @@ sign of life only if so much is unread that the peer may have no room to answer 
 
 After the event loop has stalled, a timer may run before the bytes that came meanwhile are read, and our ping may have
 been held up as well. So after a missed deadline we ping again, and look once more a moment later. If the timer itself
-was late, we or the whole machine slept, and silence proves nothing: everything begins anew.
+was late, we or the whole machine slept, and silence proves nothing: everything starts over.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ __all__ = ["Lifecycle"]
 
 
 class Lifecycle:
-    """What decides over one connection: opens, closes and times it, and says why it cannot do what it is asked."""
+    """Controls one connection: opens, closes and times it, and says why it cannot do what it is asked to."""
 
     __slots__ = (
         "_plain",

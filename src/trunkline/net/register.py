@@ -17,7 +17,7 @@ class Connections(set[WebSocket]):
     """
 
     __slots__ = ()
-    __hash__ = None  # unhashable, as any set
+    __hash__ = None  # unhashable, like any set
 
     def __iter__(self) -> Iterator[WebSocket]:
         return set.__iter__(self.copy())

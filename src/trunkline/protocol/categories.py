@@ -10,7 +10,7 @@ and error number, the category and whether trying again can help. How to try aga
 `recoverable` means that at least one more attempt makes sense. If only one or three do, it is still recoverable: the
 policy counts them.
 
-To add a close code, add it to `CLOSE_CODES` and to `CLOSE_NAMES`.
+A close frame may carry a code only if `tl_is_close_code` in `native/c/header.h` accepts it as well.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ IssuePhase = Phase | Literal["credentials"]
 
 
 class CredentialsError(TrunklineError):
-    """A service's callable for credentials raised. Its exception, the `__cause__`, decides about a retry."""
+    """A service's callable for credentials raised. Its exception, the `__cause__`, determines whether to retry."""
 
     def __init__(self, message: str, *, recoverable: bool = False) -> None:
         super().__init__(message)
