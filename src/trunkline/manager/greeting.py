@@ -20,8 +20,8 @@ __all__ = ["Greeting", "HookError"]
 class HookError(TrunklineError):
     """A service's `on_connected` raised or took too long. The exception it raised is the `__cause__`.
 
-    The cause determines whether to retry. If it is not a connection error (a ValueError, say), it is a fault in the program
-    that a retry would meet again, so the connection fails.
+    The cause determines whether to retry. If it is not a connection error (a ValueError, say), it is a fault in the
+    program that a retry would meet again, so the connection fails.
     """
 
     def __init__(self, message: str, cause: BaseException | None = None) -> None:

@@ -79,7 +79,11 @@ async def test_a_wrong_token_on_either_side(program) -> None:
             assert caught.value.status == 403
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:80/", "ws://127.0.0.1/#" + TOKEN, "127.0.0.1"])
-def test_an_invalid_url(url) -> None:
-    with pytest.raises(ValueError, match="must be the address that a dashboard printed"):
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:80/", "ws://127.0.0.1/#" + TOKEN, "ws://ann:hunter2@127.0.0.1/?key=k1#" + TOKEN, "127.0.0.1"],
+)
+def test_an_invalid_url_is_shown_without_its_secrets(url) -> None:
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1.* must be the address that a dashboard printed") as caught:
         dashboard.relay(url)
+    assert not any(secret in str(caught.value) for secret in (TOKEN, "hunter2", "k1"))

@@ -8,6 +8,7 @@ import urllib.parse
 from typing import Final
 
 import trunkline
+from trunkline.manager.redacting import redact
 from trunkline.observe.dashboard.protocol import OFFERED, PROTOCOL
 from trunkline.protocol.errors import ConnectionClosed, TrunklineError
 
@@ -23,7 +24,8 @@ class Relay:
         """Raise ValueError if `url` is not the URL of a dashboard, with its token."""
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.fragment:
-            raise ValueError(f"url is {url!r}, must be the address that a dashboard printed: http://host:port/#token")
+            shown = redact(url.partition("#")[0])
+            raise ValueError(f"url is {shown!r}, must be the address that a dashboard printed: http://host:port/#token")
         scheme = "wss" if parts.scheme == "https" else "ws"
         self._address = urllib.parse.urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + "/feed", "", ""))
         self._protocols = [PROTOCOL, OFFERED + parts.fragment]
