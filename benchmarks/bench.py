@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sample import Sample
+from benchmarks.figures import Sample
 
 PROGRAMS = Path(__file__).parents[1] / "build" / "bench"
 
@@ -54,8 +54,13 @@ class Program:
     @property
     def resident(self) -> int:
         """Bytes of resident memory."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024
+        return resident(self.pid)
+
+
+def resident(pid: int | str = "self") -> int:
+    """Return the bytes of a process's resident memory."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024
 
 
 def cpu_seconds(tasks: Path) -> float:

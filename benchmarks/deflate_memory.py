@@ -6,8 +6,8 @@ Each figure is from a process of its own, in which a thousand connections have e
 
 import subprocess
 import sys
-from pathlib import Path
 
+from benchmarks.bench import resident
 from trunkline import Deflate
 from trunkline._frames import Decoder
 from trunkline._writer import LoopState
@@ -21,11 +21,6 @@ WAYS = {
     "takeover, 12 bits": (True, 12, {}),
     "takeover, 15 bits": (True, 15, {"mem_level": 8}),
 }
-
-
-def resident() -> int:
-    """Return the bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def measure(way: str, backend: str) -> float:

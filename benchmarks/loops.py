@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Final
 
 import trunkline
+from benchmarks.peers.start import loop_factory
 from benchmarks.tables import markdown
 
 CLIENTS: Final = 4
@@ -87,15 +88,6 @@ def measure(loops: int, messages: int, factory: Callable[[], asyncio.AbstractEve
     return loops * CLIENTS * messages / max(taken)
 
 
-def find_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return the factory for this kind of loop."""
-    if name == "asyncio":
-        return asyncio.new_event_loop
-    import uvloop  # trunkline does not require it
-
-    return uvloop.new_event_loop
-
-
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -104,7 +96,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     asked = parser.parse_args()
-    factory = find_factory(asked.loop)
+    factory = loop_factory(asked.loop)
     measure(1, asked.messages // 10 + WINDOW, factory)  # warm-up: only the first measurement would pay for it
     pairs = [
         (measure(1, asked.messages, factory), measure(asked.loops, asked.messages, factory))

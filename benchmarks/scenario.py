@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.bench import Bench
-from benchmarks.sample import Sample
+from benchmarks.figures import Sample
 
 LIMIT = "C"  # the subject without a library, which does the least work possible
 

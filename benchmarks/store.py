@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.sample import Sample
+from benchmarks.figures import Sample
 
 FOLDER = Path(__file__).parents[1] / "reports" / "bench"
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import trunkline
+from benchmarks.fleet import busiest
 from benchmarks.tables import markdown
 from trunkline.manager.dialing.budget import RetryBudget
 
@@ -128,16 +129,6 @@ async def measure(case: Case) -> Watch:
     return watch
 
 
-def most(times: list[float], window: float) -> int:
-    """Return the largest number of times within any window of `window` seconds."""
-    times, best, first = sorted(times), 0, 0
-    for at, time in enumerate(times):
-        while time - times[first] >= window:
-            first += 1
-        best = max(best, at - first + 1)
-    return best
-
-
 def histogram(case: Case, watch: Watch) -> str:
     """Return bars of the attempts in each second, successful ones apart from failed ones."""
     up = Counter(int(time) for time in watch.back)
@@ -154,12 +145,11 @@ def histogram(case: Case, watch: Watch) -> str:
 def row(case: Case, watch: Watch) -> list[str]:
     count = case.managers * case.connections
     percentiles = statistics.quantiles(watch.back[:count], n=100)
-    # A window of 100 ms, less the difference that the loop's clock may have between the gate's reading and ours.
-    busiest = most(watch.dials, 0.099)
     return [
         case.name,
         f"{case.per_second * 0.1:g}" if case.managers == 1 else f"{case.per_second * 0.1:g} each",
-        str(busiest),
+        # A window of 100 ms, less the difference that the loop's clock may have between the gate's reading and ours.
+        str(busiest(watch.dials, 0.099)),
         str(len(watch.dials) - count),
         f"{percentiles[49]:.1f} s",
         f"{percentiles[98]:.1f} s",

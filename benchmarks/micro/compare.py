@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
+from benchmarks.tables import markdown
+
 __all__ = ["LIMIT", "Row", "compared", "medians", "slower", "suspects", "table"]
 
 LIMIT: Final = 1.10  # of the base's CPU time; the median of equal cores stays within 4 %
@@ -82,10 +84,7 @@ def slower(rows: Iterable[Row]) -> list[Row]:
 def table(rows: list[Row], base: str) -> str:
     """Return a Markdown table, with wsproto's times where it has a counterpart."""
     known = {row.name: row for row in rows}
-    lines = [
-        f"| benchmark | base ({base}) | head | head / base | wsproto |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    lines = []
     for row in rows:
         if row.is_control:
             continue
@@ -93,7 +92,6 @@ def table(rows: list[Row], base: str) -> str:
         beside = f"{other.head / row.head:.1f} × head" if other else ""
         mark = " **slower**" if row in slower(rows) else ""
         label = row.name.removeprefix("test_").replace("trunkline-", "").replace("[trunkline]", "")
-        lines.append(
-            f"| {label} | {row.base * 1e6:,.2f} µs | {row.head * 1e6:,.2f} µs | {row.ratio:.3f}{mark} | {beside} |"
-        )
-    return "\n".join(lines)
+        times = [f"{seconds * 1e6:,.2f} µs" for seconds in (row.base, row.head)]
+        lines.append([label, *times, f"{row.ratio:.3f}{mark}", beside])
+    return markdown(["benchmark", f"base ({base})", "head", "head / base", "wsproto"], lines)

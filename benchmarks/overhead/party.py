@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 import trunkline
+from benchmarks.bench import cpu_seconds
 
 USERS: Final = 64
 TICKS: Final = 400
@@ -111,7 +112,7 @@ def totals(links: set[trunkline.WebSocket]) -> tuple[int, int]:
 
 def cpu_time(server: int) -> float:
     """Return the seconds of CPU time of this process and the server so far."""
-    return time.process_time() + int(Path(f"/proc/{server}/schedstat").read_text().split()[0]) / 1e9
+    return time.process_time() + cpu_seconds(Path(f"/proc/{server}/task"))
 
 
 if __name__ == "__main__":

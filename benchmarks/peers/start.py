@@ -3,19 +3,27 @@
 import asyncio
 import resource
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def run(main: Coroutine[None, None, None], loop: str) -> None:
-    """Run a program on `loop`, asyncio or uvloop."""
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return the factory for loops of this name, asyncio or uvloop."""
+    if name == "asyncio":
+        return asyncio.new_event_loop
+    import uvloop  # trunkline does not require it
+
+    return uvloop.new_event_loop
+
+
+def run(main: Coroutine[None, None, T], loop: str) -> T:
+    """Run a program on `loop`, asyncio or uvloop, and return its result."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if loop == "uvloop":
-        import uvloop
-
-        uvloop.run(main)
-    else:
-        asyncio.run(main)
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        return runner.run(main)
 
 
 def listening_socket() -> socket.socket:

@@ -1,8 +1,8 @@
 """Broadcast: one text to many clients."""
 
 from benchmarks.bench import Bench
+from benchmarks.figures import Sample
 from benchmarks.peers.casters import CASTERS
-from benchmarks.sample import Sample
 from benchmarks.scenario import LIMIT, Case, Scenario
 
 SIZE = 100  # bytes of a message

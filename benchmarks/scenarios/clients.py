@@ -3,8 +3,8 @@
 from functools import partial
 
 from benchmarks.bench import Bench, BenchError
+from benchmarks.figures import Sample
 from benchmarks.peers.clients import CLIENTS
-from benchmarks.sample import Sample
 from benchmarks.scenario import LIMIT, Case, Scenario
 
 SERVERS = {"feed": "feed", "push": "sink", "wait": "echo"}

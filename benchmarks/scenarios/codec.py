@@ -15,7 +15,7 @@ from wsproto.events import BytesMessage
 
 import trunkline.protocol
 from benchmarks.bench import Bench
-from benchmarks.sample import Sample
+from benchmarks.figures import Sample
 from benchmarks.scenario import Case, Scenario
 
 CODECS = {"wsproto": wsproto.connection.Connection, "trunkline.protocol": trunkline.protocol.Connection}

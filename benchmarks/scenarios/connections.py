@@ -3,7 +3,7 @@
 import time
 
 from benchmarks.bench import Bench
-from benchmarks.sample import Sample
+from benchmarks.figures import Sample
 from benchmarks.scenario import LIMIT, Case, Scenario
 
 PEERS = ("picows", "picows.websockets", "websockets", "aiohttp", "wsproto")

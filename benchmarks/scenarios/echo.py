@@ -3,7 +3,7 @@
 from functools import partial
 
 from benchmarks.bench import Bench
-from benchmarks.sample import Sample
+from benchmarks.figures import Sample
 from benchmarks.scenario import LIMIT, Case, Scenario
 
 TRUNKLINE = ("trunkline on_message", "trunkline on_batch", "trunkline async for")

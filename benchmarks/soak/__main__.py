@@ -15,7 +15,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 from benchmarks.peers.start import run
@@ -26,7 +26,7 @@ from benchmarks.soak.watch import Watch
 from benchmarks.tables import markdown
 
 MESSAGES, RECONNECTS = 1_000_000, 10_000
-TRAFFIC: dict[str, tuple[Callable[[int], Awaitable[Watch]], int]] = {
+TRAFFIC: dict[str, tuple[Callable[[int], Coroutine[None, None, Watch]], int]] = {
     "messages": (partial(messages, mode="plain"), MESSAGES),
     "tls": (partial(messages, mode="tls"), MESSAGES),
     "deflate": (partial(messages, mode="deflate"), MESSAGES),
@@ -92,14 +92,14 @@ def soak(sections: list[str], loop: str, share: float) -> int:
         faults: list[str]
         if name in TRAFFIC:
             work, total = TRAFFIC[name]
-            watch = _run(work(round(total * share)), loop)
+            watch = run(work(round(total * share)), loop)
             traffic.append(traffic_row(name, watch, time.monotonic() - began))
             faults = watch.faults() if share == 1 else watch.left()
         else:
             count, seconds = CROWDS[name]
             count = count if name in FLOODS else round(count * share)
             seconds = seconds if share == 1 or name == "halfopen" else 1.0
-            crowd = _run(attack(name, loop, count, seconds), loop)
+            crowd = run(attack(name, loop, count, seconds), loop)
             crowds.append(crowd_row(crowd, count))
             faults = crowd.faults
         for fault in faults:
@@ -110,17 +110,6 @@ def soak(sections: list[str], loop: str, share: float) -> int:
         if rows:
             print(f"\n{markdown(header, rows)}")
     return bad
-
-
-def _run(section: Awaitable[object], loop: str) -> object:
-    """Run a section on its loop and return its result."""
-    seen: list[object] = []
-
-    async def main() -> None:
-        seen.append(await section)
-
-    run(main(), loop)
-    return seen[0]
 
 
 def main() -> int:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trunkline
-from benchmarks.soak.watch import files, resident
+from benchmarks.bench import resident
+from benchmarks.soak.watch import files
 
 DEADLINE = 11.0  # seconds: open_timeout, and one
 PATIENCE = 5.0  # seconds within which healthy traffic must be answered

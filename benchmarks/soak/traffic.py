@@ -104,9 +104,7 @@ async def messages(total: int, mode: Mode) -> Watch:
         for turn in itertools.count():
             sent = bursts[turn % LARGE]
             done += sum(await asyncio.gather(*(go_round(ws, sent, is_large=turn % LARGE == 0) for ws in connections)))
-            if watch.is_due(done):
-                watch.sample(done)
-            if done >= total:
+            if watch.is_over(done):
                 break
         for ws in connections:
             await ws.close()
@@ -137,10 +135,8 @@ async def reconnects(total: int, mode: Mode) -> Watch:
             done += CONNECTIONS
             while server.connections or len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            if watch.is_due(done):
-                watch.sample(done)
-            if done >= total:
-                return watch
+            if watch.is_over(done):
+                break
     return watch
 
 
@@ -180,8 +176,6 @@ async def managed(total: int) -> Watch:
                 done += MANAGED
                 while len(server.connections) > MANAGED or len(proxy.lines) > MANAGED:  # noqa: ASYNC110
                     await asyncio.sleep(0)
-                if watch.is_due(done):
-                    watch.sample(done)
-                if done >= total:
-                    return watch
+                if watch.is_over(done):
+                    break
     return watch

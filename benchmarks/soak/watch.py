@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import trunkline
+from benchmarks.bench import resident
 
 WARM_UP = 0.25  # share of the samples that the slope leaves out
 POINTS = 24  # samples in a section
@@ -38,12 +38,6 @@ class Bounds:
     blocks: float
 
 
-def resident(pid: int | str = "self") -> int:
-    """Return the bytes of a process's resident memory."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024
-
-
 def files(pid: int | str = "self") -> int:
     """Return the number of a process's open descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))
@@ -65,9 +59,11 @@ class Watch:
     bounds: Bounds
     samples: list[Sample] = field(default_factory=list)
 
-    def is_due(self, done: int) -> bool:
-        """Return whether it is time for the next of the POINTS samples."""
-        return done * POINTS >= self.total * (len(self.samples) + 1)
+    def is_over(self, done: int) -> bool:
+        """Take the next of the POINTS samples if it is time for it, and return whether everything is done."""
+        if done * POINTS >= self.total * (len(self.samples) + 1):
+            self.sample(done)
+        return done >= self.total
 
     def sample(self, done: int) -> None:
         """Take a sample of this process. Call it when as much is under way as at the other samples."""

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import pytest
-from benchmarks.figures import ratio, summarize
+from benchmarks.figures import Sample, ratio, summarize
 from benchmarks.goals import GOALS, Goal, under_floor
 from benchmarks.plot import PANELS
-from benchmarks.sample import Sample
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.store import Measured, Store
 

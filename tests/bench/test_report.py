@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 from benchmarks import plot
+from benchmarks.figures import Sample
 from benchmarks.goals import Goal
 from benchmarks.plot import Bar, Panel, draw
 from benchmarks.report import case_title, goal_row, number, sections, table
-from benchmarks.sample import Sample
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.store import Measured, Store
 
