@@ -194,6 +194,20 @@ class AiohttpLine:
         return await self.end
 
 
+@asynccontextmanager
+async def run_aiohttp(handle: Callable, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A server of aiohttp's; gives its port."""
+    application = web.Application()
+    application.router.add_get("/", handle)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
 class AiohttpPeer:
     """aiohttp."""
 
@@ -211,16 +225,8 @@ class AiohttpPeer:
             served.closes.put_nowait(await line.closed())
             return ws
 
-        application = web.Application()
-        application.router.add_get("/", handle)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-            served.port = runner.addresses[0][1]
+        async with run_aiohttp(handle, tls) as served.port:
             yield served
-        finally:
-            await runner.cleanup()
 
     @asynccontextmanager
     async def connect(
@@ -274,3 +280,9 @@ def parts() -> list[str]:
 def handle() -> Callable[[Line], Awaitable[None]]:
     """What every server does with a connection: see `obey`."""
     return obey
+
+
+@pytest.fixture
+def aiohttp_server() -> Callable[..., AbstractAsyncContextManager[int]]:
+    """`async with aiohttp_server(handle) as port:` see `run_aiohttp`."""
+    return run_aiohttp

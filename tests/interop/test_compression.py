@@ -1,8 +1,7 @@
 """Compression with other people's libraries, in both roles: what each speaks by default, and with contexts kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -87,30 +86,18 @@ async def test_a_server_of_theirs(library, ours: Deflate) -> None:
             assert 0 < stats.deflated_bytes_received < stats.inflated_bytes_received
 
 
-@asynccontextmanager
-async def aiohttp_server() -> AsyncIterator[int]:
-    async def handle(request: web.Request) -> web.WebSocketResponse:
-        ws = web.WebSocketResponse(compress=True)
-        await ws.prepare(request)
-        async for message in ws:
-            await (ws.send_str if message.type is aiohttp.WSMsgType.TEXT else ws.send_bytes)(message.data)
-        return ws
-
-    application = web.Application()
-    application.router.add_get("/", handle)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+async def echo_of_aiohttp(request: web.Request) -> web.WebSocketResponse:
+    ws = web.WebSocketResponse(compress=True)
+    await ws.prepare(request)
+    async for message in ws:
+        await (ws.send_str if message.type is aiohttp.WSMsgType.TEXT else ws.send_bytes)(message.data)
+    return ws
 
 
-async def test_a_server_of_aiohttp(ours: Deflate) -> None:
+async def test_a_server_of_aiohttp(aiohttp_server, ours: Deflate) -> None:
     async with (
         asyncio.timeout(20),
-        aiohttp_server() as port,
+        aiohttp_server(echo_of_aiohttp) as port,
         trunkline.connect(f"ws://127.0.0.1:{port}/", compression=ours) as ws,
     ):
         assert ws.agreement is not None

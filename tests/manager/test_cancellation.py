@@ -30,6 +30,12 @@ class Bench:
         gate, budget = trunkline.manager.GatePolicy(per_second=100_000), trunkline.manager.RetryBudget(100_000)
         self.manager = trunkline.ConnectionManager([self.service], gate=gate, budget=budget)
 
+    async def start(self) -> Any:
+        """A whole line."""
+        line = await self.manager.connect(self.service)
+        await until(lambda: self.is_whole(line))
+        return line
+
     def is_whole(self, line: Any) -> bool:
         """Whether the line has a link, and the server has the other end of it and nothing else."""
         ends = [ws.remote_address for ws in self.server.connections if ws.state is ConnectionState.OPEN]
@@ -72,55 +78,43 @@ async def test_connect(late: bool) -> None:
         assert await cancel_everywhere(act, late=late, after=after) >= 2
 
 
-async def test_a_lease(late: bool) -> None:
-    async with bench() as it:
-        line = await it.manager.connect(it.service)
-        await until(lambda: it.is_whole(line))
-
-        async def act() -> None:
-            it.cut(line)
-            await until(lambda: line.websocket is None)
-            async with it.manager.lease(it.service) as leased:
-                assert line.leases == 2
-                await leased.request({"id": None})
-
-        async def after() -> None:
-            it.check_idle(line)
-            await until(lambda: it.is_whole(line))
-
-        assert await cancel_everywhere(act, late=late, after=after) >= 2
-
-
-async def send(line: Any) -> None:
+async def send(manager: Any, line: Any) -> None:
     await line.send({"id": 1}, confirm=True)
     await anext(line)
 
 
-async def ask(line: Any) -> None:
+async def ask(manager: Any, line: Any) -> None:
     await line.request({"id": None})
 
 
-async def ask_twice(line: Any) -> None:
+async def ask_twice(manager: Any, line: Any) -> None:
     await asyncio.gather(line.request({"id": None}), line.request({"id": None}, idempotent=True))
 
 
-async def wait_connected(line: Any) -> None:
+async def wait_connected(manager: Any, line: Any) -> None:
     await line.wait_connected(timeout=5)
 
 
-@pytest.mark.parametrize("operation", [send, ask, ask_twice, wait_connected])
-async def test_on_a_line_that_is_down_at_first(late: bool, operation: Callable[[Any], Awaitable[None]]) -> None:
-    """The outbox, the wait for the link, for the pong and for the reply."""
+async def lease(manager: Any, line: Any) -> None:
+    async with manager.lease(line.service) as leased:
+        assert line.leases == 2
+        await leased.request({"id": None})
+
+
+@pytest.mark.parametrize("operation", [send, ask, ask_twice, wait_connected, lease])
+async def test_on_a_line_that_is_down_at_first(late: bool, operation: Callable[[Any, Any], Awaitable[None]]) -> None:
+    """The queue, the waits for the link, the pong and the reply, and the lease."""
     async with bench() as it:
-        line = await it.manager.connect(it.service)
-        await until(lambda: it.is_whole(line))
+        line = await it.start()
 
         async def act() -> None:
             it.cut(line)
             await until(lambda: line.websocket is None)
-            await operation(line)
+            await operation(it.manager, line)
 
         async def after() -> None:
+            if operation is lease:  # at once
+                it.check_idle(line)
             await until(lambda: it.is_whole(line))
             await until(lambda: line.pending == 0 and line.health().unconfirmed == 0)
             it.check_idle(line)
@@ -172,8 +166,7 @@ async def test_a_pool(late: bool) -> None:
 
 async def test_events(late: bool) -> None:
     async with bench() as it:
-        line = await it.manager.connect(it.service)
-        await until(lambda: it.is_whole(line))
+        line = await it.start()
 
         async def act() -> None:
             events = it.manager.events()

@@ -59,7 +59,6 @@ async def test_what_waited_leaves_in_order_and_in_one_write(make_line: Any) -> N
     assert down.line.net.link.writes == [[text("a"), text("b"), text("c")]]
     assert [delivery.outcome for delivery in deliveries] == [Outcome.CONFIRMED] * 3
     assert connection.health().queue_depth == 0
-    await down.line.manager.close()
 
 
 async def test_text_beyond_ascii_counts_as_it_lies_in_memory(make_line: Any) -> None:
@@ -69,7 +68,6 @@ async def test_text_beyond_ascii_counts_as_it_lies_in_memory(make_line: Any) -> 
     assert 2400 < connection.health().queue_bytes < 2600
     with pytest.raises(OutboxFull):
         down.put("\U0001f600" * 600)
-    await down.line.manager.close()
 
 
 @pytest.mark.parametrize("policy", ["block", "reject"])
@@ -80,7 +78,6 @@ async def test_what_has_no_room_is_refused_at_once(make_line: Any, policy: Any) 
     with pytest.raises(OutboxFull, match=r"holds 2 messages, 24 bytes; limits 2 \(max_messages\)"):
         down.put("c")
     assert await down.come_up() == [text("a"), text("b")]
-    await down.line.manager.close()
 
 
 async def test_a_full_outbox_that_rejects_does_not_let_send_wait(make_line: Any) -> None:
@@ -89,7 +86,6 @@ async def test_a_full_outbox_that_rejects_does_not_let_send_wait(make_line: Any)
     down.put("a")
     with pytest.raises(OutboxFull):
         await connection.send(down.line.note("b"))
-    await down.line.manager.close()
 
 
 async def test_a_full_outbox_that_blocks_lets_senders_in_one_after_the_other(make_line: Any) -> None:
@@ -101,7 +97,6 @@ async def test_a_full_outbox_that_blocks_lets_senders_in_one_after_the_other(mak
     assert await down.come_up() == [text(number) for number in range(10)]
     assert [(await send).outcome for send in sends] == [Outcome.CONFIRMED] * 10
     assert down.given_back == []
-    await down.line.manager.close()
 
 
 async def test_a_sender_that_waits_for_room_waits_only_so_long(make_line: Any) -> None:
@@ -114,7 +109,6 @@ async def test_a_sender_that_waits_for_room_waits_only_so_long(make_line: Any) -
     with pytest.raises(WaitTimeout):
         await send
     assert connection.health().queue_depth == 1
-    await down.line.manager.close()
 
 
 async def test_a_cancelled_sender_leaves_nothing_in_the_outbox(make_line: Any) -> None:
@@ -127,7 +121,6 @@ async def test_a_cancelled_sender_leaves_nothing_in_the_outbox(make_line: Any) -
     await down.line.clock.advance(0)
     assert await down.come_up() == [text("c")]
     await third
-    await down.line.manager.close()
 
 
 async def test_the_oldest_make_room_and_are_given_back(make_line: Any) -> None:
@@ -141,7 +134,6 @@ async def test_the_oldest_make_room_and_are_given_back(make_line: Any) -> None:
     assert down.outcomes == [("a", "dropped"), ("b", "dropped")]
     assert connection.health().dropped == 2
     assert await down.come_up() == [text("c"), text("d")]
-    await down.line.manager.close()
 
 
 async def test_a_key_keeps_the_latest_only(make_line: Any) -> None:
@@ -153,7 +145,6 @@ async def test_a_key_keeps_the_latest_only(make_line: Any) -> None:
     down.put("c1")
     assert down.outcomes[2:] == [("b1", "dropped")]
     assert await down.come_up() == [text("a3"), text("c1")]
-    await down.line.manager.close()
 
 
 async def test_what_is_too_old_expires(make_line: Any) -> None:
@@ -170,7 +161,6 @@ async def test_what_is_too_old_expires(make_line: Any) -> None:
     assert down.outcomes == [("a", "expired"), ("b", "expired"), ("c", "expired")]
     with pytest.raises(MessageDropped, match="longer than max_age"):
         await waiting
-    await down.line.manager.close()
 
 
 async def test_a_message_larger_than_the_bound_waits_alone(make_line: Any) -> None:
@@ -180,7 +170,6 @@ async def test_a_message_larger_than_the_bound_waits_alone(make_line: Any) -> No
     with pytest.raises(OutboxFull):
         down.put("a")
     assert await down.come_up() == [text("x" * 100)]
-    await down.line.manager.close()
 
 
 async def test_what_still_waits_when_the_connection_ends_is_given_back(make_line: Any) -> None:
@@ -194,7 +183,6 @@ async def test_what_still_waits_when_the_connection_ends_is_given_back(make_line
     with pytest.raises(NotConnected):
         down.put("b")
     assert down.line.clock.pending == 0
-    await down.line.manager.close()
 
 
 # A link that is up

@@ -41,6 +41,13 @@ class Scene:
         await connection.websocket.ping()
         return connection
 
+    async def fail(self) -> None:
+        """A connection that is refused, and waits."""
+        changes = self.manager.events()
+        await self.manager.connect(self.bad, wait=False, token="s3cret")
+        while (await anext(changes)).after != "waiting":
+            pass
+
 
 @contextlib.asynccontextmanager
 async def scene(refusing_port: int) -> AsyncIterator[Scene]:
@@ -71,11 +78,7 @@ def value(family: Any, name: str = "", **labels: str) -> float:
 async def test_prometheus(refusing_port: int) -> None:
     async with scene(refusing_port) as seen:
         await seen.exchange("a", 3)
-        changes = seen.manager.events()
-        await seen.manager.connect(seen.bad, wait=False, token="s3cret")
-        async for change in changes:
-            if change.after == "waiting":
-                break
+        await seen.fail()
         families = scrape(seen.manager, seen.server)
         assert value(families["trunkline_connections"], service="good", status="connected") == 1
         assert value(families["trunkline_connections"], service="bad", status="connected") == 0
@@ -145,11 +148,7 @@ async def test_opentelemetry(refusing_port: int) -> None:
         provider = MeterProvider([reader])
         otel.instrument(seen.manager, seen.server, meter=provider.get_meter("test"))
         await seen.exchange("a", 4)
-        changes = seen.manager.events()
-        await seen.manager.connect(seen.bad, wait=False, token="s3cret")
-        async for change in changes:
-            if change.after == "waiting":
-                break
+        await seen.fail()
         (resource,) = reader.get_metrics_data().resource_metrics
         metrics = {metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics}
         provider.shutdown()
