@@ -1,6 +1,7 @@
 """A network that a test writes down, beside the clock of `clocks`: no sleep, no socket, no chance."""
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -261,15 +262,21 @@ def close_behind(clock: Clock, request: pytest.FixtureRequest) -> Callable[[Conn
 
 
 @pytest.fixture
-def make_line(clock: Clock, net: FakeNet, close_behind: Callable[[ConnectionManager], None]) -> Callable[..., Line]:
-    """Makes a Line with the given options of its service, whose manager is closed behind the test."""
+def make(clock: Clock, net: FakeNet, close_behind: Callable[[ConnectionManager], None]) -> Callable[..., Any]:
+    """Makes a Line, or what else is given, on the fakes; its manager is closed behind the test."""
 
-    def make(**options: Any) -> Line:
-        line = Line(clock, net, **options)
-        close_behind(line.manager)
-        return line
+    def make_one(kind: Callable[..., Any], **options: Any) -> Any:
+        made = kind(clock, net, **options)
+        close_behind(made.manager)
+        return made
 
-    return make
+    return make_one
+
+
+@pytest.fixture
+def make_line(make: Callable[..., Any]) -> Callable[..., Line]:
+    """Makes a Line with the given options of its service."""
+    return functools.partial(make, Line)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Questions and their answers over a line that comes and goes; hooks on each new link; leases; pools."""
 
 import asyncio
+import functools
 import re
 from typing import Any
 
@@ -52,15 +53,9 @@ class Asking:
 
 
 @pytest.fixture
-def make_asking(clock: Any, net: Any, close_behind: Any) -> Any:
-    """Makes an Asking with the given options, whose manager is closed behind the test."""
-
-    def make(**options: Any) -> Asking:
-        asking = Asking(clock, net, **options)
-        close_behind(asking.manager)
-        return asking
-
-    return make
+def make_asking(make: Any) -> Any:
+    """Makes an Asking with the given options."""
+    return functools.partial(make, Asking)
 
 
 @pytest.fixture

@@ -45,16 +45,12 @@ class Control:
 
     def start(self) -> None:
         """Begin to dial, unless that was done already; a failed connection starts over."""
-        if self._life.status is ConnectionStatus.FAILED:
-            self._exchange.sender.start_over()
         self._life.start()
 
     def reconnect(self) -> None:
         """Replace the link, or dial now; a failed connection starts over. Raises NotConnected if it is closed."""
         if self._life.status in (ConnectionStatus.CLOSING, ConnectionStatus.CLOSED):
             raise self.refusal()
-        if self._life.status is ConnectionStatus.FAILED:
-            self._exchange.sender.start_over()
         self._life.reconnect("reconnect asked for")
 
     def apply_pause(self) -> None:

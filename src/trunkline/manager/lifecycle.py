@@ -107,6 +107,8 @@ class Lifecycle:
     def start(self) -> None:
         """Begin to dial, unless that was done already; a failed connection starts over."""
         if self.status is ConnectionStatus.IDLE or self.status is ConnectionStatus.FAILED:
+            if self.status is ConnectionStatus.FAILED:
+                self._exchange.sender.start_over()
             self._retries = self._make_retries(has_been_up=self._retries.has_been_up)
             try:
                 self._apply(Event.HOLD if self.is_paused else Event.DIAL, note=PAUSED if self.is_paused else None)
