@@ -81,6 +81,13 @@ async def test_what_waits_before_the_socket_presses() -> None:
         assert (look.queued, look.is_pressed) == (100, True)
 
 
+async def test_bytes_that_the_transport_does_not_report_wait_too() -> None:
+    async with sockets() as (one, _):
+        look = look_at(one, 0, 100_000, 0)
+        assert look.queued > 99_000
+        assert look.is_pressed
+
+
 @pytest.mark.parametrize("kind", ["none", "unix", "closed"])
 async def test_where_the_kernel_says_nothing_the_socket_does(kind: str) -> None:
     one, other = socket.socketpair()
@@ -116,9 +123,10 @@ async def slow_way(port: int) -> AsyncIterator[int]:
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(sock=connected_socket(port, 8192), limit=8192)
-        backwards = asyncio.ensure_future(pass_on(there, writer))
-        await pass_on(reader, back)
-        backwards.cancel()
+        ways = {asyncio.ensure_future(pass_on(there, writer)), asyncio.ensure_future(pass_on(reader, back))}
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
         back.transport.abort()
         writer.transport.abort()
 
@@ -136,6 +144,34 @@ async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> N
             sink.write(data)
             await sink.drain()
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+async def test_all_of_an_upload_is_queued_until_the_peer_has_it(who: str, security: dict[str, Any]) -> None:
+    seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def upload(ws: trunkline.WebSocket) -> None:
+        await ws.send(bytes(900_000))
+        seen.set_result(life_of(ws).look().queued)
+
+    async def download(ws: trunkline.WebSocket) -> None:
+        assert await seen > 800_000
+
+    here, there = (upload, download) if who == "client" else (download, upload)
+    async with (
+        asyncio.timeout(LIMIT),
+        trunkline.serve(there, sock=listening_socket(8192), close_timeout=0.1, **NEVER, **security["serve"]) as server,
+        slow_way(server.port) as port,
+        trunkline.connect(
+            uri_of(security, port),
+            sock=connected_socket(port, 8192),
+            close_timeout=0.1,
+            **NEVER,
+            **security["connect"],
+        ) as ws,
+    ):
+        await here(ws)
+        assert await seen > 800_000
 
 
 STEADY = {"ping_interval": 0.4, "ping_timeout": 0.4}

@@ -42,12 +42,14 @@ def look_at(sock: Any, received: int, sent: int, waiting: int) -> Look:
         sock: the transport's socket; None if there is none.
         received: bytes that we have read.
         sent: bytes that we have given to the transport or the socket.
-        waiting: how many of those have not been passed on.
+        waiting: how many of those have not been passed on, as far as the transport tells.
     """
     known = None if sock is None else _ask_kernel(sock)
     if known is None:
         return Look(received, sent - waiting, waiting, is_pressed=waiting > 0, is_choked=True)
     came, acknowledged, unsent, outstanding, is_choked = known
+    # asyncio's TLS transports do not count what the transport below them holds: a whole upload, perhaps.
+    waiting = max(waiting, sent - acknowledged - outstanding)
     is_pressed = waiting + unsent > 0
     return Look(came, acknowledged, outstanding + waiting, is_pressed=is_pressed, is_choked=is_choked)
 
