@@ -92,7 +92,7 @@ cdef class Batch:
         return self.grow(max(self._used + extra, 2 * self._size, BATCH_START))
 
     cdef int grow(self, Py_ssize_t size) except -1:
-        """Resize the buffer to `size` bytes. Raises MemoryError."""
+        """Resize the buffer to `size` bytes. Raise MemoryError."""
         cdef uint8_t *grown = <uint8_t *>PyMem_Realloc(self._bytes, size)
         if grown == NULL:
             raise MemoryError

@@ -60,7 +60,7 @@ class Carrier:
         return [task for task in (*self._vigil.tasks, self._watch) if task is not None and not task.done()]
 
     async def carry(self, link: WebSocket) -> Judgement:
-        """Read the link until it is gone, and return how it ended. Raises what is not a connection error."""
+        """Read the link until it is gone, and return how it ended. Raise what is not a connection error."""
         self.held, self._fault = link, None
         greeting = None
         try:

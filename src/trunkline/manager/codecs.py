@@ -72,11 +72,11 @@ class JsonCodec(Generic[Sends, Receives]):
         self._envelopes = msgspec.json.Decoder(_Envelope)
 
     def encode(self, message: Sends) -> str:
-        """Return the JSON text. Raises TypeError if JSON cannot represent the message."""
+        """Return the JSON text. Raise TypeError if JSON cannot represent the message."""
         return self._encoder.encode(message).decode()
 
     def decode(self, payload: Payload) -> Receives:
-        """Return the message. Raises DecodeError if the JSON does not fit the type; the `__cause__` says why."""
+        """Return the message. Raise DecodeError if the JSON does not fit the type; the `__cause__` says why."""
         try:
             return self._decoder.decode(payload)
         except Exception as error:  # by msgspec, a type's own check, invalid UTF-8 or too deep nesting
@@ -106,11 +106,11 @@ class MessagePackCodec(Generic[Sends, Receives]):
         self._envelopes = msgspec.msgpack.Decoder(_Envelope)
 
     def encode(self, message: Sends) -> bytes:
-        """Return the bytes. Raises TypeError if MessagePack cannot represent the message."""
+        """Return the bytes. Raise TypeError if MessagePack cannot represent the message."""
         return self._encoder.encode(message)
 
     def decode(self, payload: Payload) -> Receives:
-        """Return the message. Raises DecodeError if the payload does not fit the type, or is text."""
+        """Return the message. Raise DecodeError if the payload does not fit the type, or is text."""
         if isinstance(payload, str):
             raise DecodeError("received a text message, but MessagePack needs a binary one", payload)
         try:
@@ -143,7 +143,7 @@ class RawCodec(Generic[Sends, Receives]):
         self._sends, self._receives = sends, receives
 
     def encode(self, message: Sends) -> Payload:
-        """Return the message. Raises TypeError for another type, LocalProtocolError for str with surrogates."""
+        """Return the message. Raise TypeError for another type, LocalProtocolError for str with surrogates."""
         if not isinstance(message, self._sends):
             raise TypeError(f"the message is a {type(message).__name__}, but the service sends {self._sends}")
         if isinstance(message, str) and not message.isascii():
@@ -154,7 +154,7 @@ class RawCodec(Generic[Sends, Receives]):
         return cast(Payload, message)
 
     def decode(self, payload: Payload) -> Receives:
-        """Return the payload. Raises DecodeError for text if the service receives bytes, and the other way round."""
+        """Return the payload. Raise DecodeError for text if the service receives bytes, and the other way round."""
         if not isinstance(payload, self._receives):
             raise DecodeError(
                 f"received a {type(payload).__name__}, but the service receives {self._receives}", payload

@@ -222,7 +222,7 @@ class Connection(Generic[Sends, Receives]):
     def send_nowait(self, message: Sends, *, generation: int | None = None) -> Delivery[Sends]:
         """Write a message or put it in the outbox, without waiting. The delivery tells what becomes of it.
 
-        generation: as in `send`. Raises OutboxFull if it cannot wait in the outbox, NotConnected if the connection has
+        generation: as in `send`. Raise OutboxFull if it cannot wait in the outbox, NotConnected if the connection has
         ended, and what the codec raises.
         """
         self._home.check(self)
@@ -320,7 +320,7 @@ class Connection(Generic[Sends, Receives]):
         """Close the link and dial again now. Without a link, do not wait for the next attempt.
 
         A failed connection starts over. A wait that the server asked for (Retry-After) stays, and a paused service is
-        not dialled. Raises NotConnected if the connection is closing or closed.
+        not dialled. Raise NotConnected if the connection is closing or closed.
         """
         self._home.check(self)
         self._control.reconnect()

@@ -48,7 +48,7 @@ class Control:
         self._life.start()
 
     def reconnect(self) -> None:
-        """Replace the link, or dial now; a failed connection starts over. Raises NotConnected if it is closed."""
+        """Replace the link, or dial now; a failed connection starts over. Raise NotConnected if it is closed."""
         if self._life.status in (ConnectionStatus.CLOSING, ConnectionStatus.CLOSED):
             raise self.refusal()
         self._life.reconnect("reconnect asked for")

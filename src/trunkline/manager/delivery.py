@@ -92,7 +92,7 @@ class Delivery(Generic[Sends]):
     async def wait_confirmed(self) -> None:
         """Wait until the peer's WebSocket has read it.
 
-        With `OutboxPolicy(confirm=None)`, this does not return while the link is up. Raises what `wait_written`
+        With `OutboxPolicy(confirm=None)`, this does not return while the link is up. Raise what `wait_written`
         raises; SendInterrupted means that nobody knows whether the message arrived.
         """
         while self.outcome not in FINAL:

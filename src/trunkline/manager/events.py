@@ -169,7 +169,7 @@ class Events:
         self._ended = False
 
     def stream(self, limit: int, home: Home | None = None) -> EventStream:
-        """Return a stream of all changes from now on. Raises ValueError if `limit` is below 1."""
+        """Return a stream of all changes from now on. Raise ValueError if `limit` is below 1."""
         stream = EventStream(limit, home)
         if self._ended:
             stream._end()

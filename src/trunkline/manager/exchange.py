@@ -174,7 +174,7 @@ class Exchange(Generic[Sends, Receives]):
     # Requests
 
     async def request(self, message: Sends, timeout: float, *, is_idempotent: bool) -> Receives:
-        """Send a message and return the reply. Raises what `Connection.request` raises."""
+        """Send a message and return the reply. Raise what `Connection.request` raises."""
         delivery, request_id, pending = self._open_request(message, is_idempotent=is_idempotent)
         until = self._clock.time() + timeout
         try:

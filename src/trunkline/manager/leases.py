@@ -26,7 +26,7 @@ class Leases:
         self.cancel()
 
     def release(self) -> None:
-        """Release a lease. Raises RuntimeError if there is none."""
+        """Release a lease. Raise RuntimeError if there is none."""
         if not self.count:
             raise RuntimeError("released more often than leased")
         self.count -= 1

@@ -116,7 +116,7 @@ class Lifecycle:
                 self._supervisor.start(f"trunkline {redact(self._id)}")
 
     async def wait_link(self, timeout: float | None) -> None:
-        """Wait until a link is open, or was meanwhile. Raises NotConnected if there will be none, and WaitTimeout."""
+        """Wait until a link is open, or was meanwhile. Raise NotConnected if there will be none, and WaitTimeout."""
         until, links = None if timeout is None else self._clock.time() + timeout, self._meter.links
         while self.link is None or self.link.state is not ConnectionState.OPEN:
             if self.status in ENDED:

@@ -241,7 +241,7 @@ class ConnectionManager:
         return list(self._pools.values())
 
     def service(self, name: str) -> Service[Any, Any]:
-        """Return the service with this name. Raises KeyError if there is none."""
+        """Return the service with this name. Raise KeyError if there is none."""
         return self._services[name]
 
     def service_health(self) -> list[ServiceHealth]:

@@ -97,7 +97,7 @@ class Pool(Generic[Sends, Receives]):
     async def __anext__(self) -> Receives:
         """Return the next message of any member.
 
-        The iteration ends when the pool is closed. Raises NotConnected if all members failed.
+        The iteration ends when the pool is closed. Raise NotConnected if all members failed.
         """
         self._home.check(self)
         while not self.inbox:

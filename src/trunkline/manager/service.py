@@ -197,7 +197,7 @@ class Service(Generic[Sends, Receives]):
         return TypeError(f"service {self.name} sends {name_of(self.sends)}, but was given a {seen} (sends)")
 
     def decode(self, payload: Payload) -> Receives:
-        """Return the message in a payload. Raises DecodeError, with the payload, if it does not fit `receives`."""
+        """Return the message in a payload. Raise DecodeError, with the payload, if it does not fit `receives`."""
         try:
             return self.codec.decode(payload)
         except DecodeError as error:
@@ -209,7 +209,7 @@ class Service(Generic[Sends, Receives]):
             raise DecodeError(f"{self.name}: {error}", payload) from error
 
     def unpack(self, payload: Payload) -> list[Payload]:
-        """Return the payloads in an envelope, or the payload itself. Raises DecodeError if the codec raises."""
+        """Return the payloads in an envelope, or the payload itself. Raise DecodeError if the codec raises."""
         try:
             parts = self.codec.split(payload) if isinstance(self.codec, EnvelopeCodec) else None
         except FATAL:
@@ -237,7 +237,7 @@ class Service(Generic[Sends, Receives]):
         return [fill(url, parameters, self.fresh) for url in self.urls]
 
     def _check_made(self) -> frozenset[str]:
-        """Return the parameters that `connect` takes. Raises if the arguments do not fit together."""
+        """Return the parameters that `connect` takes. Raise if the arguments do not fit together."""
         unknown = self.options.keys() - ConnectOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"Service() got an unexpected keyword argument {min(unknown)!r}")

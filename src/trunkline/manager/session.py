@@ -56,12 +56,12 @@ class Session(Generic[Sends, Receives]):
         return self.generation == 1
 
     async def send(self, message: Sends) -> None:
-        """Send on this link, before everything that waits in the outbox. Raises ConnectionClosed."""
+        """Send on this link, before everything that waits in the outbox. Raise ConnectionClosed."""
         await self._exchange.send_first(message)
 
     async def request(self, message: Sends, *, timeout: float = 10.0) -> Receives:
         """Send a request on this link, before everything that waits in the outbox, and return the reply.
 
-        timeout: seconds to wait for it. Raises what `Connection.request` raises.
+        timeout: seconds to wait for it. Raise what `Connection.request` raises.
         """
         return await self._exchange.request_first(message, timeout)

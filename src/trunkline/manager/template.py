@@ -17,7 +17,7 @@ RESERVED: Final = frozenset({"wait", "key"})
 
 
 def parameters_of_all(urls: Sequence[str]) -> frozenset[str]:
-    """Return the names of the parameters. Raises InvalidURI if they differ between the URLs."""
+    """Return the names of the parameters. Raise InvalidURI if they differ between the URLs."""
     if not urls:
         raise InvalidURI("a service needs at least one URL, but was given none")
     sets = [parameters_of(url) for url in urls]
@@ -27,7 +27,7 @@ def parameters_of_all(urls: Sequence[str]) -> frozenset[str]:
 
 
 def parameters_of(url: str) -> frozenset[str]:
-    """Return the names of the parameters. Raises InvalidURI if the URL or a parameter is malformed."""
+    """Return the names of the parameters. Raise InvalidURI if the URL or a parameter is malformed."""
     parse_uri(url)
     names = set()
     try:

@@ -57,7 +57,7 @@ def configure(
 class FieldFilter(logging.Filter):
     """A filter that passes records in which each named field has the given value, or one of the given values.
 
-    A record without the field does not pass. Raises TypeError if log records have no such field.
+    A record without the field does not pass. Raise TypeError if log records have no such field.
     """
 
     def __init__(self, **wanted: Collection[str] | str) -> None:

@@ -64,14 +64,14 @@ class Network:
         return self._addresses.setdefault(host, f"198.18.{number >> 8}.{number & 255}")
 
     def bind(self, host: str, port: int, protocol_factory: Callable[[], asyncio.BaseProtocol]) -> SimServer:
-        """Return a server that does not listen yet. port: 0 for any free one. Raises OSError if it is in use."""
+        """Return a server that does not listen yet. port: 0 for any free one. Raise OSError if it is in use."""
         place = (self.address_of(host), port or next(self._ports))
         if place in self._listeners:
             raise OSError(errno.EADDRINUSE, f"{host}:{port} is in use on the simulated network")
         return SimServer(self, self._loop, place, protocol_factory)
 
     async def dial(self, host: str, port: int, sock: socket.socket | None) -> SimTransport:
-        """Connect to a listener. Raises ConnectionRefusedError if there is none. sock: closed with the connection."""
+        """Connect to a listener. Raise ConnectionRefusedError if there is none. sock: closed with the connection."""
         place = (self.address_of(host), port)
         await asyncio.sleep(self.latency)
         listener = self._listeners.get(place)

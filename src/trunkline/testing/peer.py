@@ -56,7 +56,7 @@ class ScriptedPeer:
         self._ready: list[str | bytes] = []
 
     async def read_request(self) -> None:
-        """Read the head of the request. Raises PeerGone if the client leaves before it is complete."""
+        """Read the head of the request. Raise PeerGone if the client leaves before it is complete."""
         if self.request:
             return
         try:
@@ -100,7 +100,7 @@ class ScriptedPeer:
         await self.write(frame(opcode, payload, fin=fin, rsv=rsv))
 
     async def receive(self) -> str | bytes:
-        """Return the next message, and answer pings and a close meanwhile. Raises PeerGone if there will be none."""
+        """Return the next message, and answer pings and a close meanwhile. Raise PeerGone if there will be none."""
         while not self._ready:
             if self.closed is not None:
                 raise PeerGone(*self.closed)
@@ -128,7 +128,7 @@ class ScriptedPeer:
             pass
 
     async def write(self, data: bytes) -> None:
-        """Send raw bytes. Raises PeerGone if the connection is gone."""
+        """Send raw bytes. Raise PeerGone if the connection is gone."""
         if self.writer.transport.is_closing():
             raise PeerGone
         self.writer.write(data)

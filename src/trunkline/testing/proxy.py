@@ -91,7 +91,7 @@ class FaultProxy:
         await self.close()
 
     async def accept(self) -> None:
-        """Listen; after `refuse`, on the same port as before. Raises OSError if that fails."""
+        """Listen; after `refuse`, on the same port as before. Raise OSError if that fails."""
         if self._server is None:
             loop = asyncio.get_running_loop()
             server = self._server = await loop.create_server(lambda: Line(self).client, self.host, self.port)

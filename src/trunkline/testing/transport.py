@@ -117,7 +117,7 @@ class SimTransport(asyncio.Transport):
         return self._low, self._high
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the marks, in bytes. Raises ValueError unless high >= low >= 0."""
+        """Set the marks, in bytes. Raise ValueError unless high >= low >= 0."""
         if high is None:
             high = 64 * 1024 if low is None else 4 * low
         low = high // 4 if low is None else low
@@ -127,7 +127,7 @@ class SimTransport(asyncio.Transport):
         self._check_pressure()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Send as fast as the peer reads. Raises TypeError for other types, RuntimeError after `write_eof`."""
+        """Send as fast as the peer reads. Raise TypeError for other types, RuntimeError after `write_eof`."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data is {type(data).__name__}, must be bytes-like")
         if self._is_eof_written:

@@ -29,7 +29,7 @@ class DemoServer:
         self._terminals = Terminals()
 
     async def start(self) -> None:
-        """Listen with a new token, on the same port as before. Raises OSError if the port is taken."""
+        """Listen with a new token, on the same port as before. Raise OSError if the port is taken."""
         self._server = await trunkline.serve(
             self._serve, "127.0.0.1", self.port, process_request=self._admit, close_timeout=1
         )

@@ -64,7 +64,7 @@ class Rules:
     """The rules of one service, by close code, HTTP status, `ErrorCategory` or exception class.
 
     The most specific rule wins: the exception's class or its nearest base, then the code, then the category. Exception
-    classes also match what a callable for credentials raised. Raises ValueError for a number that is neither a close
+    classes also match what a callable for credentials raised. Raise ValueError for a number that is neither a close
     code nor an HTTP status.
     """
 

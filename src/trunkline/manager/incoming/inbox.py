@@ -66,7 +66,7 @@ class Inbox(Generic[Receives]):
         self.is_full = len(self._messages) >= INBOX_MESSAGES or self._size >= INBOX_SIZE
 
     def take(self) -> Receives:
-        """Take the oldest message. Raises IndexError if there is none."""
+        """Take the oldest message. Raise IndexError if there is none."""
         message, size, _ = self._messages.popleft()
         self._size -= size
         if self.is_full:

@@ -59,7 +59,7 @@ class Requests(Generic[Receives]):
         return len(self._pending)
 
     def open(self, request_id: Hashable, *, is_idempotent: bool) -> Pending[Receives]:
-        """Return a place for the reply. Raises ValueError if a request with this id is already waiting."""
+        """Return a place for the reply. Raise ValueError if a request with this id is already waiting."""
         waiting = self._pending.get(request_id)
         if waiting is not None and not waiting.settled.done():
             raise ValueError(f"a request with the id {request_id!r} is already waiting for its reply")

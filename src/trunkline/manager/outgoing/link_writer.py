@@ -92,7 +92,7 @@ class LinkWriter(Generic[Sends]):
         self._unconfirmed = Unconfirmed(link, self._outbox.policy, self._guard, self._on_confirmed)
 
     async def write_first(self, link: WebSocket, delivery: Delivery[Sends]) -> None:
-        """Write a message before all that wait. Raises ConnectionClosed."""
+        """Write a message before all that wait. Raise ConnectionClosed."""
         await link.wait_writable()
         link.send_nowait(delivery.payload)
         self._note_written((delivery,))

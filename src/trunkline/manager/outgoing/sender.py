@@ -102,7 +102,7 @@ class Sender(Generic[Sends]):
         return delivery
 
     def submit(self, delivery: Delivery[Sends]) -> None:
-        """Write a message or put it in the outbox. Raises OutboxFull or NotConnected if it was not accepted."""
+        """Write a message or put it in the outbox. Raise OutboxFull or NotConnected if it was not accepted."""
         if self._is_shut:
             self._check_open()
         if delivery.generation is not None and delivery.generation != self._generation:
@@ -163,7 +163,7 @@ class Sender(Generic[Sends]):
         self._writer.prepare(link)
 
     async def write_first(self, link: WebSocket, delivery: Delivery[Sends]) -> None:
-        """Write to a link in front of everything that waits. Raises ConnectionClosed."""
+        """Write to a link in front of everything that waits. Raise ConnectionClosed."""
         await self._writer.write_first(link, delivery)
 
     def begin(self, link: WebSocket) -> None:

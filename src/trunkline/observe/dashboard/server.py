@@ -142,7 +142,7 @@ def relay(
     """Serve the dashboard of a program in another process. url: the URL that its own dashboard printed.
 
     Each viewer has its own connection to the program, which counts it as one of its viewers. The other parameters and
-    the exceptions are those of `serve`. Raises ValueError also if `url` has no token.
+    the exceptions are those of `serve`. Raise ValueError also if `url` has no token.
     """
     shown = Relay(url, max_viewers)
     return _serve(lambda: shown, host, port, names, _check(token, max_viewers))
