@@ -1,12 +1,13 @@
 """The pages of the examples, in a real browser against their servers."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 pytestmark = pytest.mark.anyio
 
@@ -43,3 +44,20 @@ async def test_a_page_is_a_terminal(page: Page, address: Callable[[str], str]) -
     await page.fill("#keys", "echo $((6 * 7))")
     await page.press("#keys", "Enter")
     await expect(page.locator("#screen")).to_contain_text("42")
+
+
+@pytest.mark.parametrize(("program", "field"), [("chat/server.py", "#say"), ("terminal/server.py", "#keys")])
+async def test_a_page_takes_no_text_until_it_is_connected(
+    page: Page, address: Callable[[str], str], program: str, field: str
+) -> None:
+    may_open = asyncio.Event()
+
+    async def hold(ws: WebSocketRoute) -> None:
+        await may_open.wait()
+        ws.connect_to_server()
+
+    await page.route_web_socket("**", hold)
+    await page.goto(address(program))
+    await expect(page.locator(field)).to_be_disabled()
+    may_open.set()
+    await expect(page.locator(field)).to_be_focused()
