@@ -65,8 +65,10 @@ async def test_many_that_wait_each_learn_it_in_time(line: Callable[..., Any]) ->
 async def test_so_do_those_that_wait_behind_others_for_a_thread_that_compresses() -> None:
     """Otherwise each would get its turn only after the deadline of the one before."""
     late: asyncio.Future[list[BaseException | None]] = asyncio.get_running_loop().create_future()
+    is_stalled = asyncio.Event()
 
     async def push(ws: trunkline.WebSocket) -> None:
+        await is_stalled.wait()  # until then a busy machine may be late, and the next send be in time
         await send_until_late(ws, os.urandom(400_000))
         sends = [ws.send(os.urandom(400_000)) for _ in range(200)]  # 20 s, one after another
         late.set_result(await asyncio.gather(*sends, return_exceptions=True))
@@ -78,6 +80,7 @@ async def test_so_do_those_that_wait_behind_others_for_a_thread_that_compresses(
         trunkline.connect(f"ws://127.0.0.1:{proxy.port}/", compression="deflate", proxy=None, ping_interval=None) as ws,
     ):
         proxy.stall()
+        is_stalled.set()
         assert {type(error) for error in await late} == {trunkline.SendTimeout}
         ws.abort()
 
