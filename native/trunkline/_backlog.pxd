@@ -17,18 +17,21 @@ cdef extern from * nogil:
     static inline Py_ssize_t tl_send_now(int fd, const struct iovec *parts, int count) { return 0; }
     #else
     #define TL_SENDS_NOW 1
+    #include <errno.h>
     #include <sys/socket.h>
     #include <sys/uio.h>
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
     #endif
-    /* Send without waiting; return how many bytes of the `count` parts the socket took. 0 if none, or on any error: the
-     * transport meets the error itself, and reports it. Keeps no pointer. */
+    /* Send without waiting; return how many bytes of the `count` parts the socket took, 0 if it takes none now, or -errno.
+     * Keeps no pointer. */
     static inline Py_ssize_t tl_send_now(int fd, const struct iovec *parts, int count) {
         const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
         struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
         ssize_t sent = count == 1 ? send(fd, parts[0].iov_base, parts[0].iov_len, flags) : sendmsg(fd, &message, flags);
-        return sent < 0 ? 0 : (Py_ssize_t)sent;
+        if (sent >= 0)
+            return (Py_ssize_t)sent;
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -(Py_ssize_t)errno;
     }
     #endif
     #endif
@@ -54,6 +57,6 @@ cdef class Backlog:
     cdef int put(self, object owner, Py_ssize_t n, Py_ssize_t gone) except -1
 
     # Send
-    cdef int send(self, int fd) except -1
+    cdef int send(self, int fd) except -1                            # 0, or an errno
     cdef bytes take(self, Py_ssize_t most)
     cdef int _advance(self, Py_ssize_t n) except -1

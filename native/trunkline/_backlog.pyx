@@ -69,7 +69,7 @@ cdef class Backlog:
         return 0
 
     cdef int send(self, int fd) except -1:
-        """Send until everything has left, or the socket takes no more."""
+        """Send until everything has left, or the socket takes no more. Return 0, or the errno that send(2) gave."""
         cdef iovec parts[PARTS]
         cdef Py_ssize_t n = 0, asked, sent
         cdef const uint8_t *data
@@ -86,6 +86,8 @@ cdef class Backlog:
                 parts[i].iov_len = <size_t>n
                 asked += n
             sent = tl_send_now(fd, parts, count)
+            if sent < 0:
+                return <int>-sent
             self._advance(sent)
             if sent < asked:
                 break

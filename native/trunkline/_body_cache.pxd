@@ -30,5 +30,7 @@ cdef class Room:
     cdef Py_ssize_t _size  # bytes that may be written
 
 
+cdef Room new_room(object body, uint8_t *start, Py_ssize_t size)  # start: in the body
+
 # body: owned by the caller, NULL at first. need: bytes in all. left: bytes announced. most: bytes to double up to
 cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, BodyCache cache) except -1

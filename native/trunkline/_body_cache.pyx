@@ -101,6 +101,13 @@ cdef class Room:
         PyBuffer_FillInfo(view, self, self._start, self._size, 0, flags)
 
 
+cdef Room new_room(object body, uint8_t *start, Py_ssize_t size):
+    """Return a buffer over `size` bytes at `start` in the body."""
+    cdef Room room = Room.__new__(Room)
+    room._body, room._start, room._size = body, start, size
+    return room
+
+
 cdef int grow_body(PyObject **body, Py_ssize_t need, Py_ssize_t left, Py_ssize_t most, BodyCache cache) except -1:
     """Grow the body of a message to `need` bytes or more; raise MemoryError.
 

@@ -7,7 +7,7 @@ from trunkline._atomic cimport tl_counter
 from trunkline._control cimport Control, Fault
 from trunkline._inflate cimport Inflater
 from trunkline._kernels cimport TL_CONTROL_MAX, TL_HEADER_MAX, tl_header, tl_utf8
-from trunkline._body_cache cimport BodyCache, Room
+from trunkline._body_cache cimport BodyCache
 
 
 cdef enum:  # states of a parser
@@ -75,7 +75,7 @@ cdef class Decoder:
 
     # Receive: a large payload, straight into the message
     cdef Py_ssize_t room(self) noexcept                        # bytes that lend would give
-    cdef Room lend(self)
+    cdef uint8_t *lend(self) noexcept                          # borrowed
     cdef int advance(self, Py_ssize_t n, list out) except -1   # n bytes were written there
 
     # Ration: how much to do in a turn of the event loop

@@ -15,7 +15,7 @@ from cpython.ref cimport Py_XDECREF
 from libc.string cimport memcpy
 
 from trunkline._atomic cimport tl_count
-from trunkline._body_cache cimport SHELVED, Room, grow_body
+from trunkline._body_cache cimport SHELVED, grow_body
 from trunkline._control cimport new_control, new_fault, not_utf8, read_close, refusal
 from trunkline._cpython cimport (
     BODY, BODY_SIZE, PY_SSIZE_T_MAX, PyUnicode_DATA, PyUnicode_DecodeUTF8, PyUnicode_IS_ASCII, PyUnicode_New,
@@ -393,14 +393,10 @@ cdef class Decoder:
         cdef Py_ssize_t free = BODY_SIZE(self._body) - self._filled
         return free if <uint64_t>free < self._left else <Py_ssize_t>self._left
 
-    cdef Room lend(self):
-        """Lend the free part of the body. Write to it before you use the decoder again."""
-        cdef Room lent = Room.__new__(Room)
-        lent._body = <object>self._body
-        lent._start = <uint8_t *>BODY(self._body) + self._filled
-        lent._size = self.room()
+    cdef uint8_t *lend(self) noexcept:
+        """Lend the free part of the body: `room` bytes. Write to it before you use the decoder again."""
         self._lent = True
-        return lent
+        return <uint8_t *>BODY(self._body) + self._filled
 
     cdef int advance(self, Py_ssize_t n, list out) except -1:
         """Take n bytes that were written to what was lent."""

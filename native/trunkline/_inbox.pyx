@@ -12,7 +12,9 @@ from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
-from trunkline._awaitable cimport PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PySendResult, tl_set_send
+from trunkline._awaitable cimport (
+    PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PySendResult, tl_inherit_anext, tl_set_send,
+)
 from trunkline._cpython cimport PyUnicode_GET_LENGTH, PyUnicode_IS_ASCII, PyUnicode_KIND
 from trunkline._writer cimport tl_thread
 
@@ -203,3 +205,9 @@ cdef PySendResult send_receipt(PyObject *receipt, PyObject *value, PyObject **re
 
 tl_set_send(Receipt, send_receipt)
 Coroutine.register(Receipt)
+
+
+def inherit_anext(type kind not None, type base not None):
+    """Have `async for` call the `__anext__` of a compiled base directly, unless the subclass has one of its own."""
+    if issubclass(kind, base) and kind.__anext__ is base.__anext__:
+        tl_inherit_anext(kind, base)

@@ -43,6 +43,9 @@ cdef class Link(Outlet):
     cdef tl_counter _throttles           # pauses for the rate of control frames
     cdef tl_counter _holds               # pauses until the next turn
 
+    # Read: where to. The result is borrowed until the next call
+    cdef uint8_t *_room(self, Py_ssize_t *n) noexcept
+
     # Read: n bytes at data; NULL: n bytes in the body, or RESUMED
     cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1
     cdef int _read_chunk(self, const uint8_t *data, Py_ssize_t n) except -1

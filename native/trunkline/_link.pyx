@@ -1,15 +1,14 @@
-"""Receiving: the protocol object between an asyncio transport and a WebSocket.
+"""Receiving: the protocol object between a transport and a WebSocket.
 
-Theory of operation. The event loop calls a `Link` with each read. The read is decoded in one pass, and its messages go
-to the listener, or into the inbox, together; its `Outlet` is corked meanwhile. If a large part of a message is still to
-come, it is received straight into its final bytes.
+Theory of operation. A stream, or the event loop, calls a `Link` with each read. The read is decoded in one pass, and
+its messages go to the listener, or into the inbox, together; its `Outlet` is corked meanwhile. If a large part of a
+message is still to come, it is received straight into its final bytes.
 
 Many connections share the loop, so none may take more than its share of a turn. After MAX_FRAMES frames the rest of a
 read waits for the next turn, undecoded, and nothing more is read. A loop that reads a busy socket again and again
 (uvloop, 32 times 256 KiB) is stopped the same way. Control frames cost the peer nothing and us time: they draw on a
 token bucket, and while that is empty, nothing is read. A pause is enough, and loses nothing: an eager peer waits, a
-hostile one harms itself. What inflating and decoding cost in a turn is bounded by the decoder, in the units of that
-work.
+hostile one harms itself. The decoder bounds what inflating and decoding cost in a turn, in the units of that work.
 
 Nothing is decided here. The opening and closing handshakes, timers and errors belong to the Lifecycle
 (`trunkline.net.lifecycle`), which the link calls by the methods that `_writer.pxd` lists.
@@ -23,7 +22,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from libc.stdint cimport uint8_t, uint64_t
 
 from trunkline._atomic cimport tl_count, tl_put, tl_put_word
-from trunkline._awaitable cimport tl_inherit_anext
+from trunkline._body_cache cimport new_room
 from trunkline._kernels cimport TL_PING, TL_PONG
 from trunkline._inbox cimport MESSAGE, NEXT_MESSAGE, Batches, Inbox
 from trunkline._outlet cimport Outlet
@@ -186,11 +185,13 @@ cdef class Link(Outlet):
 
         `buffer_updated` empties the shared buffer before any other link can read.
         """
-        if self._decoder is not None and not self._ended and self._decoder.room() >= BULK and not self._reading:
-            self._lent = self._decoder.room()
-            return memoryview(self._decoder.lend())
-        self._lent = SHARED
-        return self._loop_state._view
+        cdef Py_ssize_t n = 0
+        cdef uint8_t *room = self._room(&n)
+        if room == self._loop_state._read:
+            self._lent = SHARED
+            return self._loop_state._view
+        self._lent = n
+        return memoryview(new_room(<object>self._decoder._body, room, n))
 
     def buffer_updated(self, Py_ssize_t n):
         """Take n bytes that were read into the buffer."""
@@ -218,6 +219,14 @@ cdef class Link(Outlet):
             self._transport.set_protocol(self._make_twin(self))
 
     # Reading
+
+    cdef uint8_t *_room(self, Py_ssize_t *n) noexcept:
+        """Return where to read to: the body of a large message, or the buffer that all links share. Set its size."""
+        if self._decoder is not None and not self._ended and not self._reading and self._decoder.room() >= BULK:
+            n[0] = self._decoder.room()
+            return self._decoder.lend()
+        n[0] = READ_BUFFER
+        return self._loop_state._read
 
     cdef int _read_opening(self, const uint8_t *data, Py_ssize_t n) except -1:
         """Hand a read of the opening handshake to the Lifecycle."""
@@ -268,7 +277,7 @@ cdef class Link(Outlet):
         if bounded:
             if n == RESUMED or not self._again:
                 decoder.begin_turn()
-            self._again = self._adapts and (data == NULL or n >= WHOLE_READ or self._fd < 0)
+            self._again = n == RESUMED or (self._adapts and (data == NULL or n >= WHOLE_READ or self._fd < 0))
         if data != NULL:
             message = decoder.sole(data, n)
         if message is not None:
@@ -489,10 +498,3 @@ cdef class Link(Outlet):
         connection does.
         """
         return Batches(self._box())
-
-
-def iterated_natively(type kind not None):
-    """Decorate a subclass that has no `__anext__` of its own: `async for` need not look it up by name then."""
-    if issubclass(kind, Link) and kind.__anext__ is Link.__anext__:
-        tl_inherit_anext(kind, Link)
-    return kind

@@ -6,6 +6,7 @@ from trunkline._atomic cimport tl_counter, tl_flag, tl_word
 from trunkline._backlog cimport Backlog
 from trunkline._batch cimport Batch, MaskingKeys
 from trunkline._body_cache cimport BodyCache
+from trunkline._poller cimport Poller
 
 cdef extern from "thread.h":
     size_t tl_thread() noexcept
@@ -22,6 +23,7 @@ cdef class LoopState:
     cdef readonly object timers         # trunkline.net.timers.Timers
     cdef readonly bint wants_buffers    # the loop reads faster into a buffer of ours than into `bytes` of its own
     cdef readonly bint adapts           # it is fastest with `bytes` for small reads and a buffer for large ones
+    cdef readonly Poller poller         # tells streams that they are ready; None: connections are on asyncio's transports
     cdef tl_word _thread                # the thread that ran the loop last, as tl_thread tells it
 
     # The end of the turn

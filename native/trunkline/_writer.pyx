@@ -46,14 +46,16 @@ cdef class LoopState:
         timers: the `Timers` of trunkline.net for this loop.
         wants_buffers: whether the loop reads faster into a buffer of ours.
         adapts: whether it is fastest with `bytes` for small reads and a buffer for large ones.
+        poller: tells streams that they are ready; None if all connections are on the loop's own transports.
     """
 
-    def __cinit__(self, loop, timers=None, *, bint wants_buffers=False, bint adapts=False):
+    def __cinit__(self, loop, timers=None, *, bint wants_buffers=False, bint adapts=False, Poller poller=None):
         cdef bytearray buffer = bytearray(READ_BUFFER)
         self.loop = loop
         self.timers = timers
         self.wants_buffers = wants_buffers
         self.adapts = adapts
+        self.poller = poller
         tl_put_word(&self._thread, tl_thread())
         self._keys = MaskingKeys(KEYS_BLOCK)
         self._dirty = []
@@ -379,7 +381,8 @@ cdef class Writer:
                 if may and self._fd >= 0 and not self._handed and not self._draining and self._backlog is None:
                     parts[0].iov_base, parts[0].iov_len = batch._bytes, <size_t>used
                     parts[1].iov_base, parts[1].iov_len = <void *>payload, <size_t>n
-                    sent = tl_send_now(self._fd, &parts[0 if used else 1], 2 if used and n else 1)
+                    # The transport meets an error itself, and reports it.
+                    sent = max(0, tl_send_now(self._fd, &parts[0 if used else 1], 2 if used and n else 1))
                 if sent < used + n:
                     return self._keep(batch, sent, n, owner)
         return self._loop_state.give_back(batch)

@@ -19,6 +19,8 @@ CORE = (
     "_link",
     "_metrics",
     "_outlet",
+    "_poller",
+    "_stream",
     "_writer",
 )
 

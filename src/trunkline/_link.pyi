@@ -1,13 +1,11 @@
 from collections.abc import Callable, Coroutine
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from typing_extensions import Buffer, disjoint_base
 
 from trunkline._frames import Decoder
 from trunkline._inbox import Batches, Inbox
 from trunkline._outlet import Outlet
-
-_Kind = TypeVar("_Kind", bound=Link)
 
 @disjoint_base
 class Link(Outlet):
@@ -42,5 +40,3 @@ class Link(Outlet):
     def get_buffer(self, sizehint: int) -> memoryview: ...
     def buffer_updated(self, n: int) -> None: ...
     def data_received(self, data: bytes) -> None: ...
-
-def iterated_natively(kind: type[_Kind]) -> type[_Kind]: ...

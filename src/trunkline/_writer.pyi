@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 
 from trunkline._control import Fault
 from trunkline._inflate import Inflater
+from trunkline._poller import Poller
 
 @type_check_only
 class Upcalls(Protocol):
@@ -31,7 +32,13 @@ class Upcalls(Protocol):
 @final
 class LoopState:
     def __new__(
-        cls, loop: asyncio.AbstractEventLoop, timers: Any = None, *, wants_buffers: bool = False, adapts: bool = False
+        cls,
+        loop: asyncio.AbstractEventLoop,
+        timers: Any = None,
+        *,
+        wants_buffers: bool = False,
+        adapts: bool = False,
+        poller: Poller | None = None,
     ) -> LoopState: ...
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -41,6 +48,8 @@ class LoopState:
     def wants_buffers(self) -> bool: ...
     @property
     def adapts(self) -> bool: ...
+    @property
+    def poller(self) -> Poller | None: ...
     @property
     def deflaters(self) -> dict[Any, Any]: ...
     def runs_here(self) -> bool: ...

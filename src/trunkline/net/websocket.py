@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from wsproto.connection import ConnectionState
 
-from trunkline._link import Link, iterated_natively
+from trunkline._inbox import inherit_anext
+from trunkline._link import Link
 from trunkline.net.close import Close
 from trunkline.net.http import Request, Response
 from trunkline.net.lifecycle import Lifecycle
@@ -283,14 +284,12 @@ class WebSocket(Link, asyncio.BaseProtocol):
         self._life.lose(exc)
 
 
-@iterated_natively
 class BufferedWebSocket(WebSocket, asyncio.BufferedProtocol):
     """A WebSocket for loops that read into our buffer."""
 
     __slots__ = ()
 
 
-@iterated_natively
 class StreamedWebSocket(WebSocket, asyncio.Protocol):
     """A WebSocket for loops that hand us `bytes`."""
 
@@ -298,6 +297,7 @@ class StreamedWebSocket(WebSocket, asyncio.Protocol):
 
 
 for _kind in (BufferedWebSocket, StreamedWebSocket):
+    inherit_anext(_kind, Link)
     _kind.__name__ = _kind.__qualname__ = WebSocket.__name__  # programs need not know which of them it is
 
 
