@@ -21,6 +21,7 @@ for name in ("multiprocessing", "subprocess", "hypothesis.strategies", "trio", "
 without_posix.take_away()
 trunkline_proxy = importlib.import_module("trunkline.testing.proxy")
 trunkline_proxy.NO_LINGER = struct.pack("ii", 1, 0)  # type: ignore[attr-defined]  # the kernel is still Linux's
+os.environ["TRUNKLINE_TRANSPORT"] = "asyncio"  # there is neither epoll nor kqueue
 ssl.enum_certificates = lambda store: []  # type: ignore[attr-defined]  # Windows has the system's
 asyncio.events.new_event_loop = {"selector": without_posix.SelectorLoop, "proactor": without_posix.Loop}[
     os.environ["LOOP"]

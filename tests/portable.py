@@ -28,6 +28,7 @@ EXCEPT: Final = {
     "net/test_growth.py": "slow",
     "net/test_bombs.py": "the C library's count of memory",
     "net/test_review.py": "uvloop",
+    "net/test_streams.py": "epoll or kqueue",
     "net/test_unix.py": "unix sockets",
 }
 

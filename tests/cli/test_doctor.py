@@ -274,6 +274,7 @@ async def test_info(run: Any) -> None:
     seen = json.loads(done.out)
     assert seen["trunkline"] == trunkline.__version__
     assert seen["masking"] in ("scalar", "sse2", "avx2", "neon")
+    assert seen["transport"] == "stream, with TLS asyncio"
     assert seen["packages"]["wsproto"].startswith("1.")
     told = await (await run("info")).finish()
     assert told.status == done.status == 0

@@ -163,10 +163,10 @@ class TestTurns:
                 assert [await ws.recv() for _ in range(2 * A_TURN)] == [str(index) for index in range(2 * A_TURN)]
 
     @pytest.mark.parametrize(("size", "count", "held"), [(1000, 255, False), (1000, 256, True), (700, 256, False)])
-    async def test_of_a_loop_that_reads_on_while_there_is_more(self, line, anyio_backend, size, count, held):
-        """uvloop reads 256 KB up to 32 times in a turn: one such read of many messages is enough."""
-        uvloops = anyio_backend[1].get("use_uvloop", False)
+    async def test_of_a_loop_that_reads_on_while_there_is_more(self, line, size, count, held):
+        """uvloop's transports read 256 KB up to 32 times in a turn: one such read of many messages is enough."""
         async with line(max_queue=None) as (ws, peer):
+            uvloops = type(ws.transport).__module__.startswith("uvloop")
             ws._feed(peer.encode(BINARY, bytes(size)) * count)
             assert ws._is_held is (held and uvloops)
             await asyncio.sleep(0)

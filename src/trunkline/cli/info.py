@@ -1,4 +1,4 @@
-"""`trunkline info`: versions, SIMD and event loop, for a bug report."""
+"""`trunkline info`: versions, SIMD, event loop and transport, for a bug report."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, Final
 import trunkline
 from trunkline._kernels import mask_variant
 from trunkline.cli.options import Commands, add_command, add_json
+from trunkline.net.streams import has_streams
 
 __all__ = ["add", "gather", "show_info"]
 
@@ -25,13 +26,13 @@ OPTIONAL: Final = (LOOP, "isal", "rich", "prometheus-client", "opentelemetry-api
 
 def add(commands: Commands) -> None:
     """Add the `info` command."""
-    summary = "show versions, SIMD and event loop in use, for a bug report"
+    summary = "show versions, SIMD, event loop and transport in use, for a bug report"
     add_json(add_command(commands, "info", show_info, summary, epilog="exit status: 0"))
 
 
 def gather() -> dict[str, Any]:
     """Return versions and platform as data. The version of a package that is not installed is None."""
-    names = [*REQUIRED, *OPTIONAL]
+    names, loop = [*REQUIRED, *OPTIONAL], asyncio.get_running_loop()
     return {
         "trunkline": trunkline.__version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -39,7 +40,8 @@ def gather() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "masking": mask_variant(),
         "tls": ssl.OPENSSL_VERSION,
-        "loop": type(asyncio.get_running_loop()).__module__,
+        "loop": type(loop).__module__,
+        "transport": "stream, with TLS asyncio" if has_streams(loop) else "asyncio",
         "installed_at": os.path.dirname(trunkline.__file__),
         "packages": {name: _version(name) for name in names},
     }

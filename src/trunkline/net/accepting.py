@@ -6,8 +6,9 @@ is tried again later. Meanwhile new connections wait in the kernel's queue and o
 cannot accept, which is fine, too.
 
 Neither loop tells a protocol that its connection ended before TLS was done, so a server that counts connections would
-count it until a deadline. Here the TLS handshake is awaited, and its failure is reported. That is the only reason to
-accept ourselves on uvloop: plain TCP is left to it.
+count it until a deadline. Here the TLS handshake is awaited, and its failure is reported.
+
+Without TLS the connections are accepted in C and start on streams of our own, if the loop has them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wsproto.connection import ConnectionState
 
+from trunkline._stream import Stream, accept_some
 from trunkline.net.faults import note
 from trunkline.net.logs import log_fields
 from trunkline.net.loops import send_at_once, state_of
@@ -82,6 +85,7 @@ class Listening:
         self._has_failed = False  # to resume after a pause, since that last worked
         self._tasks: set[asyncio.Task[None]] = set()
         self._beginning: dict[WebSocket, asyncio.Task[None]] = {}  # those in their TLS handshake
+        self._state = state_of(self._loop)
 
     @property
     def sockets(self) -> Sequence[Any]:
@@ -135,9 +139,34 @@ class Listening:
 
     def _accept(self, sock: socket.socket) -> None:
         try:
-            self._accept_some(sock)
+            if self._how.tls is None and self._state.poller is not None:
+                self._accept_streams(sock)
+            else:
+                self._accept_some(sock)
         except Exception as error:
             note(self._how.logger, error, "accepting a connection")
+
+    def _accept_streams(self, sock: socket.socket) -> None:
+        streams, shortage = accept_some(self._state, sock.fileno(), A_TURN)
+        if streams:
+            self._pause = 0.0
+        for stream in streams:
+            if not self._accepting:
+                return  # the server was closed meanwhile; a stream that is dropped closes its socket
+            self._start(stream)
+        if shortage:
+            self._wait(OSError(shortage, os.strerror(shortage)))
+
+    def _start(self, stream: Stream) -> None:
+        """Start a connection. If that fails, drop it; the others go on."""
+        made: list[WebSocket] = []
+        try:
+            made.append(self._how.make())
+            stream.start(made[0])
+        except Exception as error:
+            note(self._how.logger, error, "starting a connection", stream.get_extra_info("peername"))
+            for ws in made:
+                self._how.drop(ws)
 
     def _accept_some(self, sock: socket.socket) -> None:
         for _ in range(A_TURN):
@@ -221,8 +250,9 @@ class Listening:
 def steady(bound: asyncio.Server, how: Accepting) -> asyncio.Server | Listening:
     """Return what to listen with on a server that is bound but not serving: itself, or a Listening in its place."""
     loop = asyncio.get_running_loop()
+    state = state_of(loop)
     is_asyncio = isinstance(bound, asyncio.Server) and isinstance(loop, asyncio.SelectorEventLoop)
-    if is_asyncio or (how.tls is not None and state_of(loop).adapts):
+    if is_asyncio or state.poller is not None or (how.tls is not None and state.adapts):
         return Listening(bound, how)
     for sock in bound.sockets:  # others accept by themselves; an accepted socket inherits the option
         if hasattr(sock, "setsockopt"):  # a simulated network's has none

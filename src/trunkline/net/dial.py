@@ -13,12 +13,14 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar
 
+from trunkline._writer import LoopState
 from trunkline.net.addresses import connect_tcp
 from trunkline.net.adopting import adopt
-from trunkline.net.loops import send_at_once
+from trunkline.net.loops import send_at_once, state_of
 from trunkline.net.proxy import Proxy
 from trunkline.net.route import Progress, Route
 from trunkline.net.socks import open_way
+from trunkline.net.streams import start_stream
 from trunkline.net.tunnel import Tunnel
 from trunkline.net.unix import unix_socket
 from trunkline.net.websocket import WebSocket
@@ -47,7 +49,22 @@ async def dial(route: Route, make: Callable[[], WebSocket], progress: Progress) 
         sock = await connect_tcp(route.uri.host, route.uri.port, route, progress)
     if route.tls is not None:
         progress.begin("tls", f"waiting for the TLS handshake with {route.where}")
+    elif (state := state_of(asyncio.get_running_loop())).poller is not None:
+        return _start_plain(state, sock, make, route.where)
     return await _start(sock, make, route.tls, route.certified, route.where)
+
+
+def _start_plain(state: LoopState, sock: socket.socket, make: Callable[[], WebSocket], where: str) -> WebSocket:
+    try:
+        ws = make()
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        start_stream(state, sock, ws)
+    except OSError as error:
+        raise ConnectError.wrap(error, "tcp", where) from error
+    return ws
 
 
 async def _connect_unix(route: Route) -> socket.socket:

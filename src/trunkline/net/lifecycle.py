@@ -39,6 +39,7 @@ from trunkline.net.loops import state_of
 from trunkline.net.openings import Listening, Opening
 from trunkline.net.send_queue import SendQueue
 from trunkline.net.settings import Settings
+from trunkline.net.streams import attach
 from trunkline.protocol.categories import Initiator
 from trunkline.protocol.close import check_close, close_payload
 from trunkline.protocol.deflate import Agreement, deflater_for, inflater_for
@@ -126,9 +127,7 @@ class Lifecycle:
         if self.state is ConnectionState.CLOSED:
             transport.abort()
             return
-        sock = transport.get_extra_info("socket")
-        direct = self._plain and sock is not None and transport.get_extra_info("sslcontext") is None
-        self.link._attach(transport, sock.fileno() if direct else -1, self.settings.write_marks)
+        attach(self.link, transport, self.settings.write_marks, plain=self._plain)
         if self.opening is not None:
             self.opening.begin(self)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from typing import Final
 
+from trunkline._poller import Poller
 from trunkline._writer import LoopState
+from trunkline.net.streams import has_streams
 from trunkline.net.timers import Timers
 from trunkline.protocol.errors import WrongThread
 
@@ -50,9 +53,23 @@ def state_of(loop: asyncio.AbstractEventLoop) -> LoopState:
         with _lock:
             for closed in [other for other in _states if other.is_closed()]:
                 del _states[closed]
-            made = LoopState(loop, Timers(loop), wants_buffers=_wants_buffers(loop), adapts=_adapts(loop))
+            poller = Poller(loop) if has_streams(loop) else None
+            made = LoopState(
+                loop, Timers(loop), wants_buffers=_wants_buffers(loop), adapts=_adapts(loop), poller=poller
+            )
             found = _states.setdefault(loop, made)
     return found
+
+
+def _leave_to_parent() -> None:
+    """Leave the parent's sets of sockets alone, in the child of a fork."""
+    for state in _states.values():
+        if state.poller is not None:
+            state.poller.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _wants_buffers(loop: asyncio.AbstractEventLoop) -> bool:

@@ -16,6 +16,7 @@ from trunkline.cli.doctor.extensions import offer_extensions
 from trunkline.cli.doctor.findings import Finding, Outcome, Step, fault
 from trunkline.net.proxy import Proxy, find_proxy
 from trunkline.net.route import Route
+from trunkline.net.streams import name_of
 from trunkline.net.uri import URI, parse_uri
 from trunkline.protocol.errors import ConnectError, HandshakeError, OpenTimeout, ProxyError
 from trunkline.protocol.wording import printable
@@ -203,7 +204,8 @@ def _describe_handshake(ws: trunkline.WebSocket, seconds: float) -> Finding:
     if ws.subprotocol:
         parts.append(f"subprotocol {printable(ws.subprotocol)}")
     parts += [f"{name} {value}" for name, value in shown.items()]
-    facts = {"status": 101, "subprotocol": ws.subprotocol, "headers": shown}
+    facts = {"status": 101, "subprotocol": ws.subprotocol, "headers": shown, "transport": name_of(ws.transport)}
+    parts.append(f"transport {facts['transport']}")
     return Finding(Step.HANDSHAKE, Outcome.OK, ", ".join(parts), seconds=seconds, facts=facts)
 
 
