@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import random
+from typing import Any
 
 import pytest
 from wsproto.events import Request
 
 import trunkline
+from livehandshakes import LiveHandshake
 from rawhttp import answer, request
 from trunkline.protocol import CLIENT, SERVER
 from trunkline.protocol.errors import RemoteProtocolError
@@ -70,9 +72,9 @@ def damaged(source: random.Random, samples: list[bytes]) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("kind", [Handshake, H11Handshake])
+@pytest.mark.parametrize("kind", [Handshake, H11Handshake, LiveHandshake])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_handshake_raises_one_class_of_error(kind: type[Handshake], seed: int) -> None:
+def test_a_handshake_raises_one_class_of_error(kind: type[Any], seed: int) -> None:
     source = random.Random(f"handshake {seed}")
     for _ in range(500):
         for role, samples in ((SERVER, SAMPLES), (CLIENT, ANSWERS)):

@@ -19,7 +19,7 @@ from trunkline.net.streams import has_streams
 
 __all__ = ["add", "gather", "show_info"]
 
-REQUIRED: Final = ("wsproto", "h11", "msgspec", "aiohappyeyeballs")
+REQUIRED: Final = ("wsproto", "h11", "httptools", "msgspec", "aiohappyeyeballs")
 LOOP: Final = "winloop" if sys.platform == "win32" else "uvloop"
 OPTIONAL: Final = (LOOP, "isal", "rich", "prometheus-client", "opentelemetry-api", "python-socks")
 

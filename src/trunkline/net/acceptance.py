@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trunkline.net.http import Headers, HeadersLike, Request, Response, as_fields, check_subprotocols, header_pairs
 from trunkline.protocol.authority import DEFAULT_PORTS, Authority, parse_authority, parse_origin
 from trunkline.protocol.head import HeadLimits
+from trunkline.protocol.server_handshake import write_fields
 
 if TYPE_CHECKING:
     from trunkline.net.listener import Listener
@@ -47,7 +48,7 @@ class Acceptance:
         origins: the origins allowed, in the form of `_canonical` (None among them: requests without an Origin); "*" for
             any; None for the server's own origin and requests without an Origin.
         subprotocols: the ones supported, best first.
-        fields: added to every 101.
+        fields: what follows in every 101: the program's fields, in bytes.
         response: the `response` of every WebSocket.
         make_listener: makes a connection's listener; None for a server with a handler.
         head: limits on the head of a request.
@@ -56,17 +57,17 @@ class Acceptance:
     process_request: Callable[[Any, Request], Response | Awaitable[Response | None] | None] | None
     origins: frozenset[str | None] | str | None
     subprotocols: Sequence[str]
-    fields: list[tuple[bytes, bytes]]
+    fields: bytes
     response: Response
     make_listener: Callable[[], Listener] | None
     head: HeadLimits
 
-    def welcomes(self, origin: bytes | None, host: bytes) -> bool:
+    def welcomes(self, origin: bytes | None, host: str) -> bool:
         """Return whether a page with this Origin may connect to this Host."""
         if self.origins == "*":
             return True
         if self.origins is None:
-            return origin is None or _is_same(origin, host)
+            return origin is None or _is_same(origin, host.encode())
         return (None if origin is None else _canonical(origin) or "") in self.origins
 
 
@@ -89,7 +90,7 @@ def make_acceptance(
         process_request=process_request,
         origins=_check_origins(origins),
         subprotocols=tuple(check_subprotocols(() if subprotocols is None else subprotocols)),
-        fields=as_fields(pairs, OWN_FIELDS, "additional_headers"),
+        fields=write_fields(as_fields(pairs, OWN_FIELDS, "additional_headers")),
         response=Response(101, Headers(pairs)),
         make_listener=None if listener is None else _wrap(listener),
         head=head,

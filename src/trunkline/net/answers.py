@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from trunkline.net.http import Response, as_fields
 
-__all__ = ["INTERNAL", "Answer", "make_answer", "refusal"]
+__all__ = ["Answer", "make_answer", "refusal"]
 
 # What a refused client is told; any other status gets the text of 400. No text quotes what the client sent.
 FIXED_TEXTS: Final = {
@@ -22,8 +22,6 @@ FIXED_TEXTS: Final = {
     505: "only HTTP/1.1 is supported",
 }
 ANOTHER_VERSION: Final = "only WebSocket version 13 is supported"
-# Sent when no other answer can be made.
-INTERNAL: Final = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 BODILESS: Final = frozenset({204, 205, 304})  # RFC 9110 15.3.5, 15.3.6, 15.4.5
 
 

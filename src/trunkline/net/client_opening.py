@@ -1,19 +1,18 @@
-"""The client's side of the opening handshake, between a transport and `trunkline.protocol.Handshake`."""
+"""The client's side of the opening handshake, between a transport and `ClientHandshake`."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from wsproto.connection import ConnectionState, ConnectionType
+from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, Event, RejectConnection, RejectData
 from wsproto.events import Request as RequestEvent
-from wsproto.utilities import RemoteProtocolError
 
 from trunkline.net.http import BODY_WAIT, MAX_BODY, MAX_PARTS, Request, Response, from_fields
+from trunkline.protocol.client_handshake import ClientHandshake
 from trunkline.protocol.deflate import agreement_of
-from trunkline.protocol.errors import HandshakeError
-from trunkline.protocol.handshake import Handshake
+from trunkline.protocol.errors import HandshakeError, RemoteProtocolError
 
 if TYPE_CHECKING:
     from trunkline.net.lifecycle import Lifecycle
@@ -48,7 +47,7 @@ class ClientOpening:
         """
         self._event = event
         self._listener = listener
-        self._handshake = Handshake(ConnectionType.CLIENT, limits=head)
+        self._handshake = ClientHandshake(head)
         self._request = self._handshake.send(event)
         self._refusal: RejectConnection | None = None
         self._body = bytearray()
@@ -65,8 +64,8 @@ class ClientOpening:
 
     def receive(self, life: Lifecycle, data: bytes) -> None:
         """Process bytes of the response, and of the frames after it."""
-        # In slices, so that MAX_PARTS ends a read early: h11 takes as long for an HTTP chunk of one byte as for a large
-        # one, and one read can hold 40,000 of them.
+        # In slices, so that MAX_PARTS ends a read early: an HTTP chunk of one byte takes as long as a large one, and
+        # one read can hold 40,000 of them.
         for start in range(0, len(data), SLICE):
             if life.state is ConnectionState.CONNECTING:
                 self._parse(life, data[start : start + SLICE])
@@ -82,7 +81,7 @@ class ClientOpening:
             self._handshake.receive_data(data)
         except RemoteProtocolError as error:
             status = 101 if self._handshake.has_switched else None
-            fault = HandshakeError(status, detail=self._handshake.fault or str(error))
+            fault = HandshakeError(status, detail=error.detail or str(error))
         for event in self._handshake.events():
             self._handle(life, event)
         if fault is not None:
@@ -126,7 +125,7 @@ class ClientOpening:
 
     def _refuse(self, life: Lifecycle) -> None:
         """Fail with what was received of the refusal."""
-        assert self.refusal is not None  # h11 gives no body without a head
+        assert self.refusal is not None  # there is no body without a head
         self._fail(life, self.refusal)
 
     def _run_out(self, life: Lifecycle) -> None:

@@ -55,7 +55,7 @@ class Headers(Sequence[tuple[str, str]]):
     @property
     def _pairs(self) -> tuple[tuple[str, str], ...]:
         if self._packed is not None:
-            # No name has a colon and no value a line end (RFC 9110 5.1, 5.5): h11 has checked that.
+            # No name has a colon and no value a line end (RFC 9110 5.1, 5.5): the parser has checked that.
             lines = self._packed.decode("latin-1").split("\n") if self._packed else []
             self._unpacked = tuple([(name, value) for name, _, value in [line.partition(":") for line in lines]])
             self._packed = None

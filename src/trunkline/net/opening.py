@@ -1,4 +1,4 @@
-"""The server's side of the opening handshake, between a transport and `trunkline.protocol.Handshake`."""
+"""The server's side of the opening handshake, between a transport and `ServerHandshake`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from wsproto.connection import ConnectionState, ConnectionType
-from wsproto.events import AcceptConnection, RejectConnection, RejectData
-from wsproto.events import Request as RequestEvent
+from wsproto.connection import ConnectionState
+from wsproto.events import RejectConnection
 from wsproto.extensions import Extension
 from wsproto.utilities import RemoteProtocolError
 
 from trunkline.net.acceptance import Acceptance
-from trunkline.net.answers import INTERNAL, Answer, make_answer, refusal
+from trunkline.net.answers import Answer, make_answer, refusal
 from trunkline.net.faults import watch
 from trunkline.net.http import Request, Response, from_fields
 from trunkline.net.logs import log_fields
+from trunkline.protocol.asked import Asked
 from trunkline.protocol.deflate import PerMessageDeflate, agreement_of
-from trunkline.protocol.handshake import Handshake
 from trunkline.protocol.head import quote
+from trunkline.protocol.server_handshake import ServerHandshake, write_fields
 from trunkline.protocol.wording import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ServerOpening:
         self._acceptance = acceptance
         self._tally = tally
         self._done: Callable[[Any, bool], None] | None = done
-        self._handshake = Handshake(ConnectionType.SERVER, limits=acceptance.head)
+        self._handshake = ServerHandshake(acceptance.head)
         self._deciding: asyncio.Task[None] | None = None
         self._received = 0
         self._is_refused = False
@@ -60,10 +60,9 @@ class ServerOpening:
 
     def _parse(self, life: Lifecycle, data: bytes) -> None:
         try:
-            self._handshake.receive_data(data)
-            for event in self._handshake.events():
-                if isinstance(event, RequestEvent):
-                    self._consider(life, event)
+            asked = self._handshake.receive_data(data)
+            if asked is not None:
+                self._consider(life, asked)
         except RemoteProtocolError as error:
             self._judge(life, error)
 
@@ -90,14 +89,14 @@ class ServerOpening:
             life.request = Request(plain.target, from_fields(plain.fields), plain.method)
             self._ask(life, life.request, refuse)
 
-    def _consider(self, life: Lifecycle, event: RequestEvent) -> None:
-        fields = self._handshake.fields
-        life.request = Request(event.target, from_fields(fields))
-        origin = _value(fields, b"origin")
-        if self._acceptance.welcomes(origin, _value(fields, b"host") or b""):
-            self._ask(life, life.request, functools.partial(self._accept, life, event))
+    def _consider(self, life: Lifecycle, asked: Asked) -> None:
+        life.request = Request(asked.target, from_fields(asked.fields))
+        if not self._acceptance.welcomes(asked.origin, asked.host):
+            self._refuse(life, 403, f"origin {quote(asked.origin or b'')} is not allowed (origins)")
+        elif self._acceptance.process_request is None:
+            self._accept(life, asked)
         else:
-            self._refuse(life, 403, f"origin {quote(origin or b'')} is not allowed (origins)")
+            self._ask(life, life.request, functools.partial(self._accept, life, asked))
 
     def _refuse(self, life: Lifecycle, status: int, why: str, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Refuse with a fixed text: what was wrong is for our log, not for a stranger."""
@@ -171,7 +170,7 @@ class ServerOpening:
         life.logger.error("process_request failed for %s", path, exc_info=error, extra=extra)
         self._reject(life, refusal(500))
 
-    def _accept(self, life: Lifecycle, event: RequestEvent) -> None:
+    def _accept(self, life: Lifecycle, asked: Asked) -> None:
         try:
             listener = self._make_listener()
         except (Exception, asyncio.CancelledError) as error:
@@ -181,12 +180,11 @@ class ServerOpening:
             return
         if life.link.transport is None or life.state is not ConnectionState.CONNECTING:
             return  # making the listener has aborted it
-        chosen = next((name for name in self._acceptance.subprotocols if name in event.subprotocols), None)
+        chosen = next((name for name in self._acceptance.subprotocols if name in asked.subprotocols), None)
         wanted = life.settings.deflate
         extensions: list[Extension] = [] if wanted is None else [PerMessageDeflate(wanted)]
-        answer = AcceptConnection(chosen, extensions, self._acceptance.fields)
         try:
-            life.link.transport.write(self._handshake.send(answer))
+            life.link.transport.write(self._handshake.accept(chosen, extensions, self._acceptance.fields))
         except Exception as error:
             self._break(life, error)
             return
@@ -219,29 +217,15 @@ class ServerOpening:
         if life.link.transport is None or self._is_refused or life.state is not ConnectionState.CONNECTING:
             return
         self._is_refused = True
-        life.link.transport.write(self._render(life, answer))
+        life.link.transport.write(self._render(answer))
         life.linger(at_once=life.request is not None)
         self._finish(life, False)
 
-    def _render(self, life: Lifecycle, answer: Answer) -> bytes:
-        fields, body = answer.fields, answer.body
-        if self._handshake.is_head:
-            body = b""
-            if not self._handshake.has_request:  # h11 does not know that it is a HEAD
-                fields = [pair if pair[0] != b"Content-Length" else (pair[0], b"0") for pair in fields]
-        try:
-            head = self._handshake.send(RejectConnection(answer.status, fields, has_body=True))
-            return head + self._handshake.send(RejectData(body))
-        except Exception as error:
-            extra = log_fields("request.failed", code=answer.status, remote=life.remote_address)
-            life.logger.error("the answer %d cannot be sent", answer.status, exc_info=error, extra=extra)
-            return INTERNAL
+    def _render(self, answer: Answer) -> bytes:
+        head = b"HTTP/1.1 %d " % answer.status + write_fields(answer.fields)
+        return head if self._handshake.is_head else head + answer.body
 
     def _finish(self, life: Lifecycle, opened: bool) -> None:
         done, self._done = self._done, None
         if done is not None:
             done(life.link, opened)
-
-
-def _value(fields: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes | None:
-    return next((value for name, value in fields if name == wanted), None)

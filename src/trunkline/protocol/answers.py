@@ -11,12 +11,34 @@ from typing import Final
 
 from wsproto.extensions import Extension
 
+from trunkline.protocol.head import refused
 from trunkline.protocol.wording import printable
 
-__all__ = ["check_answer", "join_fields", "without_quotes"]
+__all__ = ["SINGLE_ANSWERS", "check_answer", "check_single", "check_version", "join_fields", "without_quotes"]
 
 MAX_QUOTED: Final = 100  # characters of a field
 Fields = Sequence[tuple[bytes, bytes]]
+
+# RFC 6455 11.3: these may appear only once in a response.
+SINGLE_ANSWERS: Final = frozenset(
+    {b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol", b"upgrade"}
+)
+
+
+def check_version(http_version: bytes) -> None:
+    """Raise RemoteProtocolError unless a 101 has this version of HTTP or a later one."""
+    if http_version < b"1.1":
+        raise refused(f"HTTP/{http_version.decode()}, must be 1.1 or later (RFC 6455 4.1)")
+
+
+def check_single(fields: Fields) -> None:
+    """Raise RemoteProtocolError if one of SINGLE_ANSWERS appears twice."""
+    seen: set[bytes] = set()
+    for name, _ in fields:
+        if name in SINGLE_ANSWERS:
+            if name in seen:
+                raise refused(f"{name.decode()} appears twice (RFC 6455 11.3)")
+            seen.add(name)
 
 
 def join_fields(fields: Fields, name: bytes) -> list[tuple[bytes, bytes]]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-import h11
 from wsproto.handshake import WEBSOCKET_UPGRADE, WEBSOCKET_VERSION
-from wsproto.utilities import split_comma_header
 
 from trunkline.protocol.authority import parse_authority, parse_target
 from trunkline.protocol.errors import RemoteProtocolError
@@ -21,17 +18,18 @@ _Fields = Sequence[tuple[bytes, bytes]]
 
 # RFC 6455 4.2.1 and 11.3: these may appear only once in a request.
 _SINGLE: Final = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"upgrade", b"origin"})
-# Lists, which may span several fields (RFC 9110 5.3), and the attributes of `Asked` that hold them.
-_LISTS: Final = {
-    b"connection": "connection",
-    b"sec-websocket-extensions": "extensions",
-    b"sec-websocket-protocol": "subprotocols",
-    b"upgrade": "upgrade",
-}
+# Lists, which may span several fields (RFC 9110 5.3).
+_LISTS: Final = frozenset({b"connection", b"sec-websocket-extensions", b"sec-websocket-protocol", b"upgrade"})
 _APART: Final = frozenset(
     {b"host", b"sec-websocket-extensions", b"sec-websocket-protocol"}
 )  # separate in wsproto's event
-_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+_JUDGED: Final = _SINGLE | _LISTS | {b"content-length", b"host", b"transfer-encoding"}
+_TWICE: Final = b""  # no field has this name
+_COMMON: Final[dict[bytes, tuple[str, ...]]] = {  # what nearly all send
+    b"Upgrade": ("upgrade",),
+    b"keep-alive, Upgrade": ("keep-alive", "upgrade"),
+    b"websocket": ("websocket",),
+}
 _KEY: Final = re.compile(rb"[0-9A-Za-z+/]{21}[AQgw]==")  # 16 bytes in base64; the last digit has only two bits of data
 _LENGTH: Final = re.compile(rb"^content-length:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
@@ -46,37 +44,60 @@ class PlainRequest(NamedTuple):
     fields: _Fields
 
 
-@dataclass(slots=True)
+class RequestLike(Protocol):
+    """The head of a request, as h11 and `reading` give it. headers: names in lower case."""
+
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def target(self) -> bytes: ...
+    @property
+    def http_version(self) -> bytes: ...
+    @property
+    def headers(self) -> _Fields: ...
+
+
 class Asked:
     """A judged request.
 
     fault: why it cannot become a WebSocket; plain: the request that your program may answer instead.
     """
 
-    method: str = ""
-    target: str = ""
-    host: str = ""  # as received; "" for none
-    fields: list[tuple[bytes, bytes]] = field(default_factory=list)
-    others: list[tuple[bytes, bytes]] = field(default_factory=list)  # those that wsproto's event has unchanged
-    subprotocols: list[str] = field(default_factory=list)
-    extensions: list[str] = field(default_factory=list)
-    connection: list[str] = field(default_factory=list)  # tokens of the field, in lower case
-    upgrade: list[str] = field(default_factory=list)
+    # Most requests leave most of these as they are.
+    method = "GET"
+    target = ""
+    host = ""  # as received; "" for none
+    fields: list[tuple[bytes, bytes]]
+    subprotocols: Sequence[str] = ()
+    extensions: Sequence[str] = ()
+    connection: Sequence[str] = ()  # tokens of the field, in lower case
+    upgrade: Sequence[str] = ()
     version: bytes | None = None
     key: bytes | None = None
-    has_body: bool = False
+    origin: bytes | None = None
+    has_body = False
     fault: RemoteProtocolError | None = None
     plain: PlainRequest | None = None
 
+    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self.fields = fields
 
-def judge_request(event: h11.Request, head: bytes) -> Asked:
-    """Judge what `event` asks for; `head` is the bytes that h11 read it from."""
-    asked = Asked(method=event.method.decode("ascii"))
+    @property
+    def others(self) -> list[tuple[bytes, bytes]]:
+        """The fields that wsproto's event has unchanged."""
+        return [pair for pair in self.fields if pair[0] not in _APART]
+
+
+def judge_request(event: RequestLike, head: bytes) -> Asked:
+    """Judge what `event` asks for; `head` is the bytes that it was read from."""
+    asked = Asked(list(event.headers))  # h11 builds the pairs anew on each access
+    if event.method != b"GET":
+        asked.method = event.method.decode("ascii")
     try:
-        asked.fields = list(event.headers)  # h11 builds the pairs anew on each access
-        _judge_line(event, asked)
-        _sort_fields(asked)
-        _judge_body(event, asked, head)
+        judged = _sort(asked.fields)
+        _judge_line(event, asked, judged)
+        _read(asked, judged)
+        _judge_body(event, asked, judged, head)
         asked.plain = _plain_of(event, asked)
         _judge_upgrade(event, asked)
     except RemoteProtocolError as fault:
@@ -86,11 +107,27 @@ def judge_request(event: h11.Request, head: bytes) -> Asked:
     return asked
 
 
-def _judge_line(event: h11.Request, asked: Asked) -> None:
+def _sort(fields: _Fields) -> dict[bytes, bytes]:
+    """Return the fields that are judged, by name. Lists in several fields are joined (RFC 9110 5.3). If a field appears
+    twice that must not, its name is the value of _TWICE.
+    """
+    judged: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name in _JUDGED:
+            if name not in judged:
+                judged[name] = value
+            elif name in _SINGLE:
+                judged.setdefault(_TWICE, name)
+            elif name in _LISTS:
+                judged[name] += b"," + value
+    return judged
+
+
+def _judge_line(event: RequestLike, asked: Asked, judged: dict[bytes, bytes]) -> None:
     """Check the version, the target and the host."""
     if event.http_version[:1] != b"1":
         raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 (RFC 9112 2.3)", 505)
-    host = next((value for name, value in asked.fields if name == b"host"), None)
+    host = judged.get(b"host")
     if host is None and event.http_version >= b"1.1":
         raise refused("Missing header, 'Host'", detail="the Host field is missing (RFC 9112 3.2)")
     if host is not None and parse_authority(host) is None:
@@ -110,33 +147,40 @@ def _judge_line(event: h11.Request, asked: Asked) -> None:
     asked.host = "" if host is None else host.decode("ascii")
 
 
-def _sort_fields(asked: Asked) -> None:
-    single: dict[bytes, bytes] = {}
-    for name, value in asked.fields:
-        if name in _SINGLE:
-            if name in single:
-                raise refused(f"{name.decode()} appears twice (RFC 6455 11.3)")
-            single[name] = value
-        if name in _LISTS:
-            getattr(asked, _LISTS[name]).extend(split_comma_header(value))
-        if name not in _APART:
-            asked.others.append((name, value))
-    asked.connection = [token.lower() for token in asked.connection]
-    asked.upgrade = [token.lower() for token in asked.upgrade]
-    asked.version = single.get(b"sec-websocket-version")
-    asked.key = single.get(b"sec-websocket-key")
+def _read(asked: Asked, judged: dict[bytes, bytes]) -> None:
+    """Read the fields that a handshake consists of."""
+    if _TWICE in judged:
+        raise refused(f"{judged[_TWICE].decode()} appears twice (RFC 6455 11.3)")
+    for name, value in judged.items():
+        if name == b"connection":
+            asked.connection = _COMMON.get(value) or _tokens(value.lower())
+        elif name == b"upgrade":
+            asked.upgrade = _COMMON.get(value) or _tokens(value.lower())
+        elif name == b"sec-websocket-key":
+            asked.key = value
+        elif name == b"sec-websocket-version":
+            asked.version = value
+        elif name == b"origin":
+            asked.origin = value
+        elif name == b"sec-websocket-extensions":
+            asked.extensions = _tokens(value)
+        elif name == b"sec-websocket-protocol":
+            asked.subprotocols = _tokens(value)
 
 
-def _judge_body(event: h11.Request, asked: Asked, head: bytes) -> None:
+def _tokens(value: bytes) -> list[str]:
+    return [token.strip() for token in value.decode("ascii").split(",")]
+
+
+def _judge_body(event: RequestLike, asked: Asked, judged: dict[bytes, bytes], head: bytes) -> None:
     """Refuse an ambiguous body length: requests are smuggled where two servers disagree (RFC 9112 6.1, 6.3).
 
     h11 merges several lengths into one, so read them from the head.
     """
-    names = [name for name, _ in asked.fields if name in _FRAMING]
-    if not names:
+    in_chunks, has_length = b"transfer-encoding" in judged, b"content-length" in judged
+    if not (in_chunks or has_length):
         return
-    in_chunks = b"transfer-encoding" in names
-    if in_chunks and (b"content-length" in names or event.http_version < b"1.1"):
+    if in_chunks and (has_length or event.http_version < b"1.1"):
         raise refused("transfer-encoding with content-length, or in HTTP/1.0 (RFC 9112 6.1)")
     lengths = [value.strip(b" \t") for value in _LENGTH.findall(head)]
     if len(lengths) > 1 or any(_DIGITS.fullmatch(length) is None for length in lengths):
@@ -144,14 +188,14 @@ def _judge_body(event: h11.Request, asked: Asked, head: bytes) -> None:
     asked.has_body = in_chunks or any(int(length) for length in lengths)
 
 
-def _plain_of(event: h11.Request, asked: Asked) -> PlainRequest | None:
+def _plain_of(event: RequestLike, asked: Asked) -> PlainRequest | None:
     # RFC 9110 7.8: ignore Upgrade in HTTP/1.0.
     if event.method == b"GET" and event.http_version >= b"1.1" and "websocket" in asked.upgrade:
         return None
     return PlainRequest(asked.method, asked.target, asked.fields)
 
 
-def _judge_upgrade(event: h11.Request, asked: Asked) -> None:
+def _judge_upgrade(event: RequestLike, asked: Asked) -> None:
     """Raise RemoteProtocolError unless the handshake is valid. Texts are wsproto's where it has one."""
     if event.method not in (b"GET", b"HEAD"):
         raise _refused_method(asked.method)
@@ -170,7 +214,7 @@ def _judge_upgrade(event: h11.Request, asked: Asked) -> None:
         raise refused("Missing header, 'Sec-WebSocket-Key'", detail="Sec-WebSocket-Key is missing (RFC 6455 4.2.1)")
     if _KEY.fullmatch(asked.key) is None:
         raise refused("sec-websocket-key is not 16 bytes in base64 (RFC 6455 4.2.1)")
-    if asked.upgrade != ["websocket"]:
+    if len(asked.upgrade) != 1:  # it has websocket, else it would be a plain request
         detail = f"Upgrade is {quote(', '.join(asked.upgrade).encode())}, must be websocket alone (RFC 6455 4.2.1)"
         raise refused("Missing header, 'Upgrade: websocket'", detail=detail)
     if asked.has_body:

@@ -2,7 +2,8 @@
 
 wsproto reads and writes the HTTP, by means of h11. This adds limits on what a peer can make us store (`head`), the
 rules of RFC 6455 4.2.1 and RFC 9110 that wsproto leaves to its caller (`asked`), and a single error class for anything
-a peer can send, with the answer to send back.
+a peer can send, with the answer to send back. The drop-in for wsproto uses it. trunkline's own server and client read
+by the same rules, but with llhttp: see `server_handshake` and `client_handshake`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from wsproto.extensions import Extension
 from wsproto.utilities import RemoteProtocolError as WsprotoRemoteProtocolError
 from wsproto.utilities import generate_accept_token
 
-from trunkline.protocol.answers import check_answer, join_fields, without_quotes
+from trunkline.protocol.answers import check_answer, check_single, check_version, join_fields, without_quotes
 from trunkline.protocol.asked import Asked, PlainRequest, judge_request
 from trunkline.protocol.errors import LocalProtocolError, RemoteProtocolError
 from trunkline.protocol.head import HeadLimits, HeadReader, pieces, refused
@@ -31,11 +32,6 @@ _PLAIN_ANSWER: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
 )
 _Fields = Sequence[tuple[bytes, bytes]]
-
-# RFC 6455 11.3: these may appear only once in a response.
-_SINGLE_ANSWERS: Final = frozenset(
-    {b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol", b"upgrade"}
-)
 
 
 class Handshake(wsproto.handshake.H11Handshake):
@@ -153,10 +149,10 @@ class Handshake(wsproto.handshake.H11Handshake):
             self.plain_request = asked.plain
             raise asked.fault
         self._initiating_request = request = Request(
-            extensions=asked.extensions,
+            extensions=list(asked.extensions),
             extra_headers=asked.others,
             host=self._read_host(asked),
-            subprotocols=asked.subprotocols,
+            subprotocols=list(asked.subprotocols),
             target=asked.target,
         )
         return request
@@ -174,9 +170,9 @@ class Handshake(wsproto.handshake.H11Handshake):
         return _PLAIN_ANSWER % generate_accept_token(key)
 
     def _establish_client_connection(self, event: h11.InformationalResponse) -> AcceptConnection:
-        _check_version(event)
+        check_version(event.http_version)
         fields = list(event.headers)
-        _check_single(fields, _SINGLE_ANSWERS)
+        check_single(fields)
         fields = join_fields(fields, b"connection")
         asked = self._initiating_request
         assert asked is not None  # there is no answer before a request
@@ -194,20 +190,6 @@ class _Head(NamedTuple):
     """The part of an answer that wsproto's handshake reads."""
 
     headers: _Fields
-
-
-def _check_version(event: h11.InformationalResponse) -> None:
-    if event.http_version < b"1.1":
-        raise refused(f"HTTP/{event.http_version.decode()}, must be 1.1 or later (RFC 6455 4.1)")
-
-
-def _check_single(fields: _Fields, names: frozenset[bytes]) -> None:
-    seen: set[bytes] = set()
-    for name, _ in fields:
-        if name in names:
-            if name in seen:
-                raise refused(f"{name.decode()} appears twice (RFC 6455 11.3)")
-            seen.add(name)
 
 
 _MOVED: Final = {

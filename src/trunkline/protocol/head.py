@@ -181,12 +181,13 @@ class HeadReader:
     def _check(self, head: bytes) -> None:
         if len(head.translate(None, b"\0\v\f")) != len(head) or head.count(b"\r") != head.count(b"\r\n"):
             raise refused("Bad HTTP message", detail="a field holds NUL, VT, FF or CR (RFC 9110 5.5)")
-        self.has_switched = _SWITCHES.match(head) is not None
+        self.has_switched = not self._strict and _SWITCHES.match(head) is not None
         if not (self._strict or self.has_switched):
             if len(head) > self._limits.max_head:
                 raise refused(f"HTTP head of {len(head)} bytes, limit {self._limits.max_head} (max_head)", 431)
             return  # only limit the size of a refusal: its status matters more than its form
-        self._check_sizes(head.split(b"\n"), len(head))
+        if len(head) > self._limits.max_line or head.count(b"\n") > self._limits.max_fields:
+            self._check_sizes(head.split(b"\n"), len(head))  # else it is too small to break a limit
 
     def _check_sizes(self, lines: list[bytes], size: int) -> None:
         most = self._limits
