@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import h11
-
 from trunkline.net.http import BODY_WAIT, MAX_BODY, MAX_PARTS, from_fields
 from trunkline.net.proxy import Proxy
 from trunkline.net.uri import URI
-from trunkline.protocol.answers import without_quotes
 from trunkline.protocol.errors import ProxyError, RemoteProtocolError
-from trunkline.protocol.head import HeadLimits, HeadReader, pieces
+from trunkline.protocol.head import HeadLimits, HeadReader, pieces, refused
+from trunkline.protocol.reading import AnswerHead, AnswerReader
+from trunkline.protocol.server_handshake import write_fields
 from trunkline.protocol.wording import printable
 
 __all__ = ["Tunnel"]
 
 MAX_BEGINNING: Final = 64  # bytes that ProxyError quotes of an answer that is not HTTP
+SLICE: Final = 4096  # bytes of an answer that are parsed at a time, so that MAX_PARTS ends a read early
 MAX_QUOTED: Final = 100  # characters that ProxyError quotes of the reason phrase and of the challenge
 
 
@@ -30,20 +30,16 @@ class Tunnel(asyncio.Protocol):
         self._proxy = proxy
         self._uri = uri
         self._loop = loop
-        self._http = h11.Connection(h11.CLIENT)
         self._heads = HeadReader(HeadLimits(), strict=False)
-        self._refusal: h11.Response | None = None
+        self._refusal: AnswerHead | None = None
+        self._answer: AnswerReader | None = None  # the refusal's
         self._beginning = b""  # of the answer
         self._body = bytearray()
         self._parts = 0  # that the body came in
         self._patience: asyncio.TimerHandle | None = None
         self.ready: asyncio.Future[None] = loop.create_future()
+        self.trailing_data = b""
         self.transport: asyncio.Transport
-
-    @property
-    def trailing_data(self) -> bytes:
-        """The bytes read behind the proxy's answer."""
-        return bytes(self._http.trailing_data[0])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the request."""
@@ -55,38 +51,53 @@ class Tunnel(asyncio.Protocol):
             name.lower() == b"proxy-authorization" for name, _ in headers
         ):
             headers.append((b"Proxy-Authorization", self._proxy.authorization))
-        request = h11.Request(method=b"CONNECT", target=target, headers=headers)
-        self.transport.write((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
+        self.transport.write(b"CONNECT %s HTTP/1.1" % target + write_fields(headers))
 
     def data_received(self, data: bytes) -> None:
         """Process bytes of the answer."""
         self._beginning += data[: max(0, MAX_BEGINNING - len(self._beginning))]
         try:
-            for piece in pieces(self._heads, data, lambda: self._http.their_state is h11.SEND_RESPONSE):
-                self._http.receive_data(piece)
-                while not self.ready.done() and self._take(self._http.next_event()):
-                    pass
-        except (h11.RemoteProtocolError, RemoteProtocolError) as error:
+            for start in range(0, len(data), SLICE):
+                for piece in pieces(self._heads, data[start : start + SLICE], self._expects_head):
+                    self._take(piece)
+        except RemoteProtocolError as error:
             text = f"the answer of proxy {self._proxy.where} is not valid HTTP: {self._tell(error)}"
             self._end(self._refused() or ProxyError(text))
 
-    def _take(self, event: object) -> bool:
-        """Process one event. Return whether there may be another."""
-        if isinstance(event, h11.Response):
-            if 200 <= event.status_code < 300:
-                self.transport.pause_reading()
-                self._end(None)
-            else:
-                self._refusal = event
-                self._patience = self._loop.call_later(BODY_WAIT, self._run_out)
-        elif isinstance(event, h11.Data):
-            self._body += event.data
-            self._parts += 1
-            if len(self._body) > MAX_BODY or self._parts >= MAX_PARTS:
+    def _expects_head(self) -> bool:
+        return self._answer is None and not self.ready.done()
+
+    def _take(self, piece: bytes) -> None:
+        """Process a head, or what follows the last one."""
+        if self._expects_head():
+            self._take_head(AnswerReader(piece))
+        elif self._answer is None:
+            self.trailing_data += piece
+        elif not self.ready.done():
+            self._take_body(self._answer, piece)
+
+    def _take_head(self, answer: AnswerReader) -> None:
+        status = answer.head.status_code
+        if status == 101:
+            raise refused("it switches protocols, which nobody asked for (RFC 9110 15.2.2)")
+        if 200 <= status < 300:
+            self.transport.pause_reading()
+            self._end(None)
+        elif status >= 300:  # else the answer follows (RFC 9110 15.2)
+            self._answer, self._refusal = answer, answer.head
+            self._patience = self._loop.call_later(BODY_WAIT, self._run_out)
+            if answer.is_whole:
                 self._give_up()
-        elif isinstance(event, h11.EndOfMessage):
+
+    def _take_body(self, answer: AnswerReader, data: bytes) -> None:
+        parts: list[bytes] = []
+        try:
+            answer.feed(data, parts)
+        finally:
+            self._body += b"".join(parts)
+        self._parts += len(parts)
+        if answer.is_whole or len(self._body) > MAX_BODY or self._parts >= MAX_PARTS:
             self._give_up()
-        return isinstance(event, h11.Event)
 
     def _run_out(self) -> None:
         """Stop waiting for the body of a refusal. An error of our own goes to whoever waits for the answer."""
@@ -129,10 +140,8 @@ class Tunnel(asyncio.Protocol):
             self.ready.exception()  # retrieved: whoever waited may have been cancelled
             self.transport.abort()
 
-    def _tell(self, error: h11.RemoteProtocolError | RemoteProtocolError) -> str:
+    def _tell(self, error: RemoteProtocolError) -> str:
         """Return what is wrong with the answer, without quoting fields: they may hold credentials."""
         if not self._beginning.startswith(b"HTTP/"):
             return f"it begins with {self._beginning!r}, must be HTTP/1.1"
-        if isinstance(error, RemoteProtocolError):
-            return error.detail or str(error)
-        return f"{without_quotes(error)} (RFC 9112)"
+        return error.detail or str(error)
