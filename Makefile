@@ -100,6 +100,10 @@ fuzz: $(DONE)/core $(DONE)/test build/fuzz/kernels $(BUILD)/fuzz/decoder  ## fee
 		-detect_leaks=0 -print_funcs=0 -print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/reached build/fuzz/seeds
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
+.PHONY: fuzz-heads
+fuzz-heads: $(DONE)/core $(DONE)/test  ## feed random heads of HTTP to llhttp and to h11; ARGS="--inputs 10000 --seed 2"
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.heads $(ARGS)
+
 .PHONY: replay
 replay: $(DONE)/core $(DONE)/test $(BUILD)/fuzz/decoder  ## feed the decoders what fuzzing has found so far, with sanitizers
 	@rm -rf build/fuzz/seeds
