@@ -25,7 +25,7 @@ cdef class Poller:
 
     cdef object _loop
     cdef int _set         # owned; -1 while there is no socket, and once the loop is closed
-    cdef bint _is_over    # the loop is closed, or this is the child of a fork
+    cdef int _keepers     # calls of hold without their let_go
     cdef list _watched    # by descriptor: Watched or None
     cdef Py_ssize_t _count   # of those that are not None
     cdef uint32_t _tag    # the latest that was given

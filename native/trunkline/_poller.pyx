@@ -80,7 +80,7 @@ cdef class Poller:
 
     cdef int _open(self) except -1:
         """Make the set, and have the loop watch it."""
-        if self._is_over or self._loop.is_closed():
+        if self._loop.is_closed():
             raise RuntimeError("Event loop is closed")
         self._set = check(tl_set_open())
         try:
@@ -97,16 +97,16 @@ cdef class Poller:
         self._set = -1
         self._watched = []
         if gone >= 0:
-            try:
-                if not self._loop.is_closed():
-                    self._loop.remove_reader(gone)
-            finally:
-                tl_set_close(gone)
+            tl_set_close(gone)  # first: the child of a fork must not take it from the parent's loop, whose epoll it shares
+            if not self._loop.is_closed():
+                self._loop.remove_reader(gone)
         return 0
 
     cdef int enter(self, Watched one) except -1:
         """Take a socket in, which is watched for nothing yet."""
         cdef Watched other
+        if one._fd < 0:
+            raise ValueError("a closed socket cannot be watched")
         if self._set < 0:
             self._open()
         while len(self._watched) <= one._fd:
@@ -124,10 +124,13 @@ cdef class Poller:
 
     cdef int watch(self, Watched one, int wanted) except -1:
         """Watch a socket that was taken in for TL_READABLE, TL_WRITABLE, both or 0 for neither. Raise OSError."""
+        cdef int result
         if self._set < 0 or wanted == one._interest:
             return 0
-        check(tl_set_watch(self._set, one._fd, one._tag, one._interest, wanted))
+        result = tl_set_watch(self._set, one._fd, one._tag, one._interest, wanted)
         one._interest = wanted
+        if wanted:  # whatever the kernel says, one that is watched for nothing will not be called
+            check(result)
         return 0
 
     cdef int leave(self, Watched one) except -1:
@@ -139,9 +142,23 @@ cdef class Poller:
         one._interest = 0
         self._watched[one._fd] = None
         self._count -= 1
-        if self._count == 0:
+        if self._count == 0 and self._keepers == 0:
             self._shut()
         return 0
+
+    def hold(self):
+        """Keep a set, also while there are no sockets: whoever accepts must not want for a descriptor then. Raise
+        OSError if there is none.
+        """
+        if self._set < 0:
+            self._open()
+        self._keepers += 1
+
+    def let_go(self):
+        """End what `hold` began."""
+        self._keepers -= 1
+        if self._count == 0 and self._keepers == 0:
+            self._shut()
 
     cdef int report(self) except -1:
         """Call what is ready."""
@@ -163,7 +180,6 @@ cdef class Poller:
         """Close all sockets, since the loop is closed. Nobody is told."""
         cdef list watched = self._watched
         cdef Watched one
-        self._is_over = True
         if self._set >= 0:
             tl_set_close(self._set)
             self._set = -1
@@ -174,11 +190,13 @@ cdef class Poller:
                 one.on_orphaned()
 
     def forget(self):
-        """Leave the set alone, in the child of a fork: it is the parent's. The sockets stay open."""
-        self._is_over = True
+        """Leave the set alone, in the child of a fork: it is the parent's. The sockets stay open, and are not watched any
+        more; new ones get a new set.
+        """
         if self._set >= 0:
-            tl_set_close(self._set)
-            self._set = -1
+            self._shut()
+        self._watched = []
+        self._count = 0
 
 
 @cython.final

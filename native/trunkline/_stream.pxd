@@ -26,7 +26,8 @@ cdef class Stream(Watched):
     cdef object _context      # the contextvars.Context in which the link is called
 
     # The socket
-    cdef object _sock         # what owns the descriptor; None: this object does
+    cdef object _sock         # what owns the descriptor, or None
+    cdef bint _owns           # this object owns it. Not "no _sock": the collector may have cleared that already
     cdef object _public       # the TransportSocket that get_extra_info returns, or None
     cdef tl_place _peer       # family 0: not asked for
     cdef tl_place _local

@@ -65,7 +65,7 @@ cdef class Stream(Watched):
             raise ValueError("the socket is closed (sock)")
 
     def __dealloc__(self):
-        if self._fd >= 0 and self._sock is None:
+        if self._fd >= 0 and self._owns:
             tl_close(self._fd)
 
     def __repr__(self):
@@ -74,6 +74,8 @@ cdef class Stream(Watched):
 
     def start(self, Link link not None):
         """Call the link's `connection_made`, and then with what is read. If that raises, the socket is closed."""
+        if self._fd < 0 or self._link is not None or self._lost:
+            raise RuntimeError(f"{self!r} cannot be started: it was before, or it is closed")
         self._context = PyContext_CopyCurrent()
         self._link = link
         try:
@@ -117,6 +119,8 @@ cdef class Stream(Watched):
         self._fd = -1
         if self._sock is not None:
             self._sock.detach()
+        if self._link is not None:
+            self._link._drop_socket()
         return self._lose(os_error(-<int>errno.EBADF), False)
 
     cdef int _watch(self) except -1:
@@ -125,7 +129,10 @@ cdef class Stream(Watched):
         if self._backlog is not None:
             wanted |= TL_WRITABLE
         if wanted != self._interest and self._fd >= 0:
-            self._loop_state.poller.watch(self, wanted)
+            try:
+                self._loop_state.poller.watch(self, wanted)
+            except OSError as error:  # there is no memory, or somebody else has closed the descriptor
+                self._lose(error, False)
         return 0
 
     # Reading
@@ -297,14 +304,15 @@ cdef class Stream(Watched):
         """
         if self._lost:
             return 0
+        if self._link is None:
+            self._closing = self._lost = True
+            return self._release()  # it was never started
+        self._loop_state.loop.call_soon(self._end, error)  # first: without memory for it, nothing has changed
         self._salvages = salvages and self._reads and not self._paused
         self._closing = self._lost = True
         self._reads = False
         self._backlog = None
-        if self._fd >= 0:
-            self._watch()
-        self._loop_state.loop.call_soon(self._end, error)
-        return 0
+        return self._watch()
 
     def _end(self, error):
         cdef Link link = self._link
@@ -334,7 +342,8 @@ cdef class Stream(Watched):
             self._loop_state.poller.leave(self)
             self._fd = -1
             self._link = self._context = None
-            if self._sock is None:
+            if self._owns:
+                self._owns = False
                 tl_close(fd)
         if self._sock is not None:
             self._sock.close()
@@ -365,12 +374,17 @@ cdef class Stream(Watched):
 
     cdef object _ask_socket(self):
         """Return the socket as an object with its methods but those that read, write or close; None if it is gone."""
-        with cython.critical_section(self):
-            if self._public is None and self._fd >= 0:
-                if self._sock is None:
-                    self._sock = socket.socket(fileno=self._fd)
-                    self._sock.setblocking(False)
-                self._public = TransportSocket(self._sock)
+        cdef object made = None
+        if self._public is None and self._sock is None and self._fd >= 0:
+            made = socket.socket(fileno=self._fd)  # runs Python code: another thread may do the same, or close it
+            with cython.critical_section(self):
+                if self._fd >= 0 and self._owns and made.fileno() == self._fd:
+                    self._sock, self._owns, made = made, False, None
+        if made is not None:
+            made.detach()
+        if self._public is None and self._sock is not None:
+            self._sock.setblocking(False)
+            self._public = TransportSocket(self._sock)
         return self._public
 
     cdef int _learn_names(self) except -1:
@@ -418,7 +432,7 @@ def accept_some(LoopState loop_state not None, int listening, int most):
         fd = tl_accept(listening, &stream._peer)
         if fd < 0:
             return streams, 0 if fd == TL_NOT_NOW else -fd
-        stream._fd = fd
+        stream._fd, stream._owns = fd, True
         stream._loop_state = loop_state
         streams.append(stream)
     return streams, 0

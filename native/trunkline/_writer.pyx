@@ -476,6 +476,8 @@ cdef class Writer:
                 self._hand_rest()
         finally:
             self._draining = False
+        if self._full and self._fd >= 0 and not self._handed and self._pending() <= self._low:
+            self._make_room()  # the socket took the piece at once, so nobody will call resume_writing
         return 0
 
     cdef int _give_up(self) except -1:

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import contextvars
+import gc
 import os
+import random
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -545,3 +548,139 @@ async def test_servers_that_reset_at_any_moment(moment):
         socket.create_connection(listening.getsockname()).close()
         thread.join(20)
         listening.close()
+
+
+# What a program can do to a connection
+
+
+@pytest.mark.parametrize("how", ["close", "os.close"])
+async def test_a_socket_that_the_program_closes_ends_its_connection(how):
+    async with trunkline.serve(echo, "127.0.0.1", 0) as server:
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        ws = await trunkline.connect(f"ws://127.0.0.1:{server.port}/", sock=sock, close_timeout=60)
+        if how == "close":
+            sock.close()
+        else:
+            os.close(sock.detach())
+        with contextlib.suppress(trunkline.ConnectionClosed):
+            await ws.send("nobody gets this")
+        await settle()
+        ws.abort()
+        async with asyncio.timeout(20):
+            await ws.wait_closed()
+
+
+async def test_a_socket_that_is_asked_for_while_it_is_closed_closes_no_other(monkeypatch):
+    """get_extra_info is for any thread: one that makes the object of the socket may be overtaken by the close."""
+    real, is_made, may_go_on = socket.socket, threading.Event(), threading.Event()
+
+    class Slow(real):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            if threading.current_thread() is asker:
+                is_made.set()
+                may_go_on.wait(20)
+
+    accepted = []
+
+    async def handle(ws):
+        accepted.append(ws)
+        await ws.wait_closed()
+
+    async with trunkline.serve(handle, "127.0.0.1", 0) as server:
+        client = await trunkline.connect(f"ws://127.0.0.1:{server.port}/")
+        await until(lambda: accepted)
+        monkeypatch.setattr(socket, "socket", Slow)
+        asker = threading.Thread(target=lambda: accepted[0].get_extra_info("socket"))
+        asker.start()
+        await until(is_made.is_set)
+        monkeypatch.undo()
+        accepted[0].abort()
+        await accepted[0].wait_closed()
+        await settle()
+        others = [os.open("/dev/null", os.O_RDONLY) for _ in range(6)]
+        may_go_on.set()
+        asker.join(20)
+        accepted.clear()
+        gc.collect()
+        for number in others:
+            os.close(number)  # it would raise if somebody else had
+        client.abort()
+        await client.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [(socket.SOCK_SEQPACKET, "must be SOCK_STREAM"), (ssl.SSLSocket, "sock is an SSLSocket")]
+)
+async def test_sockets_that_cannot_carry_a_connection(kind, error, client_tls):
+    near, far = socket.socketpair(type=socket.SOCK_STREAM if kind is ssl.SSLSocket else kind)
+    if kind is ssl.SSLSocket:
+        near = client_tls.wrap_socket(near, do_handshake_on_connect=False, server_hostname="localhost")
+    with pytest.raises((TypeError, ValueError), match=error):
+        await trunkline.connect("ws://localhost/", sock=near)
+    assert near.fileno() == -1
+    assert far.recv(1) == b"", "nothing was sent"
+    far.close()
+
+
+async def test_a_stream_starts_once(peers):
+    link = Recorder()
+    await on_stream(peers()[0], link)
+    with pytest.raises(RuntimeError, match="cannot be started"):
+        link.stream.start(Recorder())
+    link.stream.abort()
+    await link.lost
+    await settle()
+    with pytest.raises(RuntimeError, match="cannot be started"):
+        link.stream.start(Recorder())
+
+
+async def test_a_sender_that_waited_goes_on_although_the_socket_took_everything_at_once():
+    """The peer reads between a write that did not fit and the next one: then nobody tells of room any more."""
+
+    async def read(ws):
+        async for _ in ws:
+            pass
+
+    chance = random.Random(1)
+    async with (
+        trunkline.serve(read, "127.0.0.1", 0) as server,
+        trunkline.connect(f"ws://127.0.0.1:{server.port}/", ping_interval=None, compression=None) as ws,
+    ):
+        ws.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
+        for _ in range(2_000):
+            async with asyncio.timeout(20):
+                await ws.send(bytes(chance.randint(1_000, 600_000)))
+
+
+PREFORK = """
+import asyncio, os
+import trunkline
+from {which} import new_event_loop
+
+async def echo(ws):
+    async for message in ws:
+        await ws.send(message)
+
+async def talk(server):
+    async with trunkline.connect(f"ws://127.0.0.1:{{server.port}}/") as ws:
+        await ws.send("a child works")
+        print(await ws.recv(), flush=True)
+
+async def begin():
+    return await trunkline.serve(echo, "127.0.0.1", 0)
+
+loop = new_event_loop()
+server = loop.run_until_complete(begin())
+if os.fork() == 0:
+    loop.run_until_complete(talk(server))
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize("which", ["asyncio", "uvloop"])
+def test_a_loop_from_before_a_fork_works_in_the_child(which):
+    command = [sys.executable, "-c", PREFORK.format(which=which)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "a child works\n", done.stderr

@@ -86,6 +86,7 @@ class Listening:
         self._tasks: set[asyncio.Task[None]] = set()
         self._beginning: dict[WebSocket, asyncio.Task[None]] = {}  # those in their TLS handshake
         self._state = state_of(self._loop)
+        self._holds = False  # the set of sockets of the loop
 
     @property
     def sockets(self) -> Sequence[Any]:
@@ -94,6 +95,9 @@ class Listening:
 
     async def start_serving(self) -> None:
         """Listen. Raise OSError if that fails."""
+        if self._state.poller is not None and not self._holds:
+            self._state.poller.hold()
+            self._holds = True
         for bound in self._bound.sockets:
             sock = bound.dup()
             self._accepting.append(sock)
@@ -111,6 +115,9 @@ class Listening:
         for sock in self._accepting:
             sock.close()
         self._accepting.clear()
+        if self._state.poller is not None and self._holds:
+            self._state.poller.let_go()
+            self._holds = False
         self._bound.close()
 
     def _resume(self) -> None:
@@ -165,6 +172,7 @@ class Listening:
             stream.start(made[0])
         except Exception as error:
             note(self._how.logger, error, "starting a connection", stream.get_extra_info("peername"))
+            stream.abort()  # the traceback may keep it alive
             for ws in made:
                 self._how.drop(ws)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from typing import Any, Final
 
 from trunkline._link import Link
@@ -39,8 +40,15 @@ def name_of(transport: object) -> str:
 
 
 def start_stream(state: LoopState, sock: socket.socket, link: Link) -> None:
-    """Start a link on a connected socket, which the stream owns from now on. If this raises, the socket is closed."""
+    """Start a link on a connected socket, which the stream owns from now on.
+
+    If this raises, the socket is closed: TypeError for an SSLSocket, ValueError unless it is SOCK_STREAM.
+    """
     try:
+        if isinstance(sock, ssl.SSLSocket):
+            raise TypeError("sock is an SSLSocket, must be a plain socket: give its context as ssl (sock)")
+        if sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"sock is {sock.type!r}, must be SOCK_STREAM (sock)")
         stream = Stream(state, sock)
     except BaseException:
         sock.close()
