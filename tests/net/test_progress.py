@@ -187,7 +187,8 @@ async def test_an_upload_that_takes_many_timeouts_is_not_killed(who: str, securi
     async def upload(ws: trunkline.WebSocket) -> None:
         await ws.send(bytes(size))
         await asyncio.wait([got])
-        assert ws.close_info is None  # it says why we gave up, which the other side does not know
+        # It says why we gave up, which the other side does not know. The other side may have said goodbye by now.
+        assert ws.close_info is None or ws.close_info.clean
         assert ws.stats().pings_sent >= 2
 
     async def download(ws: trunkline.WebSocket) -> None:
